@@ -1,0 +1,43 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo-run
+
+.PHONY: demo test check format lint types slow clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s2s needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+## demo: vocabulary, training, evaluation and translation on the embedded phrasebook
+demo: .venv/installed
+	mkdir -p $(DEMO)
+	cd $(DEMO) && ../$(BIN)/s2s vocab build
+	cd $(DEMO) && ../$(BIN)/s2s train
+	cd $(DEMO) && ../$(BIN)/s2s eval
+	cd $(DEMO) && echo '我喜欢学习机器学习。' | ../$(BIN)/s2s translate
+
+## test: all tests but the slow ones
+test: .venv/installed
+	$(BIN)/pytest -m "not slow"
+
+## check: what CI runs
+check: format lint types test
+
+format: .venv/installed
+	$(BIN)/ruff format --check .
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+## slow: the tests that take minutes
+slow: .venv/installed
+	$(BIN)/pytest -m slow
+
+clean:
+	rm -rf $(DEMO)

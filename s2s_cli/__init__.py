@@ -1,0 +1,1 @@
+"""s2s: recurrent sequence-to-sequence translation from the command line."""

@@ -1,0 +1,63 @@
+"""The Typer app: registers the commands and turns errors into one line and an exit status."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from s2s_cli.commands import eval as eval_command
+from s2s_cli.commands import train, translate, vocab
+from s2s_cli.errors import S2SError, StoppedError
+
+app = typer.Typer(
+    name="s2s",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train, use and score recurrent sequence-to-sequence translators.",
+)
+app.add_typer(vocab.app, name="vocab")
+app.command("train")(train.train)
+app.command("translate")(translate.translate)
+app.command("eval")(eval_command.evaluate)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"s2s {version('s2s-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line; exit status 0 done, 1 repairable, 2 usage, 128 + n on signal n."""
+    try:
+        app()
+    except StoppedError as error:
+        _print_error(str(error))
+        sys.exit(128 + error.signal_number)
+    except S2SError as error:
+        _print_error(f"error: {error}")
+        sys.exit(1)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _print_error(f"error: {where}{error.strerror}")
+        sys.exit(1)
+
+
+def _print_error(message: str) -> None:
+    from s2s_cli.console import printable  # noqa: PLC0415
+
+    sys.stderr.write(f"{printable(message)}\n")

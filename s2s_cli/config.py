@@ -1,0 +1,186 @@
+"""Every knob, on one page.
+
+A recipe (a YAML file) mirrors these sections; `--set section.key=value` overrides any key. Each
+section is passed whole to the room it is named after. Values are frozen: a recipe is never changed
+while it runs.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$")]
+FilePath = Annotated[str, StringConstraints(min_length=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[int, Field(ge=1)]
+TokenizerName = Literal["auto", "jieba", "moses", "char", "space"]
+
+
+class Section(BaseModel):
+    """A frozen group of keys; unknown keys are errors, docstrings are the documentation."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+    )
+
+
+class ParallelFiles(Section):
+    """A split read from two text files with one sentence a line (UTF-8, `.gz` accepted)."""
+
+    src: FilePath
+    """Source sentences."""
+    tgt: FilePath
+    """Their translations: line i belongs to line i of `src`."""
+
+
+class EmbeddedPhrasebook(Section):
+    """A split of the Chinese-English phrasebook that travels inside the package."""
+
+    phrasebook: Literal["train", "valid", "test"]
+    """Which part of the phrasebook: 10,000 train, 500 valid and 500 test pairs."""
+
+
+Split = ParallelFiles | EmbeddedPhrasebook
+
+
+class Data(Section):
+    """Where the parallel text is."""
+
+    src_lang: Language = "zh"
+    """Source language, as an ISO 639 code: chooses the tokeniser."""
+    tgt_lang: Language = "en"
+    """Target language: chooses tokeniser, detokeniser and the BLEU tokeniser."""
+    folder: str = "."
+    """Folder against which the file names below are read."""
+    train: Split = EmbeddedPhrasebook(phrasebook="train")
+    """Pairs to learn from: `{src: FILE, tgt: FILE}`, or `{phrasebook: train}`."""
+    valid: Split | Share = EmbeddedPhrasebook(phrasebook="valid")
+    """Pairs that choose the checkpoint; a number holds out that share of the training pairs."""
+    test: Split | Share | None = EmbeddedPhrasebook(phrasebook="test")
+    """Pairs that `s2s eval` reports on; a number holds out that share of the training pairs."""
+    max_length: Size = 100
+    """Training pairs with more tokens than this on a side are left out, counted and reported."""
+
+
+class Text(Section):
+    """How a sentence becomes tokens, and tokens a sentence."""
+
+    src_tokenizer: TokenizerName = "auto"
+    """`jieba`, `moses`, `char`, `space`; `auto` chooses by language and says what it chose."""
+    tgt_tokenizer: TokenizerName = "auto"
+    """The same for the target side."""
+    lowercase: bool = False
+    """Lower-case both sides; scores are then case-insensitive, and their signature says so."""
+
+
+class Vocab(Section):
+    """Which tokens the model knows."""
+
+    max_size: Annotated[int, Field(ge=5)] = 10_000
+    """Most entries a side, the four markers `<unk> <pad> <sos> <eos>` included."""
+    min_freq: Size = 2
+    """Tokens seen less often in the training text are unknown."""
+
+
+class Model(Section):
+    """The encoder-decoder."""
+
+    cell: Literal["gru", "lstm"] = "gru"
+    """Recurrent cell of both sides."""
+    embed_size: Size = 256
+    """Width of the source and target embeddings."""
+    hidden_size: Annotated[int, Field(ge=2)] = 512
+    """Width of a recurrent state; a bidirectional encoder gives half of it to each direction."""
+    num_layers: Size = 1
+    """Recurrent layers of the encoder, and of the decoder."""
+    bidirectional: bool = True
+    """Read the source in both directions."""
+    context: Literal["initial", "attention"] = "attention"
+    """What the decoder sees of the source: the last state, or all of it by Bahdanau's attention."""
+    attention_size: Size = 512
+    """Width of the hidden layer of the additive attention scorer."""
+    dropout: Probability = 0.3
+    """Share of units dropped on embeddings, between layers, and before the output layer."""
+
+    @model_validator(mode="after")
+    def _directions_share_evenly(self) -> Self:
+        if self.bidirectional and self.hidden_size % 2:
+            raise ValueError(f"a bidirectional encoder needs an even size, not {self.hidden_size}")
+        return self
+
+
+class Training(Section):
+    """Fitting the model."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Seeds weights, dropout, teacher forcing and the order of data: same seed, same bytes."""
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
+    epochs: Size = 10
+    """Most passes over the training pairs."""
+    batch_size: Size = 64
+    """Sentence pairs in an update."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Step size of Adam."""
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The learning rate is multiplied by this before each epoch that follows `decay_after`."""
+    decay_after: Size = 1
+    """Epochs at the full learning rate before the decay begins."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this global norm when they exceed it."""
+    label_smoothing: Probability = 0.0
+    """Probability mass spread evenly over the vocabulary in the training loss."""
+    teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Chance that a decoder input is the reference token rather than the model's own choice."""
+    patience: Size = 5
+    """Validations without a better BLEU before training stops."""
+    save_every: Size = 500
+    """Updates between two saved training states; each epoch's end is saved as well."""
+
+
+class Decoding(Section):
+    """Searching for a translation."""
+
+    beam_size: Size = 5
+    """Hypotheses kept per sentence; 1 is greedy search."""
+    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    """Alpha of the GNMT length penalty ((5 + length) / 6) ** alpha; 0 compares plain sums."""
+    max_length_factor: Annotated[float, Field(gt=0)] = 2.0
+    """A translation has at most this many tokens per source token, plus ten."""
+    n_best: Size = 1
+    """Translations returned per sentence, best first; at most `beam_size`."""
+    batch_size: Size = 64
+    """Sentences translated at a time."""
+    keep_unk: bool = False
+    """Leave `<unk>` in the output instead of the source word that got the most attention."""
+
+    @model_validator(mode="after")
+    def _n_best_fits_the_beam(self) -> Self:
+        if self.n_best > self.beam_size:
+            raise ValueError(
+                f"n_best {self.n_best} needs a beam_size of at least {self.n_best}, "
+                f"not {self.beam_size}"
+            )
+        return self
+
+
+class Config(Section):
+    """A whole recipe."""
+
+    data: Data = Data()
+    """Where the parallel text is."""
+    text: Text = Text()
+    """How a sentence becomes tokens, and tokens a sentence."""
+    vocab: Vocab = Vocab()
+    """Which tokens the model knows."""
+    model: Model = Model()
+    """The encoder-decoder."""
+    training: Training = Training()
+    """Fitting the model."""
+    decoding: Decoding = Decoding()
+    """Searching for a translation."""

@@ -1,0 +1,92 @@
+"""Messages, tables and progress, on stderr; stdout belongs to results."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def make_console() -> Console:
+    """A console on stderr that shows text as it is: no markup, no emoji codes, no wrapping."""
+    return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """One line for people; control characters in it are made visible."""
+    make_console().print(printable(message))
+
+
+def warn(message: str) -> None:
+    """One line about something that was assumed, or that deserves a look."""
+    make_console().print(Text.assemble(("warning: ", "yellow"), printable(message)))
+
+
+def printable(text: str) -> str:
+    """The text with control and direction-changing characters shown as escapes."""
+    return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; every column but the first is aligned right."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = make_console()
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table, soft_wrap=False)
+
+
+def is_terminal() -> bool:
+    """Whether people watch stderr."""
+    return sys.stderr.isatty() and make_console().is_terminal
+
+
+class TrainingBar:
+    """The live line of a training: share of the epoch, loss, speed, time left, best BLEU."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None, status="")
+
+    def begin(self, label: str, total: int, done: int) -> None:
+        """Start an epoch of `total` updates, `done` of which are behind us."""
+        self._progress.reset(self._task, description=label, total=total, completed=done)
+
+    def advance(self, done: int, status: str) -> None:
+        """Show how far the epoch is."""
+        self._progress.update(self._task, completed=done, status=status)
+
+    def say(self, message: str) -> None:
+        """A line above the live one."""
+        self._progress.console.print(printable(message))
+
+
+@contextmanager
+def training_bar() -> Iterator[TrainingBar]:
+    """A live line for the length of a training; for terminals only."""
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[status]}", markup=False),
+        TimeRemainingColumn(compact=True),
+    ]
+    with Progress(*columns, console=make_console(), transient=True) as progress:
+        yield TrainingBar(progress)

@@ -1,0 +1,33 @@
+"""The errors that a user can repair.
+
+Raise one where the cause is known, worded as `where: what is wrong; what would be right`.
+`cli.py` catches them in one place and ends with exit status 1.
+"""
+
+
+class S2SError(Exception):
+    """Something in the user's hands is wrong; the message says where, what, and the remedy."""
+
+
+class ConfigError(S2SError):
+    """A recipe, an override or an option asks for something that cannot be."""
+
+
+class DataError(S2SError):
+    """A text file is missing, malformed, or does not fit its partner."""
+
+
+class CheckpointError(S2SError):
+    """A model folder or a training checkpoint is missing, damaged, or belongs elsewhere."""
+
+
+class DeviceError(S2SError):
+    """The device asked for is not there."""
+
+
+class StoppedError(S2SError):
+    """A signal asked a run to stop, and it did, in good order: `128 + signal_number`."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number

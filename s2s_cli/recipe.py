@@ -1,0 +1,216 @@
+"""Recipes: a YAML file, plus overrides, becomes a checked `Config`.
+
+YAML is read safely, by the 1.2 core schema: `no` is a string and `1e-3` a number.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles
+from s2s_cli.errors import ConfigError
+
+DEFAULT_RECIPE = "quickstart"
+
+
+class Recipe(NamedTuple):
+    """A checked configuration and the name its run folder gets."""
+
+    name: str
+    config: Config
+
+
+def recipes_folder() -> Path:
+    """Where the shipped recipes are: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that travel with the package."""
+    return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+
+
+def load_recipe(
+    name_or_file: str = DEFAULT_RECIPE, overrides: Iterable[tuple[str, object]] = ()
+) -> Recipe:
+    """Read a shipped recipe by name, or any recipe by path, and override some of its keys.
+
+    Args:
+        name_or_file: `quickstart`, or a YAML file; its stem names the run folder.
+        overrides: pairs of a dotted key, such as `training.seed`, and its value, in order.
+
+    Raises:
+        ConfigError: there is no such recipe, it is not YAML, or a key or value is wrong.
+    """
+    path = _find_recipe(name_or_file)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); a recipe is a UTF-8 file") from error
+    tree = load_yaml(text, where=str(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: not a mapping; a recipe has sections such as `model:`")
+    for dotted, value in overrides:
+        _apply_override(tree, dotted, value)
+    return Recipe(path.stem, check_config(tree, where=str(path)))
+
+
+def check_config(tree: object, where: str) -> Config:
+    """Turn nested mappings into a `Config`, or say which key is wrong and what it may be.
+
+    Raises:
+        ConfigError: a key is unknown or a value is of the wrong type or out of range.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(error)}") from error
+
+
+def dump_yaml(config: Config) -> str:
+    """The whole configuration as YAML that `load_recipe` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_yaml(text: str, where: str) -> object:
+    """Parse YAML 1.2 core-schema text; duplicate keys are errors.
+
+    Raises:
+        ConfigError: the text is not YAML, or a mapping names a key twice.
+    """
+    try:
+        return yaml.load(text, Loader=_CoreSchemaLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        message = " ".join(str(error).split())
+        raise ConfigError(f"{where}: not valid YAML: {message}") from error
+
+
+class _CoreSchemaLoader(yaml.SafeLoader):
+    """PyYAML's safe loader with the scalar types of YAML 1.2 and no duplicate keys."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key '{key}' is given twice; keep one")
+        return super().construct_mapping(node, deep)
+
+
+def _construct_int(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """YAML 1.2: `010` is ten, `0o10` and `0x8` are eight."""
+    text = str(node.value)
+    return int(text, 0) if text.startswith("0") and text[1:2] in ("o", "x") else int(text)
+
+
+_CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+for _tag, _pattern, _first in (
+    ("null", r"|~|null|Null|NULL", [*"~nN", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", [*"-+0123456789"]),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        [*"-+.0123456789"],
+    ),
+):
+    _CoreSchemaLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
+    )
+
+
+def _find_recipe(name_or_file: str) -> Path:
+    path = Path(name_or_file)
+    if path.is_file():
+        return path
+    shipped = recipes_folder() / f"{name_or_file}.yaml"
+    if path.name == name_or_file and shipped.is_file():
+        return shipped
+    names = shipped_recipes()
+    raise ConfigError(
+        f"{name_or_file}: no such recipe or file{_suggest(name_or_file, names)}; "
+        f"shipped recipes are {', '.join(names)}"
+    )
+
+
+def parse_override(text: str) -> tuple[str, object]:
+    """Read the `section.key=value` of a `--set`; the value is YAML.
+
+    Raises:
+        ConfigError: the text is not of that form.
+    """
+    dotted, equals, value = text.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise ConfigError(f"--set {text}: not of the form section.key=value")
+    return dotted.strip(), load_yaml(value, where=f"--set {text}")
+
+
+def _apply_override(tree: dict[str, Any], dotted: str, value: object) -> None:
+    *parents, last = dotted.split(".")
+    place = tree
+    for key in parents:
+        if not isinstance(place.get(key), dict):
+            place[key] = {}
+        place = place[key]
+    place[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The problem that pydantic found, in our words, with what the key is for."""
+    # A union reports every member's complaints; the member that was meant is the deepest one with
+    # the fewest, and of its complaints an unknown key says most.
+    problems = error.errors(include_url=False)
+    depth = max(len(problem["loc"]) for problem in problems)
+    members: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    for problem in problems:
+        if len(problem["loc"]) == depth:
+            members.setdefault(problem["loc"][:-1], []).append(problem)
+    meant = min(members.values(), key=len)
+    order = {"model_type": 2, "missing": 1}
+    problem = min(meant, key=lambda p: order.get(p["type"], 0))
+    keys = [str(key) for key in problem["loc"]]
+    fields = _fields_at(keys[:-1])
+    while len(keys) > 1 and keys[-1] not in fields and problem["type"] != "extra_forbidden":
+        keys.pop()  # pydantic ends a union's location with the member's name
+        fields = _fields_at(keys[:-1])
+    dotted = ".".join(key for key in keys if key not in _SPLIT_KINDS)
+    if problem["type"] == "extra_forbidden":
+        hint = _suggest(keys[-1], [*fields])
+        return f"{dotted}: no such key{hint}; known are {', '.join(fields)}"
+    message = str(problem["msg"])
+    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    purpose = f"; {fields[keys[-1]].description}" if keys[-1] in fields else ""
+    return f"{dotted}: {message[0].lower()}{message[1:]}{given}{purpose}"
+
+
+_SPLIT_KINDS = {kind.__name__: kind for kind in (ParallelFiles, EmbeddedPhrasebook)}
+
+
+def _fields_at(keys: list[str]) -> dict[str, FieldInfo]:
+    """The keys that may stand at a place in a recipe."""
+    section: type[BaseModel] = Config
+    for key in keys:
+        if key in _SPLIT_KINDS:
+            section = _SPLIT_KINDS[key]
+        elif key in section.model_fields:
+            annotation = section.model_fields[key].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
+    return section.model_fields
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

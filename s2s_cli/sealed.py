@@ -1,0 +1,136 @@
+"""Folders that are written whole or not at all, and sealed with hashes.
+
+A folder is written beside its place, file by file, each synced; a manifest with the size and
+SHA-256 of every file comes last; then the folder is renamed into place and read back. A reader
+compares every file with the manifest before it parses anything.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from s2s_cli.errors import CheckpointError
+from s2s_cli.files import sync_folder, write_synced
+
+MANIFEST = "manifest.json"
+
+
+def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
+    """Write a folder, replacing an older one.
+
+    Args:
+        folder: its place.
+        files: plain names and contents.
+        facts: added to the manifest, for people.
+
+    Raises:
+        CheckpointError: what was written does not read back the same.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
+    aside = folder.parent / f".old-{folder.name}-{os.getpid()}"
+    manifest = {
+        "saved_at": datetime.datetime.now(datetime.UTC).isoformat(),
+        **facts,
+        "files": {
+            name: {"bytes": len(content), "sha256": sha256(content)}
+            for name, content in files.items()
+        },
+    }
+    try:
+        temporary.mkdir()
+        for name, content in files.items():
+            write_synced(temporary / name, content)
+        write_synced(temporary / MANIFEST, to_json(manifest))
+        sync_folder(temporary)
+        # A folder cannot be renamed over another: between the next two lines the old one stands
+        # aside, and `repair_sealed` puts it back should the process end there.
+        if folder.exists():
+            folder.rename(aside)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
+        raise
+    sync_folder(folder.parent)
+    read_sealed(folder, tuple(files))
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
+def read_sealed(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    """The named files, each checked against the manifest before anything parses it.
+
+    Raises:
+        CheckpointError: the folder, its manifest or a file is missing or damaged.
+    """
+    manifest = _read_manifest(folder)
+    files = {}
+    for name in names:
+        path, entry = folder / name, manifest.get(name)
+        if entry is None or not path.is_file():
+            raise CheckpointError(f"{path}: missing; restore the folder from a copy")
+        content = path.read_bytes()
+        if len(content) != entry.get("bytes") or sha256(content) != entry.get("sha256"):
+            raise CheckpointError(
+                f"{path}: differs from what {MANIFEST} says was written (size or SHA-256); "
+                "restore the folder from a copy"
+            )
+        files[name] = content
+    return files
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether there is something here that `read_sealed` would try to read."""
+    return (folder / MANIFEST).is_file()
+
+
+def saved_at(folder: Path) -> str:
+    """When a folder was written, as an ISO time that sorts; empty if unknown."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_bytes())["saved_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def sealed_hash(folder: Path, name: str) -> str:
+    """SHA-256 of a file, as the manifest has it."""
+    return str(_read_manifest(folder)[name]["sha256"])
+
+
+def repair_sealed(folder: Path) -> None:
+    """Finish or undo a replacement that was cut short, and clear half-written folders away."""
+    for leftover in sorted(folder.parent.glob(f".*-{folder.name}-*")):
+        if leftover.name.startswith(".old-") and not folder.exists():
+            leftover.rename(folder)
+        elif leftover.name.startswith((".old-", ".tmp-")):
+            shutil.rmtree(leftover)
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def to_json(tree: object) -> bytes:
+    """Readable JSON, UTF-8, closed by a newline."""
+    return (json.dumps(tree, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such model folder; `s2s train` makes one")
+    try:
+        files: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["files"]
+        return {str(name): dict(entry) for name, entry in files.items()}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: not a model folder (no {MANIFEST})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged; restore the folder from a copy") from error

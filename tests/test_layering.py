@@ -1,0 +1,82 @@
+"""Arrows point down: no module imports one of its own rank in another room, or of a higher one."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "s2s_cli"
+
+RANKS = {
+    "errors": 0,
+    **dict.fromkeys(("config", "console", "files", "signals", "text"), 1),
+    **dict.fromkeys(("recipe", "sealed"), 2),
+    **dict.fromkeys(("data", "model", "run", "scoring"), 3),
+    **dict.fromkeys(("checkpoint", "device"), 4),
+    "decoding": 5,
+    "training": 6,
+    "commands": 7,
+    "cli": 8,
+    "__main__": 9,
+}
+TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe", "run", "scoring")
+TORCH_FREE += ("sealed", "signals", "text")
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module that a file imports, inside functions included."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_arrow_points_up(path: Path) -> None:
+    room = room_of(path)
+    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = name.split(".")
+        if parts[0] != "s2s_cli" or len(parts) < 2:
+            continue
+        if parts[1] != room:
+            assert RANKS[parts[1]] < RANKS[room], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_keep_to_themselves(path: Path) -> None:
+    room, source = room_of(path), path.read_text(encoding="utf-8")
+    names = {name.split(".")[0] for name in imported(ast.parse(source))}
+    if room not in ("cli", "commands"):
+        assert "typer" not in names
+    assert not names & {"click", "pickle", "marshal", "shelve"}
+    assert not re.search(r"(?<!safetensors\.)torch\.load\(", source)
+    if room == "model":
+        assert not names & {"os", "pathlib", "json", "safetensors"}
+    if room in TORCH_FREE and path.name != "train.py":
+        assert "torch" not in names
+
+
+def test_init_files_hold_one_docstring_and_nothing_else() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert len(body) == 1, path
+        assert isinstance(body[0], ast.Expr), path
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    code = "import sys, s2s_cli.cli; print(sorted({'torch', 'jieba', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

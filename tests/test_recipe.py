@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles
+from s2s_cli.errors import ConfigError
+from s2s_cli.recipe import (
+    check_config,
+    dump_yaml,
+    load_recipe,
+    load_yaml,
+    parse_override,
+    recipes_folder,
+    shipped_recipes,
+)
+
+
+def sections() -> list[type[BaseModel]]:
+    inner = [field.annotation for field in Config.model_fields.values()]
+    return [Config, ParallelFiles, EmbeddedPhrasebook, *inner]  # type: ignore[list-item]
+
+
+def test_every_key_is_explained() -> None:
+    for section in sections():
+        for key, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{key}"
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_loads_and_explains_each_key_on_its_line(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    for line in (recipes_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("  "):
+            _, _, comment = line.partition(" # ")
+            assert len(comment) > 5, line
+
+
+def test_seed_gru_has_the_tutorials_hyper_parameters() -> None:
+    config = load_recipe("seed-gru").config
+    model, training, vocab = config.model, config.training, config.vocab
+    assert (model.cell, model.num_layers, model.context) == ("gru", 2, "initial")
+    assert (model.embed_size, model.hidden_size, model.dropout) == (256, 512, 0.5)
+    assert (training.batch_size, training.epochs, training.teacher_forcing) == (32, 10, 0.5)
+    assert (vocab.max_size, vocab.min_freq) == (10_000, 2)
+
+
+def test_yaml_is_read_by_the_core_schema_of_1_2() -> None:
+    text = "a: no\nb: 1e-3\nc: true\nd: 010\ne: ~\nf: 1:30\ng: 0x1F\nh: .5\ni: 2026-11-21"
+    assert load_yaml(text, "x") == {
+        **{"a": "no", "b": 0.001, "c": True, "d": 10, "e": None, "f": "1:30"},
+        **{"g": 31, "h": 0.5, "i": "2026-11-21"},
+    }
+
+
+def test_the_language_no_stays_a_string() -> None:
+    assert check_config(load_yaml("data: {src_lang: no}", "x"), "x").data.src_lang == "no"
+
+
+def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
+    config = load_recipe("seed-gru", [("training.seed", 7), ("data.valid", 0.1)]).config
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_yaml(config), encoding="utf-8")
+    assert load_recipe(str(path)).config == config
+
+
+def test_overrides_reach_any_key_and_the_last_wins() -> None:
+    overrides = [parse_override(text) for text in ("training.seed=3", "training.seed=7")]
+    assert load_recipe("quickstart", overrides).config.training.seed == 7
+    files = load_recipe("quickstart", [("data.train", {"src": "a", "tgt": "b"})]).config.data.train
+    assert files == ParallelFiles(src="a", tgt="b")
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"model": {"cel": "gru"}}, "model.cel: no such key; did you mean 'cell'?"),
+        ({"modle": {}}, "modle: no such key; did you mean 'model'?"),
+        ({"model": {"cell": "rnn"}}, "model.cell: input should be 'gru' or 'lstm' (given: 'rnn')"),
+        ({"training": {"device": "gpu"}}, "training.device"),
+        ({"data": {"valid": 1.5}}, "data.valid: input should be less than 1"),
+        ({"data": {"train": {"src": "a"}}}, "data.train.tgt: field required"),
+        ({"data": {"train": {"src": "a", "tgtt": "b"}}}, "data.train.tgtt: no such key"),
+        ({"decoding": {"n_best": 9}}, "needs a beam_size of at least 9"),
+        ({"model": {"hidden_size": 7}}, "an even size"),
+        ({"training": {"learning_rate": "fast"}}, "Step size of Adam"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tree: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_config(tree, where="my.yaml")
+    assert str(caught.value).startswith("my.yaml: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2", "the key 'a' is given twice"),
+        ("a: [1", "not valid YAML"),
+        ("a: !!python/object/apply:os.system [echo]", "not valid YAML"),
+        ("? {a: 1}\n: 2", "not valid YAML"),
+    ],
+)
+def test_bad_yaml_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(text, where="my.yaml")
+    assert message in str(caught.value)
+
+
+def test_an_unknown_recipe_gets_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'quickstart'"):
+        load_recipe("quickstrat")
+    for text in ("epochs=3", "training.epochs", ".=1", "training..epochs=1"):
+        with pytest.raises(ConfigError, match=r"section\.key=value"):
+            parse_override(text)
