@@ -1,0 +1,71 @@
+"""A corpus as tokens: counted for a vocabulary, encoded for training."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.text.tokenizer import Tokenizer
+from s2s_cli.text.vocabulary import Vocabulary
+
+EncodedPair = tuple[list[int], list[int]]
+"""Source and target token ids, without markers."""
+
+
+class TokenizedCorpus(NamedTuple):
+    """Sentence pairs as lists of tokens."""
+
+    src: list[list[str]]
+    tgt: list[list[str]]
+
+    def count_src(self) -> Counter[str]:
+        """How often each source token occurs."""
+        return Counter(token for sentence in self.src for token in sentence)
+
+    def count_tgt(self) -> Counter[str]:
+        """How often each target token occurs."""
+        return Counter(token for sentence in self.tgt for token in sentence)
+
+
+class EncodedCorpus(NamedTuple):
+    """Sentence pairs as token ids, and how many were left out on the way."""
+
+    pairs: list[EncodedPair]
+    num_too_long: int
+    num_empty: int
+
+    def lengths(self) -> list[tuple[int, int]]:
+        """Source and target length of every pair."""
+        return [(len(src), len(tgt)) for src, tgt in self.pairs]
+
+    def num_tgt_tokens(self) -> int:
+        """Real target tokens, eos counted."""
+        return sum(len(tgt) + 1 for _, tgt in self.pairs)
+
+
+def tokenize_corpus(
+    corpus: Corpus, src_tokenizer: Tokenizer, tgt_tokenizer: Tokenizer
+) -> TokenizedCorpus:
+    """Tokenise both sides of a corpus."""
+    return TokenizedCorpus(
+        [src_tokenizer.tokenize(sentence) for sentence in corpus.src],
+        [tgt_tokenizer.tokenize(sentence) for sentence in corpus.tgt],
+    )
+
+
+def encode_corpus(
+    corpus: TokenizedCorpus,
+    src_vocabulary: Vocabulary,
+    tgt_vocabulary: Vocabulary,
+    max_length: int | None = None,
+) -> EncodedCorpus:
+    """Turn tokens into ids; pairs with a side longer than `max_length`, or without tokens, go."""
+    pairs: list[EncodedPair] = []
+    num_too_long = num_empty = 0
+    for src, tgt in zip(corpus.src, corpus.tgt, strict=True):
+        if not src or not tgt:
+            num_empty += 1
+        elif max_length is not None and max(len(src), len(tgt)) > max_length:
+            num_too_long += 1
+        else:
+            pairs.append((src_vocabulary.encode(src), tgt_vocabulary.encode(tgt)))
+    return EncodedCorpus(pairs, num_too_long, num_empty)

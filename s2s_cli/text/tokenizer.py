@@ -1,0 +1,117 @@
+"""Sentences to tokens and back, by language.
+
+Every tokeniser works on text whose runs of white space (TAB, U+2028, a lone CR, ...) count as one
+space, so that no token ever holds any.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+Split = Callable[[str], list[str]]
+Join = Callable[[Sequence[str]], str]
+
+WORD_SEPARATOR = "\u2581"
+"""What `char` puts in the place of a space (LOWER ONE EIGHTH BLOCK, as in sentencepiece)."""
+
+_WITHOUT_SPACES = {"ja", "th", "lo", "km", "my", "bo", "lzh"}
+"""Languages that write no spaces between words and have no word tokeniser here."""
+
+
+class Tokenizer(NamedTuple):
+    """Splits sentences of one language into tokens, and joins tokens into a sentence."""
+
+    name: str
+    lowercase: bool
+    split: Split
+    join: Join
+
+    def tokenize(self, sentence: str) -> list[str]:
+        """The tokens of a sentence; none for a blank one."""
+        text = " ".join(sentence.split())
+        return self.split(text.lower() if self.lowercase else text) if text else []
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The sentence that the tokens spell, spaced as the language is written."""
+        return self.join(tokens)
+
+
+def choose_tokenizer(name: str, lang: str) -> str:
+    """Resolve `auto`: jieba for Chinese, characters where no spaces are written, else Moses."""
+    if name != "auto":
+        return name
+    code = re.split("[-_]", lang)[0]
+    if code in {"zh", "cmn", "yue"}:
+        return "jieba"
+    return "char" if code in _WITHOUT_SPACES else "moses"
+
+
+def make_tokenizer(name: str, lang: str, lowercase: bool) -> Tokenizer:
+    """A tokeniser by its name in the recipe (`auto`, `jieba`, `moses`, `char`, `space`)."""
+    chosen = choose_tokenizer(name, lang)
+    split, join = _TOKENIZERS[chosen](re.split("[-_]", lang)[0])
+    return Tokenizer(chosen, lowercase, split, join)
+
+
+def _jieba(_lang: str) -> tuple[Split, Join]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in its sources, pkg_resources' farewell
+        import jieba  # noqa: PLC0415
+    jieba.setLogLevel(logging.ERROR)
+    cutter = jieba.Tokenizer()
+    # What `initialize` does, less its cache: a world-writable file in the temporary folder that
+    # is unmarshalled unchecked and saves nothing.
+    cutter.FREQ, cutter.total = cutter.gen_pfdict(cutter.get_dict_file())
+    cutter.initialized = True
+    return (lambda text: [t for t in cutter.cut(text) if t != " "]), join_chinese
+
+
+def _moses(lang: str) -> tuple[Split, Join]:
+    from sacremoses import MosesDetokenizer, MosesTokenizer  # noqa: PLC0415
+
+    tokenizer, detokenizer = MosesTokenizer(lang=lang), MosesDetokenizer(lang=lang)
+
+    def split(text: str) -> list[str]:
+        tokens: list[str] = tokenizer.tokenize(text, escape=False)
+        return tokens
+
+    def join(tokens: Sequence[str]) -> str:
+        return str(detokenizer.detokenize(list(tokens), unescape=False))
+
+    return split, join
+
+
+def _char(_lang: str) -> tuple[Split, Join]:
+    return (
+        lambda text: list(text.replace(" ", WORD_SEPARATOR)),
+        lambda tokens: "".join(tokens).replace(WORD_SEPARATOR, " ").strip(),
+    )
+
+
+def _space(_lang: str) -> tuple[Split, Join]:
+    return (lambda text: text.split(" ")), " ".join
+
+
+_TOKENIZERS: dict[str, Callable[[str], tuple[Split, Join]]] = {
+    "jieba": _jieba,
+    "moses": _moses,
+    "char": _char,
+    "space": _space,
+}
+
+_LATIN_END = re.compile(r"[A-Za-z0-9\u00c0-\u024f]$")
+_LATIN_START = re.compile(r"^[A-Za-z0-9\u00c0-\u024f]")
+_LETTER_START = re.compile(r"^[A-Za-z\u00c0-\u024f]")
+
+
+def join_chinese(tokens: Sequence[str]) -> str:
+    """No space between Chinese words; Latin words stay apart, also after ASCII punctuation."""
+    text = ""
+    for token in tokens:
+        apart = (_LATIN_END.search(text) and _LATIN_START.search(token)) or (
+            re.search(r"[A-Za-z][,.!?;:]$", text) and _LETTER_START.search(token)
+        )
+        text += f" {token}" if apart else token
+    return text

@@ -1,0 +1,23 @@
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
+from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+
+SPACE = make_tokenizer("space", "en", lowercase=False)
+
+
+def test_long_pairs_are_left_out_and_counted() -> None:
+    corpus = Corpus("c", ["a b", "a b c", "a"], ["x", "x", "x y z"], 0, {})
+    vocabulary = Vocabulary(["a", "b", "x"], [3, 2, 3])
+    encoded = encode_corpus(tokenize_corpus(corpus, SPACE, SPACE), vocabulary, vocabulary, 2)
+    assert encoded.pairs == [([4, 5], [6])]
+    assert encoded.num_too_long == 2
+    assert encoded.num_tgt_tokens() == 2
+
+
+def test_unknown_tokens_are_kept_as_unknown() -> None:
+    corpus = Corpus("c", ["a new"], ["x"], 0, {})
+    tokens = tokenize_corpus(corpus, SPACE, SPACE)
+    assert tokens.count_src() == {"a": 1, "new": 1}
+    vocabulary = Vocabulary(["a", "x"], [1, 1])
+    assert encode_corpus(tokens, vocabulary, vocabulary).pairs == [([4, UNK_ID], [5])]
