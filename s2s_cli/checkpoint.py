@@ -1,0 +1,185 @@
+"""The only reader and writer of model folders and training checkpoints.
+
+Both are sealed folders (`sealed.py`): hashes are checked before anything is parsed. Tensors are
+safetensors, all else is JSON and TSV: nothing is ever pickled.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from s2s_cli.config import Decoding, Model, Section, Text
+from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.sealed import read_sealed, to_json, write_sealed
+from s2s_cli.text.codec import Codec
+from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.text.vocabulary import PAD_ID, Vocabulary
+
+FORMAT = 1
+"""Raised when older versions of s2s cannot read what this one writes."""
+
+WEIGHTS = "model.safetensors"
+CARD = "config.json"
+VOCABULARIES = ("src.tsv", "tgt.tsv")
+TRAINING_TENSORS = "training.safetensors"
+TRAINING_FACTS = "training.json"
+
+
+class ModelCard(Section):
+    """All that a model folder says about its model: `config.json`."""
+
+    format: int = FORMAT
+    """Version of the folder's layout."""
+    s2s_version: str
+    """Version of s2s that wrote it."""
+    src_lang: str
+    """Source language."""
+    tgt_lang: str
+    """Target language."""
+    text: Text
+    """Tokenisers, resolved, and case."""
+    model: Model
+    """Architecture."""
+    decoding: Decoding
+    """Search settings that `translate` and `eval` start from."""
+    trained_on: dict[str, dict[str, str]]
+    """For each split, its files and their SHA-256."""
+    epoch: int
+    """Epochs trained, the present one included."""
+    step: int
+    """Updates trained."""
+    valid_scores: dict[str, float]
+    """Measures on the validation set at that step."""
+
+
+class LoadedModel(NamedTuple):
+    """A model with everything needed to use it."""
+
+    model: Seq2Seq
+    src: Codec
+    tgt: Codec
+    card: ModelCard
+
+
+class TrainingState(NamedTuple):
+    """What a checkpoint adds to a model folder, so that training goes on as if never stopped."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def build_model(card_model: Model, src: Vocabulary, tgt: Vocabulary) -> Seq2Seq:
+    """A freshly initialised model for two vocabularies."""
+    return Seq2Seq(card_model, len(src), len(tgt), PAD_ID)
+
+
+def make_codecs(
+    text: Text, src_lang: str, tgt_lang: str, src: Vocabulary, tgt: Vocabulary
+) -> tuple[Codec, Codec]:
+    """Source and target text tools of a model."""
+    return (
+        Codec(make_tokenizer(text.src_tokenizer, src_lang, text.lowercase), src),
+        Codec(make_tokenizer(text.tgt_tokenizer, tgt_lang, text.lowercase), tgt),
+    )
+
+
+def save_model(folder: Path, loaded: LoadedModel, training: TrainingState | None = None) -> None:
+    """Write a model folder, replacing an older one; with `training`, a checkpoint.
+
+    Raises:
+        CheckpointError: what was written does not read back the same.
+    """
+    weights = {name: t.contiguous() for name, t in loaded.model.state_dict().items()}
+    files = {
+        WEIGHTS: safetensors.torch.save(weights),
+        CARD: to_json(loaded.card.model_dump(mode="json")),
+        VOCABULARIES[0]: loaded.src.vocabulary.to_tsv().encode(),
+        VOCABULARIES[1]: loaded.tgt.vocabulary.to_tsv().encode(),
+    }
+    if training is not None:
+        files[TRAINING_TENSORS] = safetensors.torch.save(training.tensors)
+        files[TRAINING_FACTS] = to_json(training.facts)
+    write_sealed(folder, files, {"torch_version": torch.__version__})
+
+
+def load_model(folder: Path) -> LoadedModel:
+    """Read and check a model folder (or a checkpoint, as a model).
+
+    Raises:
+        CheckpointError: it is missing, incomplete, damaged, of a newer format, or does not fit
+            together.
+    """
+    names = (WEIGHTS, CARD, *VOCABULARIES)
+    files = read_sealed(folder, names)
+    card = _parse_card(folder, files[CARD])
+    try:
+        src, tgt = (
+            Vocabulary.from_tsv(files[name].decode(), str(folder / name)) for name in VOCABULARIES
+        )
+    except (DataError, UnicodeDecodeError) as error:
+        raise CheckpointError(str(error)) from error
+    model = build_model(card.model, src, tgt)
+    weights = _parse_tensors(folder / WEIGHTS, files[WEIGHTS])
+    _check_weights(folder / WEIGHTS, weights, model.state_dict())
+    model.load_state_dict(weights)
+    return LoadedModel(model, *make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt), card)
+
+
+def load_training_state(folder: Path) -> TrainingState:
+    """Read what a checkpoint keeps besides the model.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    files = read_sealed(folder, (TRAINING_TENSORS, TRAINING_FACTS))
+    tensors = _parse_tensors(folder / TRAINING_TENSORS, files[TRAINING_TENSORS])
+    return TrainingState(tensors, json.loads(files[TRAINING_FACTS]))
+
+
+def s2s_version() -> str:
+    """Version of the installed package."""
+    return version("s2s-cli")
+
+
+def _parse_card(folder: Path, content: bytes) -> ModelCard:
+    try:
+        tree = json.loads(content)
+        found = tree["format"]
+        if found != FORMAT:
+            raise CheckpointError(
+                f"{folder / CARD}: format {found}, this s2s reads format {FORMAT}; "
+                "use the version of s2s that wrote it"
+            )
+        return ModelCard.model_validate(tree)
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{folder / CARD}: not a model description ({reason})") from error
+
+
+def _parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+
+
+def _check_weights(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    for name in sorted(found.keys() ^ wanted.keys()):
+        problem = "is missing" if name in wanted else "does not belong to this architecture"
+        raise CheckpointError(f"{path}: the tensor {name} {problem}; it does not fit {CARD}")
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            raise CheckpointError(
+                f"{path}: {name} is {tuple(found[name].shape)} {found[name].dtype}, but {CARD} "
+                f"and the vocabularies ask for {tuple(tensor.shape)} {tensor.dtype}"
+            )
+        if not bool(found[name].isfinite().all()):
+            raise CheckpointError(f"{path}: {name} holds values that are not finite")

@@ -1,0 +1,173 @@
+"""The layout of a run folder, `runs/<name>/`.
+
+config.yaml     the recipe, with every override
+vocab/          src.tsv, tgt.tsv, vocab.json
+model/          the best model so far: all that translating needs
+checkpoints/    step-N: the last model with the state of its training
+train.jsonl     one JSON object per validation
+reports/        what `s2s eval` found
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s_cli.config import Section
+from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.files import write_file
+from s2s_cli.sealed import is_sealed, repair_sealed, saved_at, to_json
+from s2s_cli.text.vocabulary import Vocabulary
+
+RUNS = Path("runs")
+
+
+class VocabularyCard(Section):
+    """What a pair of vocabularies was built from: `vocab/vocab.json`."""
+
+    src_lang: str
+    """Source language."""
+    tgt_lang: str
+    """Target language."""
+    src_tokenizer: str
+    """Resolved, never `auto`."""
+    tgt_tokenizer: str
+    """Resolved, never `auto`."""
+    lowercase: bool
+    """Whether the text was lower-cased."""
+    max_size: int
+    """Most entries a side."""
+    min_freq: int
+    """Least frequency of an entry."""
+    trained_on: list[str]
+    """SHA-256 of the training text's files, in order."""
+
+
+class Vocabularies(NamedTuple):
+    """Both sides, and where they come from."""
+
+    src: Vocabulary
+    tgt: Vocabulary
+    card: VocabularyCard
+
+
+class RunFolder(NamedTuple):
+    """Where the parts of one run are."""
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        """The recipe as it was run."""
+        return self.path / "config.yaml"
+
+    @property
+    def vocab_path(self) -> Path:
+        """Folder of the vocabularies."""
+        return self.path / "vocab"
+
+    @property
+    def model_path(self) -> Path:
+        """The best model."""
+        return self.path / "model"
+
+    @property
+    def log_path(self) -> Path:
+        """One JSON object per validation."""
+        return self.path / "train.jsonl"
+
+    @property
+    def reports_path(self) -> Path:
+        """Folder of the evaluation reports."""
+        return self.path / "reports"
+
+    def checkpoint_path(self, step: int) -> Path:
+        """The checkpoint of a step."""
+        return self.path / "checkpoints" / f"step-{step:08d}"
+
+    def checkpoints(self) -> list[Path]:
+        """Whole checkpoints, newest step first."""
+        found = (self.path / "checkpoints").glob("step-*")
+        return sorted((path for path in found if is_sealed(path)), reverse=True)
+
+    def remove_checkpoints_but(self, kept: Path) -> None:
+        """Remove every checkpoint but one, and what interrupted saves left behind."""
+        for path in kept.parent.iterdir():
+            if path != kept and re.match(r"step-\d+$|\.(tmp|old)-step-", path.name):
+                shutil.rmtree(path)
+
+    def repair(self) -> None:
+        """Clear away what an interrupted save left behind."""
+        repair_sealed(self.model_path)
+        folder = self.path / "checkpoints"
+        for leftover in folder.glob(".tmp-*") if folder.is_dir() else ():
+            shutil.rmtree(leftover)
+
+    def set_aside(self) -> Path | None:
+        """Move a former training out of the way, to `<path>.bak-N`; vocabularies stay."""
+        parts = [
+            path
+            for path in (
+                self.model_path,
+                self.path / "checkpoints",
+                self.log_path,
+                self.config_path,
+                self.reports_path,
+            )
+            if path.exists()
+        ]
+        if not parts:
+            return None
+        number = 1
+        while (backup := self.path.with_name(f"{self.path.name}.bak-{number}")).exists():
+            number += 1
+        backup.mkdir()
+        for part in parts:
+            part.rename(backup / part.name)
+        return backup
+
+    def save_vocabularies(self, vocabularies: Vocabularies) -> None:
+        """Write `src.tsv`, `tgt.tsv` and, last, `vocab.json`."""
+        (self.vocab_path / "vocab.json").unlink(missing_ok=True)
+        write_file(self.vocab_path / "src.tsv", vocabularies.src.to_tsv())
+        write_file(self.vocab_path / "tgt.tsv", vocabularies.tgt.to_tsv())
+        write_file(self.vocab_path / "vocab.json", to_json(vocabularies.card.model_dump()))
+
+    def has_vocabularies(self) -> bool:
+        """Whether a whole pair of vocabularies is here."""
+        return (self.vocab_path / "vocab.json").is_file()
+
+    def load_vocabularies(self) -> Vocabularies:
+        """Read what `save_vocabularies` wrote.
+
+        Raises:
+            DataError: a file is missing or malformed.
+        """
+        try:
+            card = VocabularyCard.model_validate_json((self.vocab_path / "vocab.json").read_bytes())
+            src, tgt = (
+                Vocabulary.from_tsv(path.read_bytes().decode("utf-8"), str(path))
+                for path in (self.vocab_path / "src.tsv", self.vocab_path / "tgt.tsv")
+            )
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{self.vocab_path}: no usable vocabularies ({reason}); run `s2s vocab build`"
+            ) from error
+        return Vocabularies(src, tgt, card)
+
+
+def latest_run(runs: Path = RUNS) -> RunFolder:
+    """The run whose model was saved last.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    models = [path for path in runs.glob("*/model") if is_sealed(path)]
+    models = [path for path in models if not re.search(r"\.bak-\d+$", path.parent.name)]
+    if not models:
+        raise CheckpointError(
+            f"no trained model under {runs}/; train one with `s2s train`, "
+            "or name a model folder with --model"
+        )
+    return RunFolder(max(models, key=saved_at).parent)

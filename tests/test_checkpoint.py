@@ -1,0 +1,169 @@
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from s2s_cli.checkpoint import (
+    LoadedModel,
+    ModelCard,
+    TrainingState,
+    build_model,
+    load_model,
+    load_training_state,
+    make_codecs,
+    save_model,
+)
+from s2s_cli.config import Decoding, Model, Text
+from s2s_cli.errors import CheckpointError
+from s2s_cli.sealed import MANIFEST, repair_sealed, sha256
+from s2s_cli.text.vocabulary import Vocabulary
+
+
+def make_loaded(hidden_size: int = 6) -> LoadedModel:
+    card = ModelCard(
+        s2s_version="0",
+        src_lang="zh",
+        tgt_lang="en",
+        text=Text(src_tokenizer="space", tgt_tokenizer="space"),
+        model=Model(embed_size=4, hidden_size=hidden_size, attention_size=3),
+        decoding=Decoding(beam_size=2),
+        trained_on={"train": {"train.zh": "0" * 64}},
+        epoch=1,
+        step=2,
+        valid_scores={"bleu": 3.0},
+    )
+    src, tgt = Vocabulary(["甲", "乙"], [2, 1]), Vocabulary(["a", "b", "c"], [3, 2, 1])
+    return LoadedModel(
+        build_model(card.model, src, tgt), *make_codecs(card.text, "zh", "en", src, tgt), card
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(tmp_path / "model", make_loaded())
+    return tmp_path / "model"
+
+
+def reseal(folder: Path, name: str, content: bytes) -> None:
+    """Change a file and make the manifest agree, as a malicious or careless hand would."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    manifest["files"][name] = {"bytes": len(content), "sha256": sha256(content)}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_a_model_comes_back_as_it_was(folder: Path) -> None:
+    original, loaded = make_loaded(), load_model(folder)
+    assert loaded.card == original.card
+    assert loaded.src.vocabulary == original.src.vocabulary
+    assert loaded.tgt.encode("a c x") == [4, 6, 0]
+    torch.manual_seed(1)
+    saved = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+    for name, tensor in loaded.model.state_dict().items():
+        assert torch.equal(tensor, saved[name])
+
+
+def test_a_model_folder_can_be_moved(folder: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "m"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    assert load_model(moved).card.tgt_lang == "en"
+
+
+def test_the_folder_holds_no_pickle_and_no_stray_file(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["config.json", "manifest.json", "model.safetensors", "src.tsv", "tgt.tsv"]
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    assert json.loads((folder / "config.json").read_bytes())["format"] == 1
+
+
+def test_a_checkpoint_is_a_model_with_a_training_state(tmp_path: Path) -> None:
+    state = TrainingState({"optimizer.0.step": torch.tensor(3.0)}, {"step": 7, "best": 1.5})
+    save_model(tmp_path / "step-7", make_loaded(), state)
+    again = load_training_state(tmp_path / "step-7")
+    assert again.facts == state.facts
+    assert torch.equal(again.tensors["optimizer.0.step"], torch.tensor(3.0))
+    assert load_model(tmp_path / "step-7").card.step == 2
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "src.tsv", "tgt.tsv"])
+def test_any_flipped_bit_is_found(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    for position in range(0, len(content), max(1, len(content) // 40)):
+        content[position] ^= 1
+        (folder / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match="differs from what manifest"):
+            load_model(folder)
+        content[position] ^= 1
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "src.tsv", MANIFEST])
+def test_missing_and_truncated_files_are_named(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match=name):
+        load_model(folder)
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", b"PK\x03\x04 a zip", "not a safetensors file"),
+        ("model.safetensors", b"\x80\x04K\x01.", "not a safetensors file"),
+        ("config.json", b'{"format": 99}', "format 99, this s2s reads format 1"),
+        ("config.json", b"[]", "not a model description"),
+        ("src.tsv", b"nothing", "src.tsv:1"),
+        ("src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n", "ask for (4, 4)"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(
+    folder: Path, name: str, content: bytes, message: str
+) -> None:
+    reseal(folder, name, content)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert message in str(caught.value)
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
+    tensors = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+    tensors["embedding.weight"][4, 0] = torch.nan
+    reseal(folder, "model.safetensors", safetensors.torch.save(tensors))
+    with pytest.raises(CheckpointError, match=r"embedding\.weight holds values"):
+        load_model(folder)
+
+
+def test_what_is_not_a_model_folder_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such model folder"):
+        load_model(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="not a model folder"):
+        load_model(tmp_path)
+
+
+def test_saving_replaces_whole_or_not_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (folder / "model.safetensors").read_bytes()
+
+    def full_disk(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("s2s_cli.sealed.write_synced", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(folder, make_loaded(hidden_size=8))
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    monkeypatch.undo()
+    save_model(folder, make_loaded(hidden_size=8))
+    assert load_model(folder).card.model.hidden_size == 8
+
+
+def test_a_replacement_cut_short_between_its_renames_is_undone(folder: Path) -> None:
+    folder.rename(folder.parent / ".old-model-123")
+    (folder.parent / ".tmp-model-123").mkdir()
+    repair_sealed(folder)
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    assert load_model(folder).card.step == 2
