@@ -1,0 +1,142 @@
+"""Corpus scores by sacrebleu, with the settings that a language needs."""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from sacrebleu.metrics.base import Metric
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from s2s_cli.errors import ConfigError, DataError
+
+MetricName = Literal["bleu", "chrf", "ter"]
+METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
+
+_BLEU_TOKENIZERS = {"zh": "zh", "cmn": "zh", "yue": "zh", "lzh": "zh", "ja": "ja-mecab"}
+_BLEU_TOKENIZERS |= {"ko": "ko-mecab"}
+_NEEDED_MODULES = {
+    "ja-mecab": ("MeCab", "sacrebleu[ja]"),
+    "ko-mecab": ("mecab_ko", "sacrebleu[ko]"),
+}
+
+
+class ScoringSettings(NamedTuple):
+    """What decides a score besides the texts."""
+
+    tgt_lang: str
+    lowercase: bool = False
+    tokenize: str | None = None
+    """sacrebleu's tokeniser for BLEU; None chooses by target language."""
+
+
+class Score(NamedTuple):
+    """A corpus score and the recipe of its making."""
+
+    name: str
+    value: float
+    signature: str
+    text: str
+    """As the sacrebleu command prints it."""
+
+
+def score_corpus(
+    names: Sequence[MetricName],
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    settings: ScoringSettings,
+) -> list[Score]:
+    """Score translations against one or more references, as the sacrebleu command does.
+
+    Args:
+        names: which measures.
+        hypotheses: one detokenised translation a line.
+        references: one or more lists of raw references, each as long as `hypotheses`.
+        settings: language, case and tokeniser.
+
+    Raises:
+        DataError: nothing to score, or lists of different length.
+        ConfigError: the tokeniser is unknown or not installed.
+    """
+    check_lengths(hypotheses, references)
+    scores = []
+    for name in names:
+        metric = make_metric(name, settings)
+        result = metric.corpus_score(list(hypotheses), [list(ref) for ref in references])
+        signature = metric.get_signature().format()
+        text = result.format(signature=signature)
+        scores.append(Score(name, float(result.score), signature, text))
+    return scores
+
+
+def score_sentences(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], settings: ScoringSettings
+) -> list[float]:
+    """Sentence chrF of each, 0 to 100: kinder to single sentences than BLEU is."""
+    check_lengths(hypotheses, references)
+    metric = make_metric("chrf", settings)
+    return [
+        float(metric.sentence_score(hypothesis, list(refs)).score)
+        for hypothesis, *refs in zip(hypotheses, *references, strict=True)
+    ]
+
+
+def check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """Refuse what sacrebleu would score without a word.
+
+    Raises:
+        DataError: no sentences, no references, or lists of different length.
+    """
+    if not hypotheses:
+        raise DataError("no sentences to score; give at least one translation")
+    if not references:
+        raise DataError("no references to score against; give at least one")
+    for number, reference in enumerate(references, start=1):
+        if len(reference) != len(hypotheses):
+            raise DataError(
+                f"{len(hypotheses)} translations, but reference {number} has {len(reference)} "
+                "lines; both need one sentence per line, in the same order"
+            )
+
+
+def make_metric(name: MetricName, settings: ScoringSettings) -> Metric:
+    """A sacrebleu metric set up for a language.
+
+    Raises:
+        ConfigError: the BLEU tokeniser is unknown or not installed.
+    """
+    lang = settings.tgt_lang.replace("_", "-").split("-")[0]
+    match name:
+        case "bleu":
+            tokenize = settings.tokenize or _BLEU_TOKENIZERS.get(lang, "13a")
+            _check_tokenizer(tokenize)
+            return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
+        case "chrf":
+            return CHRF(lowercase=settings.lowercase)
+        case "ter":
+            # Without these a Chinese or Japanese sentence would count as one word.
+            is_asian = lang in {"zh", "cmn", "yue", "lzh", "ja"}
+            return TER(
+                case_sensitive=not settings.lowercase, normalized=is_asian, asian_support=is_asian
+            )
+
+
+def _check_tokenizer(tokenize: str) -> None:
+    if tokenize not in BLEU.TOKENIZERS:
+        raise ConfigError(
+            f"--tokenize {tokenize}: sacrebleu has no such tokeniser; "
+            f"choose among {', '.join(sorted(BLEU.TOKENIZERS))}"
+        )
+    module, extra = _NEEDED_MODULES.get(tokenize, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise ConfigError(
+            f"BLEU with the tokeniser {tokenize} needs a package that is not installed: "
+            f'pip install "{extra}" (or choose another with --tokenize, such as char)'
+        )
+
+
+def sacrebleu_version() -> str:
+    """Version of the library that computes the scores."""
+    return importlib.metadata.version("sacrebleu")

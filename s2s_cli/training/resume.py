@@ -1,0 +1,94 @@
+"""Whether a run folder's training can go on, and from where."""
+
+from typing import NamedTuple
+
+from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, load_training_state
+from s2s_cli.config import Config
+from s2s_cli.errors import CheckpointError, ConfigError
+from s2s_cli.run import RunFolder, Vocabularies
+
+MAY_CHANGE = {
+    "training.epochs",
+    "training.patience",
+    "training.save_every",
+    "training.device",
+    "data.folder",
+    "data.train",
+    "data.valid",
+    "data.test",
+}
+"""Keys that a resumed run may have otherwise; the data's content is compared by its hash."""
+
+
+class Resumable(NamedTuple):
+    """A checkpoint, read and checked."""
+
+    loaded: LoadedModel
+    state: TrainingState
+
+
+def find_resumable(run: RunFolder, skipped: list[str]) -> Resumable | None:
+    """The newest checkpoint that is whole, or None if the run has none.
+
+    Args:
+        run: the run folder.
+        skipped: gets a line for every checkpoint that had to be passed over.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none is whole.
+    """
+    checkpoints = run.checkpoints()
+    for folder in checkpoints:
+        try:
+            return Resumable(load_model(folder), load_training_state(folder))
+        except CheckpointError as error:
+            skipped.append(str(error))
+    if checkpoints:
+        raise CheckpointError(
+            f"{run.path}: no checkpoint can be read ({skipped[-1]}); --fresh trains anew"
+        )
+    return None
+
+
+def check_same_run(
+    former: Config,
+    present: Config,
+    resumable: Resumable,
+    vocabularies: Vocabularies,
+    trained_on: dict[str, dict[str, str]],
+    run: RunFolder,
+) -> None:
+    """Refuse to go on with other settings, other data, or another vocabulary.
+
+    Raises:
+        ConfigError: something differs that would make the run neither the old nor a new one.
+    """
+    remedy = "--fresh trains anew (the old run is kept aside), --run DIR trains elsewhere"
+    old, new = _flatten(former), _flatten(present)
+    changed = [
+        key
+        for key in old
+        if old[key] != new[key] and key not in MAY_CHANGE and not key.startswith("decoding.")
+    ]
+    if changed:
+        listed = ", ".join(f"{key} {old[key]} -> {new[key]}" for key in changed)
+        raise ConfigError(f"{run.path}: was trained with other settings ({listed}); {remedy}")
+    card = resumable.loaded.card
+    for split, origin in trained_on.items():
+        if list(card.trained_on.get(split, {}).values()) != list(origin.values()):
+            names = ", ".join(origin)
+            raise ConfigError(f"{run.path}: the {split} text ({names}) has changed; {remedy}")
+    for side in ("src", "tgt"):
+        if getattr(resumable.loaded, side).vocabulary != getattr(vocabularies, side):
+            raise ConfigError(
+                f"{run.path}: {run.vocab_path / side}.tsv is not the vocabulary that the run "
+                f"was trained with; {remedy}"
+            )
+
+
+def _flatten(config: Config) -> dict[str, object]:
+    return {
+        f"{section}.{key}": value
+        for section, keys in config.model_dump(mode="json").items()
+        for key, value in keys.items()
+    }

@@ -1,0 +1,77 @@
+import pytest
+import torch
+from conftest import make_model
+
+from s2s_cli.config import Decoding
+from s2s_cli.decoding.translator import Translator
+from s2s_cli.text.codec import Codec
+from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+
+SPACE = make_tokenizer("space", "en", lowercase=False)
+SRC = Codec(SPACE, Vocabulary(list("stuvwxyz"), [1] * 8))
+TGT = Codec(SPACE, Vocabulary(list("abcdef"), [1] * 6))
+LINES = ["s t u", "", "v", "   ", "x s t w v u", "unheard of", "s"]
+
+
+def make_translator(context: str = "attention", unk_bias: float = 0.0) -> Translator:
+    model = make_model({"context": context})
+    with torch.no_grad():
+        model.output[-1].bias[UNK_ID] += unk_bias
+    return Translator(model, SRC, TGT, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("context", ["initial", "attention"])
+def test_lines_come_back_in_order_whatever_the_batch(context: str) -> None:
+    translator = make_translator(context)
+    expected = [translator.translate([line], Decoding())[0].text for line in LINES]
+    for batch_size in (1, 2, 64):
+        found = translator.translate(LINES, Decoding(batch_size=batch_size))
+        assert [translation.source for translation in found] == LINES
+        assert [translation.text for translation in found] == expected
+
+
+def test_blank_lines_stay_blank_and_never_meet_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s_cli.decoding.translator.beam_search", None)
+    found = make_translator().translate(["", " \t ", "\u2028"], Decoding())
+    assert [translation.text for translation in found] == ["", "", ""]
+
+
+def test_an_unknown_word_becomes_the_source_word_looked_at_most() -> None:
+    translator = make_translator(unk_bias=50.0)
+    kept = translator.translate(["s new t"], Decoding(keep_unk=True))[0].candidates[0]
+    assert "<unk>" in kept.tokens
+    replaced = translator.translate(["s new t"], Decoding())[0].candidates[0]
+    assert "<unk>" not in replaced.text
+    assert replaced.weights is not None
+    for token, row in zip(replaced.tokens, replaced.weights, strict=False):
+        words = row[:3]  # the eos that follows is no word
+        assert token == ["s", "new", "t"][words.index(max(words))]
+
+
+def test_without_attention_an_unknown_word_stays_visible() -> None:
+    translation = make_translator("initial", unk_bias=50.0).translate(["s"], Decoding())[0]
+    assert "<unk>" in translation.text
+
+
+def test_n_best_are_different_and_ranked() -> None:
+    for translation in make_translator().translate(LINES, Decoding(beam_size=4, n_best=3)):
+        scores = [candidate.score for candidate in translation.candidates]
+        assert scores == sorted(scores, reverse=True)
+        if translation.src_tokens:
+            tokens = {tuple(candidate.tokens) for candidate in translation.candidates}
+            assert len(tokens) == len(translation.candidates) == 3
+
+
+def test_one_very_long_line_does_not_swell_its_batch() -> None:
+    lines = ["s"] * 40 + [" ".join("stuv" * 150)]
+    found = make_translator().translate(lines, Decoding(beam_size=1, batch_size=32))
+    assert len(found) == 41
+
+
+def test_translating_leaves_the_model_in_its_mode() -> None:
+    translator = make_translator()
+    translator.model.train()
+    first = translator.translate(["s t u"], Decoding())[0].text
+    assert translator.model.training
+    assert first == translator.translate(["s t u"], Decoding())[0].text

@@ -1,0 +1,105 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.scoring.metrics import METRIC_NAMES, ScoringSettings, score_corpus, score_sentences
+
+ENGLISH = (
+    ["The cat sat on the mat.", "It is raining today", "We like to study machine learning."],
+    ["The cat is on the mat.", "It rains today.", "We like studying machine learning."],
+    ["A cat sat on a mat.", "Today it is raining.", "We enjoy learning machines."],
+)
+CHINESE = (
+    ["我喜欢学习机器学习。", "今天天气好。", "他昨天去北京了。"],
+    ["我喜欢学习机器学习。", "今天天气很好。", "他昨天去了北京。"],
+)
+
+
+def sacrebleu_command(folder: Path, texts: tuple[list[str], ...], *options: str) -> list[dict]:
+    paths = []
+    for number, lines in enumerate(texts):
+        path = folder / f"{number}.txt"
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        paths.append(str(path))
+    hypotheses, *references = paths
+    command = [sys.executable, "-m", "sacrebleu", *references, "-i", hypotheses]
+    command += ["-m", "bleu", "chrf", "ter", "-w", "8", *options]
+    done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
+    found = json.loads(done.stdout)
+    return found if isinstance(found, list) else [found]
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "options"),
+    [
+        (ENGLISH, ScoringSettings("en"), []),
+        (ENGLISH[:2], ScoringSettings("en", lowercase=True), ["-lc", "--chrf-lowercase"]),
+        (
+            CHINESE,
+            ScoringSettings("zh"),
+            ["-tok", "zh", "--ter-normalized", "--ter-asian-support", "--ter-case-sensitive"],
+        ),
+    ],
+)
+def test_scores_are_the_sacrebleu_commands(
+    tmp_path: Path, texts: tuple[list[str], ...], settings: ScoringSettings, options: list[str]
+) -> None:
+    if texts is ENGLISH:
+        options = [*options, "--ter-case-sensitive"]
+    theirs = sacrebleu_command(tmp_path, texts, *options)
+    hypotheses, *references = texts
+    ours = score_corpus(METRIC_NAMES, hypotheses, references, settings)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert round(mine.value, 8) == other["score"], other["name"]
+        assert mine.signature == other["signature"]
+
+
+@pytest.mark.parametrize(
+    ("lang", "token"), [("zh", "tok:zh"), ("en", "tok:13a"), ("de", "tok:13a"), ("zh-TW", "tok:zh")]
+)
+def test_the_target_language_chooses_the_tokeniser(lang: str, token: str) -> None:
+    score = score_corpus(["bleu"], ["a"], [["a"]], ScoringSettings(lang))[0]
+    assert token in score.signature
+    other = score_corpus(["bleu"], ["a"], [["a"]], ScoringSettings(lang, tokenize="char"))[0]
+    assert "tok:char" in other.signature
+
+
+@pytest.mark.parametrize(("lang", "extra"), [("ja", "sacrebleu[ja]"), ("ko", "sacrebleu[ko]")])
+def test_a_tokeniser_that_is_not_installed_is_named_with_its_remedy(
+    lang: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as caught:
+        score_corpus(["bleu"], ["a"], [["a"]], ScoringSettings(lang))
+    assert extra in str(caught.value)
+
+
+def test_an_unknown_tokeniser_is_refused() -> None:
+    with pytest.raises(ConfigError, match="13a"):
+        score_corpus(["bleu"], ["a"], [["a"]], ScoringSettings("en", tokenize="15b"))
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "references", "message"),
+    [
+        ([], [[]], "no sentences to score"),
+        (["a"], [], "no references"),
+        (["a", "b"], [["a", "b", "c", "d", "e"]], "2 translations, but reference 1 has 5 lines"),
+        (["a"], [["a"], []], "reference 2 has 0 lines"),
+    ],
+)
+def test_what_sacrebleu_scores_without_a_word_is_refused(
+    hypotheses: list[str], references: list[list[str]], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        score_corpus(["bleu"], hypotheses, references, ScoringSettings("en"))
+
+
+def test_sentences_are_scored_one_by_one() -> None:
+    scores = score_sentences(["same here", "xyz"], [["same here", "abc"]], ScoringSettings("en"))
+    assert scores[0] == pytest.approx(100)
+    assert scores[1] == 0

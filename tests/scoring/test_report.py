@@ -1,0 +1,32 @@
+from s2s_cli.scoring.metrics import Score
+from s2s_cli.scoring.report import Example, format_report
+
+SCORES = [Score("bleu", 12.345, "nrefs:1", "BLEU = 12.3")]
+
+
+def examples(count: int) -> list[Example]:
+    return [Example(f"src{i}", f"ref{i}", f"hyp{i}", float(i)) for i in range(count)]
+
+
+def test_best_and_worst_are_twenty_each_and_in_order() -> None:
+    page = format_report("title", [("model", "m")], SCORES, examples(100))
+    best, worst = page.split("## Worst")
+    assert best.count("- line") == worst.count("- line") == 20
+    assert best.index("hyp99") < best.index("hyp98") < best.index("hyp80")
+    assert worst.index("hyp0\n") < worst.index("hyp1\n") < worst.index("hyp19\n")
+    assert "| bleu | 12.35 | `nrefs:1` |" in page or "| bleu | 12.34 | `nrefs:1` |" in page
+
+
+def test_of_few_sentences_none_is_shown_twice() -> None:
+    page = format_report("title", [], SCORES, examples(5))
+    assert page.count("- line") == 5
+
+
+def test_text_from_the_data_cannot_format_the_page_or_run_in_it() -> None:
+    nasty = "<script>alert(1)</script> | **bold** \x1b[31m \u202e [x](http://y) `code`"
+    page = format_report("t", [("name", nasty)], SCORES, [Example(nasty, nasty, nasty, 0.0)])
+    assert "<script" not in page
+    assert "**bold**" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "[x]" not in page

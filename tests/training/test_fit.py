@@ -1,0 +1,228 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from s2s_cli.checkpoint import (
+    LoadedModel,
+    ModelCard,
+    build_model,
+    load_model,
+    load_training_state,
+    make_codecs,
+)
+from s2s_cli.config import Config, Decoding, Model, Text, Training
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
+from s2s_cli.errors import CheckpointError, ConfigError
+from s2s_cli.recipe import check_config
+from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
+from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.training.fit import Fit, Material, Validation
+from s2s_cli.training.log import append_validation, forget_after
+from s2s_cli.training.loop import Progress
+from s2s_cli.training.resume import check_same_run, find_resumable
+
+WORDS = ["甲", "乙", "丙", "丁"]
+LETTERS = ["a", "b", "c", "d"]
+TEXT = Text(src_tokenizer="space", tgt_tokenizer="space")
+MODEL = Model(embed_size=8, hidden_size=16, attention_size=8, dropout=0.2)
+CARD = ModelCard(
+    s2s_version="0",
+    src_lang="zh",
+    tgt_lang="en",
+    text=TEXT,
+    model=MODEL,
+    decoding=Decoding(),
+    trained_on={"train": {"t": "1"}, "valid": {"v": "2"}},
+    epoch=0,
+    step=0,
+    valid_scores={},
+)
+
+
+def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
+    rows = [[(n + shift * shift) % 4 for shift in range(1 + n % 3)] for n in numbers]
+    src = [" ".join(WORDS[i] for i in row) for row in rows]
+    tgt = [" ".join(LETTERS[i] for i in row) for row in rows]
+    return Corpus(name, src, tgt, 0, {name: "0"})
+
+
+def make_fit(folder: Path, config: Training) -> Fit:
+    """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
+    run = RunFolder(folder)
+    torch.manual_seed(config.seed)
+    train, valid = make_corpus(range(50), "train"), make_corpus(range(3, 13), "valid")
+    src, tgt = Vocabulary(WORDS, [1] * 4), Vocabulary(LETTERS, [1] * 4)
+    loaded = LoadedModel(
+        build_model(MODEL, src, tgt), *make_codecs(TEXT, "zh", "en", src, tgt), CARD
+    )
+    resumable = find_resumable(run, [])
+    if resumable is not None:
+        loaded = resumable.loaded
+    tokenizers = loaded.src.tokenizer, loaded.tgt.tokenizer
+    material = Material(
+        encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt),
+        encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
+        valid,
+    )
+    fit = Fit(loaded, material, config, run)
+    if resumable is not None:
+        fit.restore(resumable.state)
+    return fit
+
+
+def finish(fit: Fit, stop_after: int | None = None) -> list[Validation]:
+    """Run to the end, or until a step; the validations on the way."""
+    validations = []
+    for event in fit.steps(lambda: fit.record.position.step == stop_after):
+        if not isinstance(event, Progress):
+            validations.append(event)
+    return validations
+
+
+CONFIG = Training(epochs=3, batch_size=8, learning_rate=0.02, teacher_forcing=0.7, save_every=4)
+
+
+def weights_of(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("stops", [[1], [5], [7], [14], [3, 4, 9, 20]])
+def test_stopping_and_resuming_equals_never_having_stopped(
+    tmp_path: Path, stops: list[int]
+) -> None:
+    whole = finish(make_fit(tmp_path / "whole", CONFIG))
+    halved: list[Validation] = []
+    for stop in [*stops, None]:
+        halved += finish(make_fit(tmp_path / "halved", CONFIG), stop)
+    one, other = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "halved")
+    assert weights_of(one.checkpoints()[0]) == weights_of(other.checkpoints()[0])
+    assert weights_of(one.model_path) == weights_of(other.model_path)
+    for name in ("training.safetensors",):
+        assert (one.checkpoints()[0] / name).read_bytes() == (
+            other.checkpoints()[0] / name
+        ).read_bytes()
+    assert [(v.step, v.bleu, v.loss, v.train_loss) for v in whole] == [
+        (v.step, v.bleu, v.loss, v.train_loss) for v in halved
+    ]
+
+
+def test_a_process_that_dies_repeats_at_most_one_save_interval(tmp_path: Path) -> None:
+    finish(make_fit(tmp_path / "whole", CONFIG))
+    fit = make_fit(tmp_path / "killed", CONFIG)
+    for event in fit.steps(lambda: False):
+        if isinstance(event, Progress) and event.position.step == 11:
+            break  # as a kill would: no save
+    again = make_fit(tmp_path / "killed", CONFIG)
+    assert again.record.position.step == 8
+    finish(again)
+    one, other = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
+    assert weights_of(one.model_path) == weights_of(other.model_path)
+
+
+def test_the_best_model_is_kept_and_one_checkpoint(tmp_path: Path) -> None:
+    fit = make_fit(tmp_path, CONFIG)
+    validations = finish(fit)
+    best = max(validations, key=lambda v: v.bleu)
+    card = load_model(fit.run.model_path).card
+    assert (card.epoch, card.valid_scores["bleu"]) == (best.epoch, best.bleu)
+    assert [path.name for path in fit.run.checkpoints()] == ["step-00000021"]
+    assert load_training_state(fit.run.checkpoints()[0]).facts["position"]["step"] == 21
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model", "checkpoints"}
+
+
+def test_patience_ends_a_training_that_does_not_get_better(tmp_path: Path) -> None:
+    config = Training(epochs=50, batch_size=50, learning_rate=1e-9, patience=3)
+    validations = finish(make_fit(tmp_path, config))
+    assert [v.is_best for v in validations] == [True, False, False, False]
+    assert make_fit(tmp_path, config).record.is_finished(config)
+
+
+def test_more_epochs_take_a_finished_run_further(tmp_path: Path) -> None:
+    finish(make_fit(tmp_path / "two", CONFIG.model_copy(update={"epochs": 2})))
+    finish(make_fit(tmp_path / "two", CONFIG))
+    finish(make_fit(tmp_path / "three", CONFIG))
+    assert weights_of(RunFolder(tmp_path / "two").model_path) == weights_of(
+        RunFolder(tmp_path / "three").model_path
+    )
+
+
+def test_a_damaged_checkpoint_is_passed_over_or_refused(tmp_path: Path) -> None:
+    fit = make_fit(tmp_path, CONFIG)
+    finish(fit, stop_after=5)
+    (checkpoint,) = fit.run.checkpoints()
+    older = checkpoint.with_name("step-00000001")
+    older.mkdir()
+    for path in checkpoint.iterdir():
+        (older / path.name).write_bytes(path.read_bytes())
+    (checkpoint / "model.safetensors").write_bytes(b"torn")
+    skipped: list[str] = []
+    assert find_resumable(fit.run, skipped) is not None
+    assert "step-00000005" in skipped[0]
+    (older / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="no checkpoint can be read"):
+        find_resumable(fit.run, [])
+
+
+def test_the_log_forgets_what_will_be_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    validations = finish(make_fit(tmp_path / "run", CONFIG))
+    for validation in validations:
+        append_validation(path, validation)
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"step": 99, "cut sho')
+    forget_after(path, 14)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [7, 14]
+
+
+class TestWhatMayDiffer:
+    """A run goes on only as the run that it was."""
+
+    def check(self, tmp_path: Path, tree: dict[str, object], **changes: object) -> None:
+        fit = make_fit(tmp_path, CONFIG)
+        finish(fit, stop_after=2)
+        resumable = find_resumable(fit.run, [])
+        assert resumable is not None
+        loaded = resumable.loaded
+        card = VocabularyCard(
+            src_lang="zh",
+            tgt_lang="en",
+            src_tokenizer="space",
+            tgt_tokenizer="space",
+            lowercase=False,
+            max_size=9,
+            min_freq=1,
+            trained_on=[],
+        )
+        vocabularies = Vocabularies(
+            changes.get("src", loaded.src.vocabulary), loaded.tgt.vocabulary, card
+        )
+        trained_on = changes.get("trained_on", CARD.trained_on)
+        check_same_run(
+            Config(), check_config(tree, "new"), resumable, vocabularies, trained_on, fit.run
+        )
+
+    def test_epochs_device_and_decoding_may(self, tmp_path: Path) -> None:
+        tree = {
+            "training": {"epochs": 99, "device": "cpu", "patience": 9},
+            "decoding": {"beam_size": 2},
+            "data": {"folder": "elsewhere"},
+        }
+        self.check(tmp_path, tree)
+
+    def test_settings_may_not(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"training\.seed 1 -> 2.*--fresh"):
+            self.check(tmp_path, {"training": {"seed": 2}})
+
+    def test_the_data_may_not(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"the train text \(t\) has changed"):
+            self.check(tmp_path, {}, trained_on={"train": {"t": "9"}, "valid": {"v": "2"}})
+
+    def test_the_vocabulary_may_not(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"src\.tsv is not the vocabulary"):
+            self.check(tmp_path, {}, src=Vocabulary(WORDS[::-1], [1] * 4))

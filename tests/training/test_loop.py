@@ -1,0 +1,134 @@
+import random
+
+import pytest
+import torch
+from conftest import KINDS, describe_kind, make_model
+
+from s2s_cli.config import Model, Training
+from s2s_cli.data.batch import collate
+from s2s_cli.decoding.beam import beam_search
+from s2s_cli.errors import S2SError
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.text.vocabulary import PAD_ID
+from s2s_cli.training.fit import GREEDY
+from s2s_cli.training.loop import Position, train, update
+from s2s_cli.training.optimizer import (
+    learning_rate,
+    make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+)
+
+PAIRS = [([4 + i % 5, 4 + i % 7], [4 + i % 3, 4 + i % 4]) for i in range(20)]
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
+
+
+def small_model(kind: dict[str, object], vocab: int = 12, hidden: int = 32) -> Seq2Seq:
+    torch.manual_seed(1)
+    config = Model(embed_size=16, hidden_size=hidden, attention_size=16, dropout=0.0, **kind)
+    return Seq2Seq(config, vocab, vocab, PAD_ID)
+
+
+@every_kind
+@pytest.mark.parametrize("teacher_forcing", [1.0, 0.5])
+def test_one_batch_is_learnt_by_heart(kind: dict[str, object], teacher_forcing: float) -> None:
+    model = small_model(kind)
+    config = Training(learning_rate=0.02, teacher_forcing=teacher_forcing)
+    optimizer = make_optimizer(model.parameters(), config)
+    batch = collate([([4, 5, 6], [7, 8]), ([6, 5, 4], [9]), ([8, 8], [4, 5, 6, 7])])
+    for _ in range(150):
+        loss = update(model, batch, optimizer, config)
+    assert loss / batch.num_tokens < 0.05
+    found = beam_search(model.eval(), batch.src, batch.src_lengths, GREEDY)
+    assert [hypotheses[0].token_ids for hypotheses in found] == [[7, 8], [9], [4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("context", ["initial", "attention"])
+def test_a_copy_task_is_solved_on_unseen_input(context: str) -> None:
+    generator = random.Random(1)
+    sequences = sorted(
+        {
+            tuple(generator.randrange(4, 8) for _ in range(generator.randint(1, 4)))
+            for _ in range(1200)
+        }
+    )
+    generator.shuffle(sequences)
+    unseen, known = sequences[:40], sequences[40:]
+    model = small_model({"context": context}, vocab=8)
+    config = Training(
+        learning_rate=0.01, batch_size=16, epochs=40, learning_rate_decay=0.9, decay_after=20
+    )
+    pairs = [([*sequence], [*sequence]) for sequence in known]
+    for _ in train(model, pairs, make_optimizer(model.parameters(), config), config):
+        pass
+    batch = collate([([*sequence], [*sequence]) for sequence in unseen])
+    found = beam_search(model.eval(), batch.src, batch.src_lengths, GREEDY)
+    right = sum(tuple(hyps[0].token_ids) == seq for hyps, seq in zip(found, unseen, strict=True))
+    assert right / len(unseen) >= 0.9
+
+
+def test_progress_counts_updates_epochs_and_real_tokens() -> None:
+    model = small_model({"context": "attention"})
+    config = Training(epochs=2, batch_size=8)
+    optimizer = make_optimizer(model.parameters(), config)
+    progress = list(train(model, PAIRS, optimizer, config))
+    assert [p.position.step for p in progress] == [1, 2, 3, 4, 5, 6]
+    assert [p.is_epoch_end for p in progress] == [False, False, True] * 2
+    assert sum(p.num_tokens for p in progress[:3]) == sum(len(tgt) + 1 for _, tgt in PAIRS)
+
+
+def test_going_on_from_a_position_equals_never_having_stopped() -> None:
+    config = Training(epochs=2, batch_size=8)
+
+    def run_from(model: Seq2Seq, start: Position, stop_at: int | None) -> dict[str, torch.Tensor]:
+        optimizer = make_optimizer(model.parameters(), config)
+        for progress in train(model, PAIRS, optimizer, config, start):
+            if progress.position.step == stop_at:
+                break
+        return optimizer_tensors(optimizer)
+
+    whole = small_model({"context": "attention"})
+    run_from(whole, Position(), None)
+    halved = small_model({"context": "attention"})
+    tensors = run_from(halved, Position(), 4)
+    optimizer = make_optimizer(halved.parameters(), config)
+    restore_optimizer(optimizer, tensors)
+    for _ in train(halved, PAIRS, optimizer, config, Position(1, 1, 4)):
+        pass
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, halved.state_dict()[name]), name
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
+    model = small_model({"context": "attention"})
+    config = Training()
+    optimizer = make_optimizer(model.parameters(), config)
+    with torch.no_grad():
+        model.output[-1].bias[5] = torch.inf
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(S2SError, match="not finite"):
+        update(model, collate(PAIRS[:4]), optimizer, config)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_gradients_are_clipped_to_the_global_norm() -> None:
+    model = make_model({"context": "attention"}, scale=20.0)
+    config = Training(clip_norm=0.01)
+    optimizer = make_optimizer(model.parameters(), config)
+    update(model, collate([([4, 5], [6, 7])]), optimizer, config)
+    norms = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None])
+    assert norms.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_learning_rate_decays_after_the_epochs_at_full_rate() -> None:
+    config = Training(learning_rate=1.0, learning_rate_decay=0.5, decay_after=2)
+    assert [learning_rate(config, epoch) for epoch in range(4)] == [1.0, 1.0, 0.5, 0.25]
+    constant = Training(learning_rate=1.0)
+    assert [learning_rate(constant, epoch) for epoch in range(3)] == [1.0, 1.0, 1.0]
+
+
+def test_adam_is_fused_on_the_cpu() -> None:
+    model = small_model({"context": "initial"})
+    assert make_optimizer(model.parameters(), Training()).param_groups[0]["fused"]

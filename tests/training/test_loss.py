@@ -1,0 +1,40 @@
+import math
+
+import pytest
+import torch
+from conftest import make_model
+
+from s2s_cli.data.batch import collate
+from s2s_cli.training.loss import measure_tokens, token_loss
+
+PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8])]
+
+
+def test_a_uniform_guess_costs_log_vocab_per_real_token() -> None:
+    logits, targets = torch.zeros(5, 10), torch.tensor([4, 5, 6, 7, 3])
+    for smoothing in (0.0, 0.1):
+        assert token_loss(logits, targets, smoothing).item() == pytest.approx(5 * math.log(10))
+
+
+def test_label_smoothing_by_hand() -> None:
+    # Two tokens, probabilities 0.75 and 0.25; the target gets 0.9 + 0.05, the other 0.05.
+    logits = torch.tensor([[math.log(0.75), math.log(0.25)]])
+    expected = -(0.95 * math.log(0.75) + 0.05 * math.log(0.25))
+    assert token_loss(logits, torch.tensor([0]), 0.1).item() == pytest.approx(expected)
+
+
+def test_measures_of_a_uniform_guess() -> None:
+    model = make_model({"context": "attention"}, scale=0.0)
+    with torch.no_grad():
+        model.output[-1].bias[4] = 1e-4  # the likeliest everywhere, by a hair
+    measures = measure_tokens(model, [collate(PAIRS)])
+    assert measures.loss == pytest.approx(math.log(10), abs=1e-3)
+    assert measures.perplexity == pytest.approx(10, abs=1e-2)
+    assert measures.accuracy == pytest.approx(1 / 7)  # one 4 among 7 real tokens
+
+
+def test_measures_do_not_depend_on_batching() -> None:
+    model = make_model({"context": "attention"})
+    together = measure_tokens(model, [collate(PAIRS)])
+    alone = measure_tokens(model, [collate([pair]) for pair in PAIRS])
+    assert together == pytest.approx(alone)
