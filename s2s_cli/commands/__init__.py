@@ -1,0 +1,1 @@
+"""The subcommands: options in, objects wired, one result out."""

@@ -1,0 +1,155 @@
+"""Options that commands share, and what they mean together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from s2s_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from s2s_cli.recipe import Recipe
+    from s2s_cli.run import RunFolder
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config", "-c", metavar="NAME_OR_FILE", help="Recipe: a shipped name or a YAML file."
+    ),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", metavar="DIR", help="Run folder instead of runs/<recipe>."),
+]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", metavar="DIR", help="Model folder, or a run folder with one."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override any key of the recipe."),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps."),
+]
+SrcLangOption = Annotated[
+    str | None, typer.Option("--src-lang", metavar="CODE", help="Source language, such as zh.")
+]
+TgtLangOption = Annotated[
+    str | None, typer.Option("--tgt-lang", metavar="CODE", help="Target language, such as en.")
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="Folder of the recipe's data files."),
+]
+TrainSrcOption = Annotated[
+    Path | None, typer.Option("--train-src", metavar="FILE", help="Training text, source side.")
+]
+TrainTgtOption = Annotated[
+    Path | None, typer.Option("--train-tgt", metavar="FILE", help="Training text, target side.")
+]
+ValidSrcOption = Annotated[
+    Path | None, typer.Option("--valid-src", metavar="FILE", help="Validation text, source side.")
+]
+ValidTgtOption = Annotated[
+    Path | None, typer.Option("--valid-tgt", metavar="FILE", help="Validation text, target side.")
+]
+TestSrcOption = Annotated[
+    Path | None, typer.Option("--test-src", metavar="FILE", help="Test text, source side.")
+]
+TestTgtOption = Annotated[
+    Path | None, typer.Option("--test-tgt", metavar="FILE", help="Test text, target side.")
+]
+BeamSizeOption = Annotated[
+    int | None, typer.Option("--beam-size", min=1, help="Hypotheses kept; 1 is greedy search.")
+]
+LengthPenaltyOption = Annotated[
+    float | None, typer.Option("--length-penalty", min=0.0, help="Alpha of the GNMT penalty.")
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="Sentences translated at a time.")
+]
+KeepUnkOption = Annotated[
+    bool | None,
+    typer.Option("--keep-unk", help="Leave <unk> instead of the most attended source word."),
+]
+
+HELD_OUT_SHARE = 0.05
+
+
+class DataOptions(NamedTuple):
+    """The options about data that differ from call to call."""
+
+    src_lang: str | None = None
+    tgt_lang: str | None = None
+    folder: Path | None = None
+    train: tuple[Path | None, Path | None] = (None, None)
+    valid: tuple[Path | None, Path | None] = (None, None)
+    test: tuple[Path | None, Path | None] = (None, None)
+
+    def overrides(self) -> list[tuple[str, object]]:
+        """The keys of a recipe that these options set; says on stderr what it assumes.
+
+        Raises:
+            ConfigError: only one side of a split is given.
+        """
+        from s2s_cli.console import say
+
+        found: list[tuple[str, object]] = []
+        for key, value in (
+            ("data.src_lang", self.src_lang),
+            ("data.tgt_lang", self.tgt_lang),
+            ("data.folder", self.folder),
+        ):
+            if value is not None:
+                found.append((key, str(value)))
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        for name, (src, tgt) in splits.items():
+            if (src is None) != (tgt is None):
+                missing = "tgt" if tgt is None else "src"
+                raise ConfigError(f"--{name}-{missing}: missing; a split needs both of its sides")
+            if src is not None:
+                # Given on the command line, so meant from where the user stands.
+                files = {"src": str(src.absolute()), "tgt": str(tgt.absolute() if tgt else "")}
+                found.append((f"data.{name}", files))
+        if self.train[0] is not None:
+            if self.valid[0] is None:
+                say(
+                    f"no --valid-src and --valid-tgt: {HELD_OUT_SHARE:.0%} of the training pairs "
+                    "are held out for validation (data.valid)"
+                )
+                found.append(("data.valid", HELD_OUT_SHARE))
+            if self.test[0] is None:
+                found.append(("data.test", None))
+        return found
+
+
+class Job(NamedTuple):
+    """A recipe and the folder it runs in."""
+
+    recipe: "Recipe"
+    run: "RunFolder"
+
+
+def make_job(
+    config: str | None,
+    run: Path | None,
+    options: Sequence[tuple[str, object]],
+    sets: Sequence[str] | None,
+) -> Job:
+    """Read the recipe with all overrides, `--set` last, and find its run folder."""
+    from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe, parse_override
+    from s2s_cli.run import RUNS, RunFolder
+
+    overrides = [*options, *(parse_override(text) for text in sets or ())]
+    recipe = load_recipe(config or DEFAULT_RECIPE, overrides)
+    return Job(recipe, RunFolder(run or RUNS / recipe.name))
+
+
+def given(**options: object) -> list[tuple[str, object]]:
+    """Options that were given, as overrides: `training__epochs=5` is `training.epochs`."""
+    return [
+        (name.replace("__", "."), value) for name, value in options.items() if value is not None
+    ]
