@@ -1,10 +1,15 @@
 """Which device computes, and how it multiplies float32 matrices."""
 
 import platform
+from typing import Any
 
 import torch
 
 from s2s_cli.errors import DeviceError
+
+# Typed Any, because PyTorch's own types do not know these modules' settings.
+_ONEDNN: Any = torch.backends.mkldnn
+_CUDNN: Any = torch.backends.cudnn
 
 
 def choose_device(name: str) -> torch.device:
@@ -33,25 +38,40 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
-        return f"cpu ({torch.get_num_threads()} threads, {_products_in_words()})"
+        threads = torch.get_num_threads()
+        return f"cpu ({threads} thread{'s'[: threads > 1]}, {_products_in_words()})"
     return f"{device} ({platform.processor()})"
 
 
 def prepare_float32() -> None:
-    """Let oneDNN do the CPU's float32 products where that keeps them float32.
+    """Let oneDNN do the CPU's float32 products where they stay float32; no TF32 on CUDA.
 
-    PyTorch sends them to MKL, which takes a slow path on processors that are not Intel's. Its
-    precision switch "medium" sends them to oneDNN, 2 to 3 times faster there. With AMX units
-    "medium" would round to bfloat16, so on those processors the switch stays off. On CUDA it
-    would allow TF32 and bfloat16, so products there are pinned to full float32.
+    PyTorch sends them to MKL, which takes a slow path on processors that are not Intel's. Asking
+    oneDNN for "bf16" sends them there, 2 to 3 times faster; without bfloat16 matrix units it
+    still computes in float32. Whether it does is tried, not guessed: where a product comes out
+    rounded, the switch is taken back.
     """
-    if not torch.cpu._is_amx_tile_supported():
-        torch.set_float32_matmul_precision("medium")
-    if torch.cuda.is_available():
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    _CUDNN.rnn.fp32_precision = "ieee"
+    if _ONEDNN.is_available():
+        _ONEDNN.matmul.fp32_precision = "bf16"
+        if product_error() > FLOAT32_ERROR:
+            _ONEDNN.matmul.fp32_precision = "ieee"
+
+
+FLOAT32_ERROR = 1e-5
+"""A float32 product of our probe is off by some 1e-6 of its greatest entry, a bfloat16 one by
+some 1e-3."""
+
+
+def product_error(size: int = 256) -> float:
+    """Greatest error of a CPU matrix product as it is set up now, over its greatest entry."""
+    left = torch.linspace(-1, 1, size * size).view(size, size).sin()
+    right = torch.linspace(-7, 7, size * size).view(size, size).cos()
+    exact = left.double() @ right.double()
+    return float(((left @ right).double() - exact).abs().max() / exact.abs().max())
 
 
 def _products_in_words() -> str:
-    is_onednn = torch.get_float32_matmul_precision() == "medium"
+    is_onednn = _ONEDNN.matmul.fp32_precision == "bf16"
     return f"float32 products by {'oneDNN' if is_onednn else 'PyTorch default'}"

@@ -189,7 +189,10 @@ def _explain(error: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         hint = _suggest(keys[-1], [*fields])
         return f"{dotted}: no such key{hint}; known are {', '.join(fields)}"
-    message = str(problem["msg"])
+    if problem["type"] == "string_pattern_mismatch":
+        message = "not of a form that it may have"
+    else:
+        message = str(problem["msg"]).removeprefix("Value error, ")
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
     purpose = f"; {fields[keys[-1]].description}" if keys[-1] in fields else ""
     return f"{dotted}: {message[0].lower()}{message[1:]}{given}{purpose}"

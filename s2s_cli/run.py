@@ -143,6 +143,10 @@ class RunFolder(NamedTuple):
         Raises:
             DataError: a file is missing or malformed.
         """
+        if not self.has_vocabularies():
+            raise DataError(
+                f"{self.vocab_path}: no vocabularies here; `s2s vocab build` makes them"
+            )
         try:
             card = VocabularyCard.model_validate_json((self.vocab_path / "vocab.json").read_bytes())
             src, tgt = (
@@ -152,7 +156,7 @@ class RunFolder(NamedTuple):
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DataError(
-                f"{self.vocab_path}: no usable vocabularies ({reason}); run `s2s vocab build`"
+                f"{self.vocab_path}: damaged ({reason}); build them anew with `s2s vocab build`"
             ) from error
         return Vocabularies(src, tgt, card)
 

@@ -82,6 +82,8 @@ def evaluate(
         loaded.card.text.lowercase if lowercase is None else lowercase,
         tokenize,
     )
+    if settings.lowercase and lowercase is None:
+        say("scores ignore case, as the model's text is lower-cased")
     for name in names:
         make_metric(name, settings)  # a missing tokeniser is better known before translating
     reports = place.run.reports_path if place.run else Path("reports")

@@ -96,10 +96,11 @@ def _converse(translator: "Translator", decoding: "Decoding", as_json: bool, wri
     number = 0
     while True:
         try:
-            line = input(prompt)
+            typed = input(prompt)
         except EOFError:
             say("")
             return
+        line = typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         translation = translator.translate([line], decoding)[0]
         write(format_translation(translation, number, decoding.n_best, as_json))
         number += 1

@@ -80,6 +80,12 @@ def load_split(split: Split | float, folder: Path, name: str) -> Corpus:
             origin = {f"phrasebook:{split.phrasebook}": hashlib.sha256(text).hexdigest()}
             corpus = Corpus(f"phrasebook-{split.phrasebook}", src, tgt, 0, origin)
         case ParallelFiles():
+            for side, path in (("src", folder / split.src), ("tgt", folder / split.tgt)):
+                if not path.is_file():
+                    raise DataError(
+                        f"data.{name}.{side}: no such file: {path}; name its folder with "
+                        f"--data-dir, or the files with --{name}-src and --{name}-tgt"
+                    )
             corpus = read_parallel(folder / split.src, folder / split.tgt)
         case _:
             raise ConfigError(f"data.{name}: a share of the training pairs cannot be read alone")

@@ -37,7 +37,9 @@ def format_report(
     lines = [f"# {_escape(title)}", "", "| | |", "|---|---|"]
     lines += [f"| {_escape(name)} | {_escape(value)} |" for name, value in facts]
     lines += ["", "## Scores", "", "| measure | score | signature |", "|---|---|---|"]
-    lines += [f"| {score.name} | {score.value:.2f} | `{score.signature}` |" for score in scores]
+    for score in scores:
+        signature = score.signature.replace("|", "\\|")  # else it would end the table's cell
+        lines.append(f"| {score.name} | {score.value:.2f} | `{signature}` |")
     ranked = sorted(range(len(examples)), key=lambda i: (-examples[i].chrf, i))
     # Of few sentences none is shown twice.
     num_best = min(NUM_EXAMPLES, (len(ranked) + 1) // 2)

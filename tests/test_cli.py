@@ -1,0 +1,377 @@
+"""The command line as a person meets it: real processes in a real folder."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+S2S = [sys.executable, "-m", "s2s_cli"]
+SEED_SENTENCE = "我喜欢学习机器学习。"
+
+TINY = [
+    *("--set", "model.hidden_size=16", "--set", "model.embed_size=8"),
+    *("--set", "model.attention_size=8", "--set", "vocab.min_freq=1"),
+    *("--set", "training.batch_size=16", "--set", "text.src_tokenizer=char"),
+]
+
+
+def s2s(
+    *arguments: object, cwd: Path, stdin: str | bytes = b"", status: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run `s2s`, check its exit status, and that no traceback ever shows."""
+    done = subprocess.run(
+        [*S2S, *map(str, arguments)],
+        cwd=cwd,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        timeout=280,
+        check=False,
+    )
+    stdout, stderr = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in stderr, stderr
+    assert done.returncode == status, stderr
+    return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
+
+
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the default recipe was built and trained: the run that learns."""
+    folder = tmp_path_factory.mktemp("learnt")
+    table = s2s("vocab", "build", cwd=folder).stderr
+    assert "train zh" in table
+    assert "coverage" in table
+    done = s2s("train", "--epochs", 5, cwd=folder)
+    assert done.stdout == f"{Path('runs/quickstart/model')}\n"
+    return folder
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """Two small parallel files in an otherwise empty folder."""
+    words = {"猫": "cat", "狗": "dog", "鱼": "fish", "鸟": "bird"}
+    pairs = [(a + b, f"{words[a]} {words[b]}") for a in words for b in words] * 4
+    (tmp_path / "my.zh").write_text("".join(f"{src}\n" for src, _ in pairs), encoding="utf-8")
+    (tmp_path / "my.en").write_text("".join(f"{tgt}\n" for _, tgt in pairs), encoding="utf-8")
+    return tmp_path
+
+
+def tiny_train(*more: object) -> list[object]:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--valid-src", "my.zh"]
+    return ["train", *files, "--valid-tgt", "my.en", *TINY, *more]
+
+
+# The main job
+
+
+def test_the_vocabulary_files_are_token_tab_count_in_id_order(learnt: Path) -> None:
+    for side in ("src", "tgt"):
+        path = learnt / f"runs/quickstart/vocab/{side}.tsv"
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+        assert [token for token, _ in rows[:4]] == ["<unk>", "<pad>", "<sos>", "<eos>"]
+        counts = [int(count) for _, count in rows[4:]]
+        assert counts == sorted(counts, reverse=True)
+        assert 500 < len(rows) <= 10_000
+
+
+def test_vocab_show_prints_the_head_and_what_a_sentence_becomes(learnt: Path) -> None:
+    head = s2s("vocab", "show", "--side", "tgt", "--head", 6, cwd=learnt).stdout
+    assert head.startswith("0\t<unk>\t0\n1\t<pad>\t0\n2\t<sos>\t0\n3\t<eos>\t0\n4\t")
+    assert head.count("\n") == 6
+    shown = s2s("vocab", "show", f"{SEED_SENTENCE}魑魅", cwd=learnt).stdout.splitlines()
+    assert shown[0].startswith("tokens\t我 喜欢 学习 机器 学习 。")
+    ids = [int(number) for number in shown[1].removeprefix("ids\t").split()]
+    assert ids[2] == ids[4]
+    assert shown[2] == "unknown\t魑魅"
+
+
+def test_the_phrasebook_is_learnt(learnt: Path) -> None:
+    done = s2s("eval", "--bleu", cwd=learnt)
+    scores = json.loads(done.stdout)
+    assert list(scores) == ["bleu"]
+    assert scores["bleu"]["score"] >= 60
+    assert "tok:13a" in scores["bleu"]["signature"]
+    assert "runs/quickstart/model" in done.stderr
+    assert s2s("translate", cwd=learnt, stdin=SEED_SENTENCE).stdout == (
+        "I like studying machine learning.\n"
+    )
+
+
+def test_eval_writes_a_report_that_the_sacrebleu_command_confirms(learnt: Path) -> None:
+    printed = json.loads(s2s("eval", cwd=learnt).stdout)
+    report = learnt / "runs/quickstart/reports/phrasebook-test"
+    found = json.loads((report / "scores.json").read_text(encoding="utf-8"))
+    assert found["scores"] == printed
+    assert set(printed) == {"bleu", "chrf", "ter"}
+    wanted = {"weights_sha256", "sacrebleu_version", "s2s_version", "decoding", "data_sha256"}
+    assert wanted <= set(found)
+    assert found["sentences"] == 500
+    assert found["sentences_per_second"] > 0
+    command = [sys.executable, "-m", "sacrebleu", str(report / "references.txt"), "-i"]
+    command += [str(report / "hypotheses.txt"), "-m", "bleu", "chrf", "-w", "8"]
+    theirs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    for entry, name in zip(theirs, ("bleu", "chrf"), strict=True):
+        assert round(printed[name]["score"], 8) == entry["score"]
+        assert printed[name]["signature"] == entry["signature"]
+    page = (report / "report.md").read_text(encoding="utf-8")
+    assert page.count("- line") == 40
+
+
+def test_one_line_out_per_line_in_from_file_stdin_and_gzip(learnt: Path, tmp_path: Path) -> None:
+    text = f"\ufeff{SEED_SENTENCE}\r\n\r\n他们喜欢学习历史。\r\n  \r\n你好\u2028吗".encode()
+    (tmp_path / "in.zh").write_bytes(text)
+    (tmp_path / "in.zh.gz").write_bytes(gzip.compress(text))
+    model = learnt / "runs/quickstart"
+    outputs = [
+        s2s("translate", "-m", model, cwd=tmp_path, stdin=text).stdout,
+        s2s("translate", "in.zh", "-m", model / "model", cwd=tmp_path).stdout,
+        s2s("translate", "in.zh.gz", "--run", model, cwd=tmp_path).stdout,
+    ]
+    s2s("translate", "in.zh", "-m", model, "--output", "deep/out.en", cwd=tmp_path)
+    outputs.append((tmp_path / "deep/out.en").read_text(encoding="utf-8"))
+    assert len(set(outputs)) == 1
+    lines = outputs[0].split("\n")
+    assert len(lines) == 6
+    assert (lines[1], lines[3], lines[5]) == ("", "", "")
+    assert lines[0] == "I like studying machine learning."
+    assert all(lines[i] for i in (0, 2, 4))
+
+
+def test_json_and_n_best(learnt: Path) -> None:
+    text = f"{SEED_SENTENCE}\n\n"
+    done = s2s("translate", "--json", "--n-best", 3, cwd=learnt, stdin=text)
+    first, blank = (json.loads(line) for line in done.stdout.splitlines())
+    assert first["source"] == SEED_SENTENCE
+    assert first["translation"] == "I like studying machine learning."
+    assert first["score"] < 0
+    assert len(first["alternatives"]) == 2
+    assert len(first["attention"]) == len(first["tokens"])
+    assert len(first["attention"][0]) == len(first["source_tokens"]) + 1
+    assert (blank["translation"], blank["tokens"]) == ("", [])
+    plain = s2s("translate", "--n-best", 2, cwd=learnt, stdin=text).stdout.splitlines()
+    assert len(plain) == 3
+    assert re.fullmatch(r"0 \|\|\| I like studying machine learning\. \|\|\| -\d+\.\d{4}", plain[0])
+    assert plain[2].startswith("1 |||  |||")
+
+
+def test_no_unk_in_the_output_unless_asked_for(learnt: Path) -> None:
+    text = "他喜欢吃魑魅魍魉。\n"
+    assert "<unk>" not in s2s("translate", cwd=learnt, stdin=text).stdout
+
+
+def test_input_that_is_not_utf8_keeps_its_lines_and_warns_once(learnt: Path) -> None:
+    done = s2s("translate", cwd=learnt, stdin=b"\xff\xfe\n\xff\n")
+    assert done.stdout.count("\n") == 2
+    assert done.stderr.count("not UTF-8") == 1
+
+
+def test_a_reader_that_has_enough_is_no_error(learnt: Path) -> None:
+    command = f"yes {SEED_SENTENCE} | head -n 3000 | {' '.join(S2S)} translate | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=learnt, capture_output=True, check=False
+    )
+    assert done.stdout.decode() == "I like studying machine learning.\n"
+    assert "Traceback" not in done.stderr.decode()
+    assert "rror" not in done.stderr.decode()
+
+
+def test_a_model_folder_works_from_anywhere(learnt: Path, tmp_path: Path) -> None:
+    shutil.copytree(learnt / "runs/quickstart/model", tmp_path / "moved")
+    done = s2s("translate", "--model", "moved", cwd=tmp_path, stdin=SEED_SENTENCE)
+    assert done.stdout == "I like studying machine learning.\n"
+    (tmp_path / "t.zh").write_text(f"{SEED_SENTENCE}\n", encoding="utf-8")
+    (tmp_path / "t.en").write_text("I like studying machine learning.\n", encoding="utf-8")
+    test = ["--test-src", "t.zh", "--test-tgt", "t.en"]
+    assert (
+        json.loads(s2s("eval", "-m", "moved", *test, cwd=tmp_path).stdout)["chrf"]["score"] == 100
+    )
+    assert (tmp_path / "reports/t/report.md").is_file()
+    assert "names no test set" in s2s("eval", "-m", "moved", cwd=tmp_path, status=1).stderr
+
+
+def test_translations_that_exist_are_scored_without_a_model(tmp_path: Path) -> None:
+    (tmp_path / "h").write_text("a b c d\nx\n")
+    (tmp_path / "r0").write_text("a b c d\ny\n")
+    (tmp_path / "r1").write_text("q\nx\n")
+    files = ["--hyp", "h", "--ref", "r0", "--ref", "r1", "--tgt-lang", "en"]
+    scores = json.loads(s2s("eval", "--bleu", *files, cwd=tmp_path).stdout)
+    assert scores["bleu"]["score"] == pytest.approx(100)
+    assert "nrefs:2" in scores["bleu"]["signature"]
+
+
+# Training on one's own text, again and again
+
+
+def test_two_text_files_are_enough(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--src-lang", "zh", "--tgt-lang", "en"]
+    done = s2s("train", *files, "--epochs", 2, *TINY, "--run", "my-run", cwd=texts)
+    assert done.stdout == f"{Path('my-run/model')}\n"
+    assert "5% of the training pairs are held out" in done.stderr
+    assert "no vocabularies in my-run/vocab: building them" in done.stderr
+    log = (texts / "my-run/train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2]
+    assert (texts / "my-run/config.yaml").is_file()
+
+
+def test_the_same_seed_gives_the_same_bytes(texts: Path) -> None:
+    for name in ("one", "two"):
+        s2s(*tiny_train("--epochs", 2, "--run", name), cwd=texts)
+    one, two = (texts / name / "model/model.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    s2s(*tiny_train("--epochs", 2, "--run", "three", "--seed", 2), cwd=texts)
+    assert (texts / "three/model/model.safetensors").read_bytes() != one.read_bytes()
+
+
+def test_a_finished_run_is_kept_gone_on_with_or_set_aside(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    weights = (texts / "r/model/model.safetensors").read_bytes()
+    again = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    assert "trained already" in again.stderr
+    assert again.stdout == f"{Path('r/model')}\n"
+    assert (texts / "r/model/model.safetensors").read_bytes() == weights
+    more = s2s(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
+    assert "resumed after update 4" in more.stderr
+    other = s2s(*tiny_train("--epochs", 1, "--run", "r", "--seed", 5), cwd=texts, status=1)
+    assert "training.seed 1 -> 5" in other.stderr
+    fresh = s2s(*tiny_train("--epochs", 1, "--run", "r", "--fresh"), cwd=texts)
+    assert "moved to r.bak-1" in fresh.stderr
+    assert (texts / "r/model/model.safetensors").read_bytes() == weights
+    assert (texts / "r.bak-1/model/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_in_good_order_and_the_run_goes_on(texts: Path, number: int) -> None:
+    command = [*S2S, *map(str, tiny_train("--epochs", 400, "--run", "r"))]
+    command += ["--set", "training.patience=400"]
+    process = subprocess.Popen(
+        command, cwd=texts, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (texts / "r/model/manifest.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert stdout == b""
+    assert b"the same command goes on from here" in stderr
+    assert b"Traceback" not in stderr
+    stopped = re.search(rb"stopped after update (\d+)", stderr)
+    assert stopped is not None
+    step = int(stopped.group(1))
+    epochs = 2 + step // 4
+    done = s2s(
+        *tiny_train("--epochs", epochs, "--run", "r"),
+        *("--set", "training.patience=400"),
+        cwd=texts,
+    )
+    assert f"resumed after update {step:,}" in done.stderr
+    assert not list((texts / "r").rglob(".tmp-*"))
+
+
+def test_the_vocabulary_that_was_built_is_used(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en"]
+    s2s("vocab", "build", *files, "--max-size", 6, "--min-freq", 1, "--run", "r", cwd=texts)
+    assert len((texts / "r/vocab/src.tsv").read_text(encoding="utf-8").splitlines()) == 6
+    other = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts, status=1)
+    assert "src_tokenizer jieba" in other.stderr  # TINY asks for characters
+    done = s2s("train", *files, "--epochs", 1, *TINY[:6], "--run", "r", cwd=texts)
+    assert "max_size 6" in done.stderr
+
+
+# Wrong input
+
+
+def wrong_calls() -> Iterator[tuple[list[str], str]]:
+    yield ["translate"], "no trained model under runs/"
+    yield ["eval", "--bleu"], "train one with `s2s train`"
+    yield ["train", "-c", "quickstrat"], "did you mean 'quickstart'?"
+    yield ["train", "-c", "zh-en"], "data.train.src: no such file: train.zh; name its folder"
+    yield ["train", "--set", "model.cel=lstm"], "model.cel: no such key; did you mean 'cell'?"
+    yield ["train", "--set", "epochs=3"], "not of the form section.key=value"
+    yield ["train", "--device", "gpu"], "training.device: not of a form that it may have"
+    yield ["train", "--train-src", "a"], "--train-tgt: missing"
+    yield ["vocab", "show"], "`s2s vocab build` makes them"
+    yield ["translate", "none.txt"], "none.txt: no such file"
+    yield ["translate", "-m", "none"], "none: no such model folder"
+    yield ["eval", "--hyp", "a"], "--ref FILE: missing"
+    yield ["eval", "--hyp", "a", "--ref", "long", "--tgt-lang", "en"], "reference 1 has 3 lines"
+    yield ["eval", "--hyp", "empty", "--ref", "empty", "--tgt-lang", "en"], "no sentences to score"
+    yield ["eval", "--hyp", "a", "--ref", "a", "--tokenize", "x"], "sacrebleu has no such tokeniser"
+    yield ["train", "--train-src", "a", "--train-tgt", "long"], "a has 2 lines"
+    yield ["train", "--train-src", "latin1", "--train-tgt", "a"], "latin1:1: byte 4 (0xe9) is not"
+
+
+@pytest.mark.parametrize(("arguments", "message"), wrong_calls(), ids=lambda v: " ".join(v)[:40])
+def test_wrong_input_gets_one_clear_line_and_status_1(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "a").write_text("one two\nthree\n")
+    (tmp_path / "long").write_text("1\n2\n3\n")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "latin1").write_bytes("caf\xe9\nb\n".encode("latin-1"))
+    before = sorted(tmp_path.rglob("*"))
+    done = s2s(*arguments, cwd=tmp_path, status=1)
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert message in last
+    assert done.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["trian"], ["train", "--epochs", "0"], ["train", "--bogus"], ["vocab", "build", "--max-size"]],
+)
+def test_wrong_usage_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
+    assert "Error" in s2s(*arguments, cwd=tmp_path, status=2).stderr
+
+
+def test_cuda_trains_or_is_refused_clearly(texts: Path) -> None:
+    if torch.cuda.is_available():
+        s2s(*tiny_train("--epochs", 1, "--device", "cuda"), cwd=texts)
+    else:
+        done = s2s("train", "--epochs", 10, "--device", "cuda", cwd=texts, status=1)
+        assert "error: --device cuda: PyTorch finds no CUDA device here" in done.stderr
+        assert not (texts / "runs").exists()
+
+
+def test_a_damaged_model_is_refused_with_its_file_named(learnt: Path, tmp_path: Path) -> None:
+    shutil.copytree(learnt / "runs/quickstart/model", tmp_path / "m")
+    content = bytearray((tmp_path / "m/model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "m/model.safetensors").write_bytes(content)
+    done = s2s("translate", "-m", "m", cwd=tmp_path, status=1)
+    assert "model.safetensors: differs from what manifest.json says" in done.stderr
+
+
+def test_a_read_only_folder_is_a_clear_error(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o555)
+    assert "Permission denied" in s2s("vocab", "build", cwd=tmp_path, status=1).stderr
+
+
+def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("s2s")
+    shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == s2s("--version", cwd=tmp_path).stdout
+    assert re.fullmatch(r"s2s \d+\.\d+\.\d+\n", shown.stdout)
+
+
+@pytest.mark.slow
+def test_the_four_commands_verbatim(tmp_path: Path) -> None:
+    s2s("vocab", "build", cwd=tmp_path)
+    s2s("train", "--epochs", "10", cwd=tmp_path)
+    assert s2s("translate", cwd=tmp_path, stdin=SEED_SENTENCE).stdout == (
+        "I like studying machine learning.\n"
+    )
+    assert json.loads(s2s("eval", "--bleu", cwd=tmp_path).stdout)["bleu"]["score"] >= 90

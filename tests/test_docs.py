@@ -1,0 +1,74 @@
+"""What the documents promise holds: their commands exist, their recipes load, their links lead."""
+
+import re
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from s2s_cli.cli import app
+from s2s_cli.recipe import shipped_recipes
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def documented_commands() -> list[str]:
+    """Every line of a `sh` block, and of the recipes' comments, that runs s2s."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        lines += re.findall(r"^# +(s2s .*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    commands = []
+    for line in lines:
+        for part in re.split(r"\||&&", line.partition("#")[0]):
+            if part.strip().startswith("s2s "):
+                commands.append(part.partition("<")[0].partition(">")[0].strip())
+    return commands
+
+
+def test_the_documents_name_every_command() -> None:
+    commands = documented_commands()
+    assert {"s2s vocab build", "s2s train", "s2s translate", "s2s eval"} <= set(commands)
+    assert len(commands) >= 10
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_every_documented_command_is_understood(command: str) -> None:
+    # `--help` ends a command after its options were parsed, so a wrong one shows.
+    result = CliRunner().invoke(app, [*shlex.split(command)[1:], "--help"])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_every_documented_recipe_is_shipped(command: str) -> None:
+    words = shlex.split(command)
+    for option, value in pairwise(words):
+        if option in ("-c", "--config") and not value.endswith(".yaml"):
+            assert value in shipped_recipes()
+
+
+def test_the_readme_lists_every_recipe() -> None:
+    for name in shipped_recipes():
+        assert f"`{name}`" in README
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    for page in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+            assert (ROOT / target).exists(), f"{page} links to {target}"
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"(?:^|`)make ([a-z]+)\b", README, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_the_house_page_names_every_module() -> None:
+    house = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in (ROOT / "s2s_cli").rglob("*.py"):
+        if path.name != "__init__.py":
+            assert path.name in house or path.stem in house, path
