@@ -118,8 +118,8 @@ class RunFolder(NamedTuple):
         ]
         if not parts:
             return None
-        number = 1
-        while (backup := self.path.with_name(f"{self.path.name}.bak-{number}")).exists():
+        number, path = 1, self.path if self.path.name else self.path.absolute()
+        while (backup := path.with_name(f"{path.name}.bak-{number}")).exists():
             number += 1
         backup.mkdir()
         for part in parts:

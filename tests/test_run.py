@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard, latest_run
+from s2s_cli.sealed import write_sealed
+from s2s_cli.text.vocabulary import Vocabulary
+
+CARD = VocabularyCard(
+    src_lang="zh",
+    tgt_lang="en",
+    src_tokenizer="jieba",
+    tgt_tokenizer="moses",
+    lowercase=False,
+    max_size=10,
+    min_freq=1,
+    trained_on=["0"],
+)
+
+
+def test_vocabularies_survive_their_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with pytest.raises(DataError, match="s2s vocab build"):
+        run.load_vocabularies()
+    vocabularies = Vocabularies(Vocabulary(["我"], [2]), Vocabulary(["I"], [3]), CARD)
+    run.save_vocabularies(vocabularies)
+    assert run.load_vocabularies() == vocabularies
+    (run.vocab_path / "tgt.tsv").unlink()
+    with pytest.raises(DataError, match="damaged"):
+        run.load_vocabularies()
+
+
+def test_the_latest_run_is_the_one_saved_last_whatever_the_clock_of_the_files(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(CheckpointError, match="no trained model"):
+        latest_run(tmp_path)
+    for name in ("b", "a", "c.bak-1"):
+        write_sealed(tmp_path / name / "model", {"x": b"1"}, {})
+    (tmp_path / "unfinished").mkdir()
+    assert latest_run(tmp_path).path.name == "a"
+    write_sealed(tmp_path / "b" / "model", {"x": b"2"}, {})
+    assert latest_run(tmp_path).path.name == "b"
+
+
+def test_setting_aside_keeps_everything_and_leaves_the_vocabularies(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "r")
+    assert run.set_aside() is None
+    run.save_vocabularies(Vocabularies(Vocabulary([], []), Vocabulary([], []), CARD))
+    for number in (1, 2):
+        write_sealed(run.model_path, {"x": b"1"}, {})
+        run.log_path.write_text("{}")
+        backup = run.set_aside()
+        assert backup == tmp_path / f"r.bak-{number}"
+        assert sorted(path.name for path in backup.iterdir()) == ["model", "train.jsonl"]
+    assert run.has_vocabularies()
+
+
+def test_old_checkpoints_and_debris_go_the_kept_one_stays(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step in (1, 20, 3):
+        write_sealed(run.checkpoint_path(step), {"x": b"1"}, {})
+    (tmp_path / "checkpoints" / ".tmp-step-00000021-99").mkdir()
+    (tmp_path / "checkpoints" / "notes.txt").write_text("mine")
+    assert [path.name for path in run.checkpoints()] == [
+        "step-00000020",
+        "step-00000003",
+        "step-00000001",
+    ]
+    run.remove_checkpoints_but(run.checkpoint_path(20))
+    left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert left == ["notes.txt", "step-00000020"]
