@@ -310,7 +310,9 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["train", "--train-src", "latin1", "--train-tgt", "a"], "latin1:1: byte 4 (0xe9) is not"
 
 
-@pytest.mark.parametrize(("arguments", "message"), wrong_calls(), ids=lambda v: " ".join(v)[:40])
+@pytest.mark.parametrize(
+    ("arguments", "message"), list(wrong_calls()), ids=lambda v: " ".join(v)[:40]
+)
 def test_wrong_input_gets_one_clear_line_and_status_1(
     tmp_path: Path, arguments: list[str], message: str
 ) -> None:
