@@ -1,25 +1,33 @@
-"""The embedded Chinese-English phrasebook: read its patterns, expand them into sentence pairs.
+"""The embedded Chinese-English phrasebook, expanded into sentence pairs.
 
-`phrasebook.txt` beside this file says in its head how it is written. The expansion is the same
-on every machine: one seeded generator, of which only `.random()` is used, and no unordered set.
+The expansion is the same on every machine: one seeded generator, of which only `.random()` is
+used, and no unordered set.
 """
 
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from s2s_cli.errors import DataError
+from s2s_cli.data.phrasebook_format import (
+    FILE,
+    Agreement,
+    Entry,
+    Pattern,
+    Phrasebook,
+    Slot,
+    fault,
+    parse_phrasebook,
+)
 
 TRAIN_PAIRS, VALID_PAIRS, TEST_PAIRS = 10_000, 500, 500
 
 _T = TypeVar("_T")
 
 _SEED = 20_260_101
-_FILE = "phrasebook.txt"
 # How often train must hold what stands in valid or test: words and neighbouring characters,
 _KNOWN_FROM_TRAIN = 4
 # and by the first character of a mark: entries, short words between their neighbours, which Chinese
@@ -30,9 +38,6 @@ _SPARING = 12  # patterns with fewer sentences than this keep them all for train
 _LIST_ALL = 100  # patterns with at most this many combinations are listed, others drawn from
 _TRIES = 200  # draws without anything new before a pattern counts as used up
 
-_CLASS = re.compile(r"\[([a-z_]+)\] +(zh \| en(?: \| [a-z_]+)*)")
-_UNION = re.compile(r"\[([a-z_]+)\] = ([a-z_]+(?: \+ [a-z_]+)*)")
-_PIECE = re.compile(r"\{([a-z_]+\d*)(?:\.([a-z_]+))?\}|\[([^\[\]]*)\]")
 _ARTICLE = re.compile(r"\b([Aa])\(n\) (\w+)")
 _WORD = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*|'[a-z]+|[^\sA-Za-z']")
 _SOUNDS_LIKE_CONSONANT = re.compile(r"(?:uni(?!n)|us[eu]|eu|one\b|once\b)", re.IGNORECASE)
@@ -45,46 +50,6 @@ class Splits(NamedTuple):
 
     train: list[tuple[str, str]]
     valid: list[tuple[str, str]]
-    test: list[tuple[str, str]]
-
-
-class Entry(NamedTuple):
-    """One dictionary entry: what each column of its class says; `zh` and `en` always stand."""
-
-    number: int
-    forms: dict[str, str]
-
-
-class Slot(NamedTuple):
-    """A place in a template that an entry fills: `{book2.many}` has name `book2`, form `many`."""
-
-    name: str
-    form: str
-
-
-class Agreement(NamedTuple):
-    """A choice that follows the subject: `[like|likes]`, `[am|are|is]`."""
-
-    options: tuple[tuple[str | Slot, ...], ...]
-    subject: str
-
-
-class Pattern(NamedTuple):
-    """One sentence pattern: both templates, and the entries each slot may take."""
-
-    line: int
-    zh: tuple[str | Slot, ...]
-    en: tuple[str | Slot | Agreement, ...]
-    slots: dict[str, str]
-
-
-class Phrasebook(NamedTuple):
-    """The file as read: the entries a class can give, the patterns, the literal test pairs."""
-
-    entries: list[Entry]
-    classes: dict[str, list[Entry]]
-    columns: dict[str, list[str]]
-    patterns: list[Pattern]
     test: list[tuple[str, str]]
 
 
@@ -108,7 +73,7 @@ def expand_phrasebook(text: str | None = None) -> Splits:
         DataError: the text breaks the format, or gives one sentence two translations.
     """
     if text is None:
-        text = Path(__file__).with_name(_FILE).read_text(encoding="utf-8")
+        text = Path(__file__).with_name(FILE).read_text(encoding="utf-8")
     book = parse_phrasebook(text)
     rng = Random(_SEED)  # noqa: S311 (no secret here: it must be repeatable)
     wanted = TRAIN_PAIRS + VALID_PAIRS + TEST_PAIRS - len(book.test)
@@ -123,182 +88,6 @@ def expand_phrasebook(text: str | None = None) -> Splits:
     _shuffle(train, rng)
     held_out = [sentences[number].pair for number in spared]
     return Splits(train, held_out[to_test:], book.test + held_out[:to_test])
-
-
-def parse_phrasebook(text: str) -> Phrasebook:
-    """Read the phrasebook format, and refuse what cannot be expanded.
-
-    Raises:
-        DataError: a line breaks the format; the message names it.
-    """
-    book = Phrasebook([], {}, {}, [], [])
-    read_line: Callable[[int, str], None] | None = None
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        if line.startswith("["):
-            read_line = _open_section(book, number, line)
-        elif read_line is None:
-            raise _fault(number, "a line before the first section", "open one: `[name] zh | en`")
-        else:
-            read_line(number, line)
-    return book
-
-
-def _fault(number: int, wrong: str, right: str) -> DataError:
-    """Word an error so that its line is found at once."""
-    return DataError(f"{_FILE}:{number}: {wrong}; {right}")
-
-
-def _open_section(book: Phrasebook, number: int, line: str) -> Callable[[int, str], None]:
-    """Read a section's header, and hand back what reads the lines under it."""
-    if line == "[patterns]":
-        return lambda at, content: book.patterns.append(_read_pattern(book, at, content))
-    if line == "[test]":
-        return lambda at, content: book.test.append(_read_test(at, content))
-    if union := _UNION.fullmatch(line):
-        _new_class(book, number, union[1])
-        parts = union[2].split(" + ")
-        columns = [_columns(book, number, part) for part in parts]
-        book.classes[union[1]] = [entry for part in parts for entry in book.classes[part]]
-        book.columns[union[1]] = [c for c in columns[0] if all(c in other for other in columns)]
-        return lambda at, _: _refuse_entry(at, union[1])
-    if not (header := _CLASS.fullmatch(line)):
-        raise _fault(
-            number,
-            f"no header reads {line!r}",
-            "it is `[name] zh | en | …`, `[name] = class + class`, `[patterns]` or `[test]`",
-        )
-    name = header[1]
-    _new_class(book, number, name)
-    book.classes[name] = []
-    book.columns[name] = header[2].split(" | ")
-    return lambda at, content: _read_entry(book, name, at, content)
-
-
-def _new_class(book: Phrasebook, number: int, name: str) -> None:
-    """Refuse a class name that is there already."""
-    if name in book.classes:
-        raise _fault(number, f"class {name!r} is there twice", "rename one or join the two")
-
-
-def _columns(book: Phrasebook, number: int, name: str) -> list[str]:
-    """The columns of a class, or an error that lists the classes there are."""
-    if name not in book.classes:
-        known = ", ".join(book.classes)
-        raise _fault(number, f"unknown class {name!r}", f"classes are {known}")
-    return book.columns[name]
-
-
-def _refuse_entry(number: int, name: str) -> None:
-    """A union takes its entries from its classes and has none of its own."""
-    raise _fault(number, f"an entry under the union [{name}]", "put it under one of its classes")
-
-
-def _read_entry(book: Phrasebook, name: str, number: int, line: str) -> None:
-    """Add one dictionary line to its class."""
-    cells = line.split(" | ")
-    columns = book.columns[name]
-    if len(cells) != len(columns) or not all(cells):
-        raise _fault(
-            number,
-            f"{len(cells)} cells under [{name}]",
-            f"it has {len(columns)}: {' | '.join(columns)}",
-        )
-    forms = dict(zip(columns, cells, strict=True))
-    if forms.get("agree", "1") not in ("1", "2", "3"):
-        raise _fault(number, f"agree is {forms['agree']!r}", "it is 1, 2 or 3")
-    for other in book.classes[name]:
-        if other.forms["zh"] == forms["zh"] or other.forms["en"] == forms["en"]:
-            raise _fault(number, f"{line!r} repeats an entry of [{name}]", "keep one of the two")
-    entry = Entry(len(book.entries), forms)
-    book.entries.append(entry)
-    book.classes[name].append(entry)
-
-
-def _read_test(number: int, line: str) -> tuple[str, str]:
-    """Read a literal pair of the test part."""
-    zh, bar, en = line.partition(" | ")
-    if not bar or " | " in en:
-        raise _fault(number, "not a pair", "write `zh | en`")
-    return zh, en
-
-
-def _read_pattern(book: Phrasebook, number: int, line: str) -> Pattern:
-    """Read both templates of a pattern and check that they fit each other."""
-    left, right = _read_test(number, line)
-    slots: dict[str, str] = {}
-    zh = _read_template(book, number, left, slots)
-    if any(isinstance(piece, Agreement) for piece in zh):
-        raise _fault(number, "a `[…|…]` on the Chinese side", "only English has agreement")
-    seen_zh = dict(slots)
-    slots_en: dict[str, str] = {}
-    en = _read_template(book, number, right, slots_en)
-    if seen_zh.keys() != slots_en.keys():
-        odd = ", ".join(sorted(seen_zh.keys() ^ slots_en.keys()))
-        raise _fault(number, f"slots on one side only: {odd}", "use every slot on both sides")
-    en = tuple(
-        _with_subject(book, number, piece, slots_en) if isinstance(piece, Agreement) else piece
-        for piece in en
-    )
-    plain = tuple(piece for piece in zh if not isinstance(piece, Agreement))
-    return Pattern(number, plain, en, slots)
-
-
-def _read_template(
-    book: Phrasebook, number: int, template: str, slots: dict[str, str]
-) -> tuple[str | Slot | Agreement, ...]:
-    """Cut a template into text, slots and agreements, and note each slot's class in `slots`."""
-    pieces: list[str | Slot | Agreement] = []
-    end = 0
-    for found in _PIECE.finditer(template):
-        pieces.append(template[end : found.start()])
-        end = found.end()
-        if found[1]:
-            pieces.append(_read_slot(book, number, found[1], found[2] or "", slots))
-        else:
-            pieces.append(_read_agreement(book, number, found[3], slots))
-    pieces.append(template[end:])
-    if stray := re.search(r"[{}\[\]|]", "".join(p for p in pieces if isinstance(p, str))):
-        raise _fault(number, f"a stray {stray[0]!r}", "slots are `{class}`, choices `[one|two]`")
-    return tuple(piece for piece in pieces if piece != "")
-
-
-def _read_slot(book: Phrasebook, number: int, name: str, form: str, slots: dict[str, str]) -> Slot:
-    """Check one `{class.form}` against the dictionary."""
-    of_class = name.rstrip("0123456789")
-    columns = _columns(book, number, of_class)
-    if form and form not in columns:
-        raise _fault(number, f"[{of_class}] has no form {form!r}", f"it has {', '.join(columns)}")
-    slots[name] = of_class
-    return Slot(name, form)
-
-
-def _read_agreement(
-    book: Phrasebook, number: int, content: str, slots: dict[str, str]
-) -> Agreement:
-    """Read what stands between the brackets of `[like|likes]` or `[are|is:fruit]`."""
-    choices, _, subject = content.partition(":")
-    options = []
-    for option in choices.split("|"):
-        pieces = _read_template(book, number, option, slots)
-        options.append(tuple(piece for piece in pieces if not isinstance(piece, Agreement)))
-    if len(options) not in (2, 3):
-        raise _fault(number, f"{len(options)} options in [{content}]", "give two or three")
-    return Agreement(tuple(options), subject)
-
-
-def _with_subject(
-    book: Phrasebook, number: int, choice: Agreement, slots: dict[str, str]
-) -> Agreement:
-    """Settle which slot a choice agrees with: the one it names, or the first that can."""
-    able = [slot for slot, of_class in slots.items() if "agree" in book.columns[of_class]]
-    subject = choice.subject or next(iter(able), "")
-    if subject not in able:
-        wrong = f"nothing for {subject!r} to agree with" if subject else "a choice, no subject"
-        raise _fault(number, wrong, "its slot needs a class that has an `agree` column")
-    return choice._replace(subject=subject)
 
 
 def _draw(book: Phrasebook, wanted: int, rng: Random) -> list[_Sentence]:
@@ -318,7 +107,7 @@ def _draw(book: Phrasebook, wanted: int, rng: Random) -> list[_Sentence]:
                 zh, en = _render(pattern, chosen)
                 if to_en.get(zh, en) != en or to_zh.get(en, zh) != zh:
                     other = f"{zh} = {to_en.get(zh, en)}, {to_zh.get(en, zh)} = {en}"
-                    raise _fault(pattern.line, f"two translations ({other})", "reword one")
+                    raise fault(pattern.line, f"two translations ({other})", "reword one")
                 if zh not in to_en:
                     to_en[zh], to_zh[en] = en, zh
                     sentences.append(_Sentence((zh, en), number, _marks(zh, en, chosen)))

@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,8 @@ import pytest
 import sacremoses
 
 from s2s_cli.data import phrasebook as module
-from s2s_cli.data.phrasebook import Splits, expand_phrasebook, parse_phrasebook
+from s2s_cli.data.phrasebook import Splits, expand_phrasebook
+from s2s_cli.data.phrasebook_format import parse_phrasebook
 from s2s_cli.errors import S2SError
 
 jieba.setLogLevel(logging.ERROR)
@@ -74,12 +74,6 @@ def test_every_sentence_is_there_once_in_each_language() -> None:
     pairs = every_pair()
     assert len({zh for zh, _ in pairs}) == len(pairs)
     assert len({en for _, en in pairs}) == len(pairs)
-
-
-def test_the_expansion_takes_less_than_a_second_of_work() -> None:
-    started = time.process_time()
-    expand_phrasebook()
-    assert time.process_time() - started < 1
 
 
 def test_two_hash_seeds_expand_alike() -> None:
