@@ -261,13 +261,12 @@ def _status(fit: "Fit") -> str:
 
 
 def _describe(validation: "Validation") -> "Iterator[str]":
-    """An epoch's result, and one translation to watch the model learn."""
+    """An epoch's result on the validation set, and one translation to watch the model learn."""
     v = validation
     yield (
-        f"epoch {v.epoch}: loss {v.train_loss:.3f}, valid loss {v.loss:.3f}, "
-        f"perplexity {v.perplexity:.2f}, accuracy {v.accuracy:.1%}, "
-        f"BLEU {v.bleu:.2f}{' (best so far)' if v.is_best else ''}, "
-        f"{v.tokens_per_second:,.0f} tokens/s, {v.seconds:.0f} s + {v.valid_seconds:.0f} s"
+        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  ppl {v.perplexity:.2f}  "
+        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}{' best' if v.is_best else ''}  "
+        f"{v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
     )
     source, reference, translation = v.example
     yield f"  {source} -> {translation} (reference: {reference})"
