@@ -1,6 +1,8 @@
 """The Typer app: registers the commands and turns errors into one line and an exit status."""
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +10,7 @@ import typer
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import train, translate, vocab
 from s2s_cli.errors import S2SError, StoppedError
+from s2s_cli.signals import unwind_on_sigterm
 
 app = typer.Typer(
     name="s2s",
@@ -41,6 +44,12 @@ def _options(
 
 def main() -> None:
     """Run the command line; exit status 0 done, 1 repairable, 2 usage, 128 + n on signal n."""
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for good)
+    if sys.stdout is None:
+        _print_error("error: stdout is closed; results have nowhere to go")
+        sys.exit(1)
+    unwind_on_sigterm()
     try:
         app()
     except StoppedError as error:

@@ -23,6 +23,7 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        strict=True,
         use_attribute_docstrings=True,
         protected_namespaces=(),
         allow_inf_nan=False,
@@ -64,7 +65,7 @@ class Data(Section):
     test: Split | Share | None = EmbeddedPhrasebook(phrasebook="test")
     """Pairs that `s2s eval` reports on; a number holds out that share of the training pairs."""
     max_length: Size = 100
-    """Training pairs with more tokens than this on a side are left out, counted and reported."""
+    """Longer training and validation pairs, in tokens, are left out, counted and reported."""
 
 
 class Text(Section):

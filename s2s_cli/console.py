@@ -41,21 +41,33 @@ def printable(text: str) -> str:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; every column but the first is aligned right."""
+    """A table; numbers are never cut, a last column of text is folded where space is short."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        is_text = index == len(columns) - 1 and len(rows[0][index]) > 12
+        table.add_column(
+            column,
+            justify="left" if is_text or not index else "right",
+            no_wrap=not is_text,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     console = make_console()
-    if not console.is_terminal:
-        console.width = 200
+    console.width = max(console.width, 72) if console.is_terminal else 200
     console.print(table, soft_wrap=False)
 
 
 def is_terminal() -> bool:
     """Whether people watch stderr."""
     return sys.stderr.isatty() and make_console().is_terminal
+
+
+def write_result(text: str) -> None:
+    """A line on stdout, in UTF-8 whatever the locale says."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(f"{text}\n".encode())
+    sys.stdout.buffer.flush()
 
 
 class TrainingBar:

@@ -1,6 +1,7 @@
 """Which device computes, and how it multiplies float32 matrices."""
 
 import platform
+import re
 from typing import Any
 
 import torch
@@ -16,8 +17,10 @@ def choose_device(name: str) -> torch.device:
     """Resolve `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU.
 
     Raises:
-        DeviceError: the device asked for is not there.
+        DeviceError: there is no such kind of device, or none here.
     """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise DeviceError(f"--device {name}: not one of auto, cpu, cuda, cuda:N, mps")
     kind, _, index = name.partition(":")
     if kind == "auto":
         if torch.cuda.is_available():

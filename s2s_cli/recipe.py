@@ -56,12 +56,18 @@ def load_recipe(
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); a recipe is a UTF-8 file") from error
-    tree = load_yaml(text, where=str(path))
+    tree = load_yaml(text, where=str(path)) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: not a mapping; a recipe has sections such as `model:`")
-    for dotted, value in overrides:
-        _apply_override(tree, dotted, value)
-    return Recipe(path.stem, check_config(tree, where=str(path)))
+    # An empty section means its defaults.
+    tree = {key: {} if section is None else section for key, section in tree.items()}
+    config = check_config(tree, where=str(path))
+    overrides = list(overrides)
+    if overrides:
+        for dotted, value in overrides:
+            _apply_override(tree, dotted, value)
+        config = check_config(tree, where="options")
+    return Recipe(path.stem, config)
 
 
 def check_config(tree: object, where: str) -> Config:
@@ -164,6 +170,8 @@ def _apply_override(tree: dict[str, Any], dotted: str, value: object) -> None:
         if not isinstance(place.get(key), dict):
             place[key] = {}
         place = place[key]
+    if last in ParallelFiles.model_fields:
+        place.pop("phrasebook", None)  # files take the phrasebook's place
     place[last] = value
 
 
@@ -191,6 +199,8 @@ def _explain(error: ValidationError) -> str:
         return f"{dotted}: no such key{hint}; known are {', '.join(fields)}"
     if problem["type"] == "string_pattern_mismatch":
         message = "not of a form that it may have"
+    elif problem["type"] in {"model_type", "model_attributes_type"}:
+        message = "should be a mapping of keys to values"
     else:
         message = str(problem["msg"]).removeprefix("Value error, ")
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"

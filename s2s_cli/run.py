@@ -21,6 +21,9 @@ from s2s_cli.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")
 
+KEPT_CHECKPOINTS = 2
+"""The last, and one before it to fall back on should the last be damaged."""
+
 
 class VocabularyCard(Section):
     """What a pair of vocabularies was built from: `vocab/vocab.json`."""
@@ -90,18 +93,19 @@ class RunFolder(NamedTuple):
         found = (self.path / "checkpoints").glob("step-*")
         return sorted((path for path in found if is_sealed(path)), reverse=True)
 
-    def remove_checkpoints_but(self, kept: Path) -> None:
-        """Remove every checkpoint but one, and what interrupted saves left behind."""
-        for path in kept.parent.iterdir():
-            if path != kept and re.match(r"step-\d+$|\.(tmp|old)-step-", path.name):
-                shutil.rmtree(path)
+    def remove_old_checkpoints(self) -> None:
+        """Keep the newest checkpoints, `KEPT_CHECKPOINTS` of them; the rest goes."""
+        for path in self.checkpoints()[KEPT_CHECKPOINTS:]:
+            shutil.rmtree(path)
 
     def repair(self) -> None:
         """Clear away what an interrupted save left behind."""
         repair_sealed(self.model_path)
-        folder = self.path / "checkpoints"
-        for leftover in folder.glob(".tmp-*") if folder.is_dir() else ():
-            shutil.rmtree(leftover)
+        for leftover in [*self.path.rglob(".tmp-*"), *self.path.rglob(".old-step-*")]:
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink(missing_ok=True)
 
     def set_aside(self) -> Path | None:
         """Move a former training out of the way, to `<path>.bak-N`; vocabularies stay."""
@@ -167,7 +171,7 @@ def latest_run(runs: Path = RUNS) -> RunFolder:
     Raises:
         CheckpointError: there is none.
     """
-    models = [path for path in runs.glob("*/model") if is_sealed(path)]
+    models = [path / "model" for path in runs.glob("*") if is_sealed(path / "model")]
     models = [path for path in models if not re.search(r"\.bak-\d+$", path.parent.name)]
     if not models:
         raise CheckpointError(

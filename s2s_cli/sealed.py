@@ -1,7 +1,7 @@
 """Folders that are written whole or not at all, and sealed with hashes.
 
 A folder is written beside its place, file by file, each synced; a manifest with the size and
-SHA-256 of every file comes last; then the folder is renamed into place and read back. A reader
+SHA-256 of every file comes last; it is read back, and only then renamed into place. A reader
 compares every file with the manifest before it parses anything.
 """
 
@@ -48,6 +48,7 @@ def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, o
             write_synced(temporary / name, content)
         write_synced(temporary / MANIFEST, to_json(manifest))
         sync_folder(temporary)
+        read_sealed(temporary, tuple(files))
         # A folder cannot be renamed over another: between the next two lines the old one stands
         # aside, and `repair_sealed` puts it back should the process end there.
         if folder.exists():
@@ -59,7 +60,6 @@ def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, o
             aside.rename(folder)
         raise
     sync_folder(folder.parent)
-    read_sealed(folder, tuple(files))
     if aside.exists():
         shutil.rmtree(aside)
 
@@ -70,38 +70,53 @@ def read_sealed(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     Raises:
         CheckpointError: the folder, its manifest or a file is missing or damaged.
     """
-    manifest = _read_manifest(folder)
-    files = {}
-    for name in names:
-        path, entry = folder / name, manifest.get(name)
-        if entry is None or not path.is_file():
-            raise CheckpointError(f"{path}: missing; restore the folder from a copy")
-        content = path.read_bytes()
-        if len(content) != entry.get("bytes") or sha256(content) != entry.get("sha256"):
-            raise CheckpointError(
-                f"{path}: differs from what {MANIFEST} says was written (size or SHA-256); "
-                "restore the folder from a copy"
-            )
-        files[name] = content
-    return files
+    while True:
+        place = _find(folder)
+        manifest = _read_manifest(place)
+        try:
+            return {name: _read_file(place / name, manifest.get(name)) for name in names}
+        except CheckpointError:
+            # Replaced while it was read? Then its manifest is another one now.
+            if _read_manifest(_find(folder)) == manifest:
+                raise
+
+
+def _read_file(path: Path, entry: Mapping[str, object] | None) -> bytes:
+    if entry is None or not path.is_file():
+        raise CheckpointError(f"{path}: missing; restore the folder from a copy")
+    content = path.read_bytes()
+    if len(content) != entry.get("bytes") or sha256(content) != entry.get("sha256"):
+        raise CheckpointError(
+            f"{path}: differs from what {MANIFEST} says was written (size or SHA-256); "
+            "restore the folder from a copy"
+        )
+    return content
+
+
+def _find(folder: Path) -> Path:
+    """The folder, or the older one that stands aside while it is being replaced."""
+    if folder.exists():
+        return folder
+    aside = [path for path in folder.parent.glob(f".old-{folder.name}-*") if is_sealed(path)]
+    return aside[0] if len(aside) == 1 else folder
 
 
 def is_sealed(folder: Path) -> bool:
     """Whether there is something here that `read_sealed` would try to read."""
-    return (folder / MANIFEST).is_file()
+    return (folder / MANIFEST).is_file() or _find(folder) != folder
 
 
 def saved_at(folder: Path) -> str:
     """When a folder was written, as an ISO time that sorts; empty if unknown."""
     try:
-        return str(json.loads((folder / MANIFEST).read_bytes())["saved_at"])
+        return str(json.loads((_find(folder) / MANIFEST).read_bytes())["saved_at"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
 def sealed_hash(folder: Path, name: str) -> str:
     """SHA-256 of a file, as the manifest has it."""
-    return str(_read_manifest(folder)[name]["sha256"])
+    return str(_read_manifest(_find(folder))[name]["sha256"])
 
 
 def repair_sealed(folder: Path) -> None:
@@ -120,7 +135,7 @@ def sha256(content: bytes) -> str:
 
 def to_json(tree: object) -> bytes:
     """Readable JSON, UTF-8, closed by a newline."""
-    return (json.dumps(tree, ensure_ascii=False, indent=2) + "\n").encode()
+    return (json.dumps(tree, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:

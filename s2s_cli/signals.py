@@ -1,17 +1,32 @@
 """The one place that handles signals.
 
-The first SIGINT or SIGTERM asks a long job to stop in good order; the second ends it at once.
+In a training the first SIGINT or SIGTERM asks to stop in good order, and the second ends it at
+once. Elsewhere SIGTERM unwinds like SIGINT, so that nothing half-written is left behind.
 """
 
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
+
+from s2s_cli.errors import StoppedError
+
+
+def unwind_on_sigterm() -> None:
+    """Let SIGTERM raise a `StoppedError` rather than end the process where it stands."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise StoppedError("terminated", number)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 class StopRequest:
     """A context in which signals become a request that the work inside can look at."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_request: Callable[[], None]) -> None:
+        """Begin without a request; `on_request` is called when the first signal comes."""
         self.signal_number: int | None = None
+        self._on_request = on_request
         self._former: dict[int, signal.Handlers] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -35,6 +50,7 @@ class StopRequest:
     def _request(self, number: int, _frame: FrameType | None) -> None:
         self.signal_number = number
         self._restore()  # so that the next signal ends the process at once
+        self._on_request()
 
     def _restore(self) -> None:
         for number, handler in self._former.items():

@@ -17,7 +17,7 @@ from s2s_cli.checkpoint import (
 )
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError
-from s2s_cli.sealed import MANIFEST, repair_sealed, sha256
+from s2s_cli.sealed import MANIFEST, is_sealed, repair_sealed, saved_at, sha256
 from s2s_cli.text.vocabulary import Vocabulary
 
 
@@ -167,3 +167,25 @@ def test_a_replacement_cut_short_between_its_renames_is_undone(folder: Path) -> 
     repair_sealed(folder)
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
     assert load_model(folder).card.step == 2
+
+
+def test_what_does_not_read_back_never_takes_the_place_of_what_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (folder / "model.safetensors").read_bytes()
+
+    def flip_a_bit(path: Path, content: bytes) -> None:
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+    monkeypatch.setattr("s2s_cli.sealed.write_synced", flip_a_bit)
+    with pytest.raises(CheckpointError):
+        save_model(folder, make_loaded(hidden_size=8))
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_reader_finds_the_model_while_it_is_being_replaced(folder: Path) -> None:
+    folder.rename(folder.parent / ".old-model-123")
+    assert load_model(folder).card.step == 2
+    assert is_sealed(folder)
+    assert saved_at(folder)

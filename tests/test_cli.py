@@ -117,9 +117,9 @@ def test_eval_writes_a_report_that_the_sacrebleu_command_confirms(learnt: Path) 
     assert found["sentences"] == 500
     assert found["sentences_per_second"] > 0
     command = [sys.executable, "-m", "sacrebleu", str(report / "references.txt"), "-i"]
-    command += [str(report / "hypotheses.txt"), "-m", "bleu", "chrf", "-w", "8"]
+    command += [str(report / "hypotheses.txt"), "-m", "bleu", "chrf", "ter", "-w", "8"]
     theirs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    for entry, name in zip(theirs, ("bleu", "chrf"), strict=True):
+    for entry, name in zip(theirs, ("bleu", "chrf", "ter"), strict=True):
         assert round(printed[name]["score"], 8) == entry["score"]
         assert printed[name]["signature"] == entry["signature"]
     page = (report / "report.md").read_text(encoding="utf-8")
@@ -163,9 +163,15 @@ def test_json_and_n_best(learnt: Path) -> None:
     assert plain[2].startswith("1 |||  |||")
 
 
-def test_no_unk_in_the_output_unless_asked_for(learnt: Path) -> None:
-    text = "他喜欢吃魑魅魍魉。\n"
-    assert "<unk>" not in s2s("translate", cwd=learnt, stdin=text).stdout
+def test_no_unk_in_the_output_unless_asked_for(texts: Path) -> None:
+    # With five words known of each side most of what is seen is unknown, and so is learnt.
+    more = ["--set", "vocab.max_size=5", "--set", "training.learning_rate=0.02"]
+    s2s(*tiny_train("--epochs", 10, "--run", "r", *more), cwd=texts)
+    ask = ["translate", "my.zh", "-m", "r"]
+    assert "<unk>" in s2s(*ask, "--keep-unk", cwd=texts).stdout
+    done = s2s(*ask, cwd=texts)
+    assert "<unk>" not in done.stdout
+    assert set("猫狗鱼鸟") & set(done.stdout)  # source words stand in their place
 
 
 def test_input_that_is_not_utf8_keeps_its_lines_and_warns_once(learnt: Path) -> None:
@@ -194,8 +200,8 @@ def test_a_model_folder_works_from_anywhere(learnt: Path, tmp_path: Path) -> Non
     assert (
         json.loads(s2s("eval", "-m", "moved", *test, cwd=tmp_path).stdout)["chrf"]["score"] == 100
     )
-    assert (tmp_path / "reports/t/report.md").is_file()
-    assert "names no test set" in s2s("eval", "-m", "moved", cwd=tmp_path, status=1).stderr
+    assert len(list((tmp_path / "reports").glob("*-t/report.md"))) == 1
+    assert "give --test-src" in s2s("eval", "-m", "moved", cwd=tmp_path, status=1).stderr
 
 
 def test_translations_that_exist_are_scored_without_a_model(tmp_path: Path) -> None:
@@ -242,6 +248,7 @@ def test_a_finished_run_is_kept_gone_on_with_or_set_aside(texts: Path) -> None:
     assert "resumed after update 4" in more.stderr
     other = s2s(*tiny_train("--epochs", 1, "--run", "r", "--seed", 5), cwd=texts, status=1)
     assert "training.seed 1 -> 5" in other.stderr
+    assert again.stderr.count("resumed") == 0
     fresh = s2s(*tiny_train("--epochs", 1, "--run", "r", "--fresh"), cwd=texts)
     assert "moved to r.bak-1" in fresh.stderr
     assert (texts / "r/model/model.safetensors").read_bytes() == weights
@@ -287,6 +294,97 @@ def test_the_vocabulary_that_was_built_is_used(texts: Path) -> None:
     assert "max_size 6" in done.stderr
 
 
+def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path) -> None:
+    more = ["--epochs", 30, "--set", "training.patience=30", "--set", "training.save_every=3"]
+    s2s(*tiny_train("--run", "whole", *more), cwd=texts)
+    command = [*S2S, *map(str, tiny_train("--run", "killed", *more))]
+    process = subprocess.Popen(command, cwd=texts, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (texts / "killed/model/manifest.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = s2s(*tiny_train("--run", "killed", *more), cwd=texts)
+    assert "resumed after update" in done.stderr
+    one, two = (texts / name / "model/model.safetensors" for name in ("whole", "killed"))
+    assert one.read_bytes() == two.read_bytes()
+    assert not list((texts / "killed").rglob(".*"))
+    log = (texts / "killed/train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [*range(1, 31)]
+
+
+def test_a_run_that_lost_a_part_is_not_begun_over_in_silence(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    shutil.rmtree(texts / "r/model")
+    done = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    assert "the best model is lost" in done.stderr
+    assert (texts / "r/model/model.safetensors").is_file()
+    shutil.rmtree(texts / "r/checkpoints")
+    refused = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts, status=1)
+    assert "has a model but no checkpoint" in refused.stderr
+    assert (texts / "r/model/model.safetensors").is_file()
+
+
+def test_fresh_moves_nothing_before_all_is_checked(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    before = sorted(texts.rglob("*"))
+    wrong = tiny_train("--run", "r", "--fresh", "--set", "vocab.min_freq=9999")
+    assert "lower --min-freq" in s2s(*wrong, cwd=texts, status=1).stderr
+    assert sorted(texts.rglob("*")) == before
+    other = tiny_train("--epochs", 1, "--run", "r", "--fresh", "--set", "text.lowercase=true")
+    assert "do not fit; building them anew" in s2s(*other, cwd=texts).stderr
+
+
+def test_sizes_asked_of_train_are_not_ignored(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    asked = tiny_train("--epochs", 1, "--run", "r", "--set", "vocab.max_size=6")
+    assert "was built with max_size 10000" in s2s(*asked, cwd=texts, status=1).stderr
+
+
+def test_an_output_that_is_no_file_is_written_not_replaced(learnt: Path, tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    os.mkfifo(tmp_path / "pipe")
+    model = ["translate", "-m", learnt / "runs/quickstart", "-o"]
+    s2s(*model, "link.txt", cwd=tmp_path, stdin=SEED_SENTENCE)
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text(encoding="utf-8").startswith("I like studying")
+    reader = subprocess.Popen(["cat", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE)
+    s2s(*model, "pipe", cwd=tmp_path, stdin=SEED_SENTENCE)
+    assert reader.communicate(timeout=30)[0] == b"I like studying machine learning.\n"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_sigterm_while_translating_leaves_no_debris(learnt: Path, tmp_path: Path) -> None:
+    command = [*S2S, "translate", "-m", str(learnt / "runs/quickstart"), "-o", "out.txt"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    assert b"Traceback" not in process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_closed_or_full_stdout_is_a_clear_error(learnt: Path) -> None:
+    for redirection in (">&-", "> /dev/full"):
+        command = f"echo {SEED_SENTENCE} | {' '.join(S2S)} translate {redirection}"
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=learnt, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1, redirection
+        assert done.stderr.splitlines()[-1].startswith("error: "), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_japanese_model_is_trained_though_mecab_is_missing(texts: Path) -> None:
+    files = tiny_train("--epochs", 1, "--run", "ja", "--tgt-lang", "ja")
+    done = s2s(*files, cwd=texts)
+    if "sacrebleu[ja]" in done.stderr:
+        assert "validation BLEU is of characters" in done.stderr
+
+
 # Wrong input
 
 
@@ -297,7 +395,12 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["train", "-c", "zh-en"], "data.train.src: no such file: train.zh; name its folder"
     yield ["train", "--set", "model.cel=lstm"], "model.cel: no such key; did you mean 'cell'?"
     yield ["train", "--set", "epochs=3"], "not of the form section.key=value"
-    yield ["train", "--device", "gpu"], "training.device: not of a form that it may have"
+    yield ["train", "--device", "gpu"], "options: training.device: not of a form"
+    yield ["translate", "--device", "gpu"], "no trained model under runs/"
+    yield ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"], "--beam-size: of no use with"
+    yield ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"], "data.tgt_lang"
+    yield ["vocab", "build", "--min-freq", "9999"], "lower --min-freq"
+    yield ["train", "--train-src", "a", "--train-tgt", "empty"], "empty: empty; it needs a line"
     yield ["train", "--train-src", "a"], "--train-tgt: missing"
     yield ["vocab", "show"], "`s2s vocab build` makes them"
     yield ["translate", "none.txt"], "none.txt: no such file"
@@ -305,7 +408,10 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["eval", "--hyp", "a"], "--ref FILE: missing"
     yield ["eval", "--hyp", "a", "--ref", "long", "--tgt-lang", "en"], "reference 1 has 3 lines"
     yield ["eval", "--hyp", "empty", "--ref", "empty", "--tgt-lang", "en"], "no sentences to score"
-    yield ["eval", "--hyp", "a", "--ref", "a", "--tokenize", "x"], "sacrebleu has no such tokeniser"
+    yield (
+        ["eval", "--hyp", "a", "--ref", "a", "--tokenize", "x"],
+        "--tokenize x: choose among none,",
+    )
     yield ["train", "--train-src", "a", "--train-tgt", "long"], "a has 2 lines"
     yield ["train", "--train-src", "latin1", "--train-tgt", "a"], "latin1:1: byte 4 (0xe9) is not"
 

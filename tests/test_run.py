@@ -57,17 +57,18 @@ def test_setting_aside_keeps_everything_and_leaves_the_vocabularies(tmp_path: Pa
     assert run.has_vocabularies()
 
 
-def test_old_checkpoints_and_debris_go_the_kept_one_stays(tmp_path: Path) -> None:
+def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     for step in (1, 20, 3):
         write_sealed(run.checkpoint_path(step), {"x": b"1"}, {})
-    (tmp_path / "checkpoints" / ".tmp-step-00000021-99").mkdir()
     (tmp_path / "checkpoints" / "notes.txt").write_text("mine")
-    assert [path.name for path in run.checkpoints()] == [
-        "step-00000020",
-        "step-00000003",
-        "step-00000001",
-    ]
-    run.remove_checkpoints_but(run.checkpoint_path(20))
+    run.remove_old_checkpoints()
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert left == ["notes.txt", "step-00000020"]
+    assert left == ["notes.txt", "step-00000003", "step-00000020"]
+    (tmp_path / "checkpoints" / ".tmp-step-00000021-99").mkdir()
+    (tmp_path / "reports" / "t").mkdir(parents=True)
+    (tmp_path / "reports" / "t" / ".tmp-report.md-99").write_text("half")
+    (tmp_path / ".tmp-config.yaml-99").write_text("half")
+    run.repair()
+    assert not list(tmp_path.rglob(".tmp-*"))
+    assert run.checkpoint_path(20).is_dir()

@@ -12,6 +12,7 @@ from s2s_cli.commands.loading import Loaded, Place, load_translator, locate_mode
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from s2s_cli.checkpoint import ModelCard
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.scoring.metrics import MetricName, Score, ScoringSettings
 
@@ -54,29 +55,43 @@ def evaluate(
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
     from s2s_cli.console import say
-    from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
+    from s2s_cli.recipe import DEFAULT_RECIPE, check_config, load_recipe
     from s2s_cli.scoring.metrics import METRIC_NAMES, ScoringSettings, make_metric
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
     names = [name for name in METRIC_NAMES if asked[name] or not any(asked.values())]
     if hyp is not None or ref:
-        lang = tgt_lang or load_recipe(config or DEFAULT_RECIPE).config.data.tgt_lang
+        needless = {
+            **{"--run": run, "--model": model, "--report": report, "--device": device},
+            **{"--test-src": test_src, "--test-tgt": test_tgt, "--data-dir": data_dir},
+            **{"--beam-size": beam_size, "--length-penalty": length_penalty, "--set": sets},
+            **{"--batch-size": batch_size, "--keep-unk": keep_unk},
+        }
+        if given_too := [name for name, value in needless.items() if value is not None]:
+            raise ConfigError(
+                f"{', '.join(given_too)}: of no use with --hyp and --ref, which score "
+                "translations that exist; leave it out"
+            )
+        given_lang = [("data.tgt_lang", tgt_lang)] if tgt_lang else []
+        lang = load_recipe(config or DEFAULT_RECIPE, given_lang).config.data.tgt_lang
         if tgt_lang is None:
             say(f"no --tgt-lang: the target language is taken to be {lang}")
         _score_files(names, hyp, ref or [], ScoringSettings(lang, bool(lowercase), tokenize))
         return
+    if tgt_lang is not None:
+        check_config({"data": {"tgt_lang": tgt_lang}}, where="--tgt-lang")
     place = locate_model(config, run, model)
-    data = opt.DataOptions(folder=data_dir, test=(test_src, test_tgt))
-    data_sets = [text for text in sets or [] if text.startswith("data.")]
-    test = _load_test(config, place, data.overrides(), data_sets)
     given = opt.given(
         decoding__beam_size=beam_size,
         decoding__length_penalty=length_penalty,
         decoding__batch_size=batch_size,
         decoding__keep_unk=keep_unk,
     )
+    data_sets = [text for text in sets or [] if text.startswith("data.")]
     other_sets = [text for text in sets or [] if text not in data_sets]
     loaded = load_translator(place, device, given, other_sets)
+    data = opt.DataOptions(folder=data_dir, test=(test_src, test_tgt))
+    test = _load_test(config, place, data.overrides(), data_sets, loaded.card)
     settings = ScoringSettings(
         tgt_lang or loaded.card.tgt_lang,
         loaded.card.text.lowercase if lowercase is None else lowercase,
@@ -116,17 +131,33 @@ def _score_files(
 
 
 def _load_test(
-    config: str | None, place: "Place", options: list[tuple[str, object]], sets: list[str]
+    config: str | None,
+    place: "Place",
+    options: list[tuple[str, object]],
+    sets: list[str],
+    card: "ModelCard",
 ) -> "Corpus":
     """The test set: of the recipe named, else of the run's own, else what the options give."""
     from s2s_cli.data.corpus import load_test
     from s2s_cli.recipe import check_config, load_recipe, parse_override
 
     overrides = [*options, *(parse_override(text) for text in sets)]
-    if config is not None:
-        return load_test(load_recipe(config, overrides).config.data)
-    if place.run is not None and place.run.config_path.is_file():
-        return load_test(load_recipe(str(place.run.config_path), overrides).config.data)
+    recipe = config
+    if recipe is None and place.run is not None and place.run.config_path.is_file():
+        recipe = str(place.run.config_path)
+    if recipe is not None:
+        data = load_recipe(recipe, overrides).config.data
+        if (data.src_lang, data.tgt_lang) != (card.src_lang, card.tgt_lang):
+            raise ConfigError(
+                f"{recipe}: is {data.src_lang} to {data.tgt_lang}, but {place.folder} translates "
+                f"{card.src_lang} to {card.tgt_lang}; name a recipe of the same languages"
+            )
+        return load_test(data)
+    if not overrides:
+        raise ConfigError(
+            f"{place.folder}: stands in no run folder, so no test set is known; "
+            "give --test-src and --test-tgt, or a recipe with --config"
+        )
     tree: dict[str, object] = {"test": None}
     tree.update((key.removeprefix("data."), value) for key, value in overrides)
     return load_test(check_config({"data": tree}, where="options").data)

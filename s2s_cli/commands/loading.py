@@ -42,7 +42,7 @@ def locate_model(config: str | None, run: Path | None, model: Path | None) -> Pl
     from s2s_cli.sealed import is_sealed
 
     if model is not None:
-        folder = model / "model" if is_sealed(model / "model") else model
+        folder = model / "model" if not is_sealed(model) and (model / "model").exists() else model
         owner = RunFolder(folder.absolute().parent)
         return Place(folder, owner if owner.config_path.is_file() else None)
     if run is not None:

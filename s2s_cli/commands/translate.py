@@ -100,6 +100,9 @@ def _converse(translator: "Translator", decoding: "Decoding", as_json: bool, wri
         except EOFError:
             say("")
             return
+        except KeyboardInterrupt:
+            say("")
+            raise
         line = typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         translation = translator.translate([line], decoding)[0]
         write(format_translation(translation, number, decoding.n_best, as_json))

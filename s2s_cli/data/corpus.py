@@ -9,11 +9,12 @@ import hashlib
 import math
 import zlib
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
 from s2s_cli.config import Data, EmbeddedPhrasebook, ParallelFiles, Split
-from s2s_cli.data.phrasebook import expand_phrasebook
+from s2s_cli.data.phrasebook import Splits, expand_phrasebook
 from s2s_cli.errors import ConfigError, DataError
 
 BOM = b"\xef\xbb\xbf"
@@ -33,6 +34,12 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.src)
+
+    def keep(self, kept: list[bool]) -> "Corpus":
+        """The pairs whose place in `kept` is True."""
+        src = [sentence for sentence, is_kept in zip(self.src, kept, strict=True) if is_kept]
+        tgt = [sentence for sentence, is_kept in zip(self.tgt, kept, strict=True) if is_kept]
+        return replace(self, src=src, tgt=tgt)
 
 
 def load_training(data: Data) -> tuple[Corpus, Corpus]:
@@ -74,10 +81,9 @@ def load_split(split: Split | float, folder: Path, name: str) -> Corpus:
     """
     match split:
         case EmbeddedPhrasebook():
-            pairs = getattr(expand_phrasebook(), split.phrasebook)
+            pairs = getattr(_phrasebook(), split.phrasebook)
             src, tgt = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            text = "\n".join([*src, *tgt]).encode()
-            origin = {f"phrasebook:{split.phrasebook}": hashlib.sha256(text).hexdigest()}
+            origin = {f"phrasebook:{split.phrasebook}": _hash_pairs(pairs)}
             corpus = Corpus(f"phrasebook-{split.phrasebook}", src, tgt, 0, origin)
         case ParallelFiles():
             for side, path in (("src", folder / split.src), ("tgt", folder / split.tgt)):
@@ -103,6 +109,9 @@ def read_parallel(src_path: Path, tgt_path: Path) -> Corpus:
     src_bytes, tgt_bytes = read_bytes(src_path), read_bytes(tgt_path)
     src, tgt = decode_lines(src_bytes, src_path), decode_lines(tgt_bytes, tgt_path)
     if len(src) != len(tgt):
+        if not src or not tgt:
+            empty = tgt_path if src else src_path
+            raise DataError(f"{empty}: empty; it needs a line for each of its partner's")
         line = _find_misalignment(src, tgt) + 1
         raise DataError(
             f"{src_path} has {len(src)} lines, {tgt_path} has {len(tgt)}; parallel files need one "
@@ -114,7 +123,7 @@ def read_parallel(src_path: Path, tgt_path: Path) -> Corpus:
         for path, content in ((src_path, src_bytes), (tgt_path, tgt_bytes))
     }
     return Corpus(
-        name=src_path.name.removesuffix(".gz").rsplit(".", 1)[0],
+        name="-".join(part for part in (src_path.parent.name, _stem(src_path)) if part),
         src=[pair[0] for pair in pairs],
         tgt=[pair[1] for pair in pairs],
         num_blank=len(src) - len(pairs),
@@ -184,11 +193,31 @@ def _hold_out(train: Corpus, shares: dict[str, float]) -> tuple[Corpus, dict[str
         if not pairs:
             raise DataError(f"data.{name}: {len(train)} pairs are too few to hold out such a share")
     corpora = {
-        name: Corpus(name, [src for src, _ in pairs], [tgt for _, tgt in pairs], 0, train.origin)
+        name: Corpus(
+            name=f"{train.name}-{name}",
+            src=[src for src, _ in pairs],
+            tgt=[tgt for _, tgt in pairs],
+            num_blank=0,
+            # Its own hash: another share is other data, though the files are the same.
+            origin={f"{'+'.join(train.origin)}#{name}": _hash_pairs(pairs)},
+        )
         for name, pairs in parts.items()
     }
     rest = replace(corpora.pop("train"), name=train.name, num_blank=train.num_blank)
     return rest, corpora
+
+
+@cache
+def _phrasebook() -> Splits:
+    return expand_phrasebook()
+
+
+def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
+    return hashlib.sha256("\n".join(f"{src}\t{tgt}" for src, tgt in pairs).encode()).hexdigest()
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def _find_misalignment(src: list[str], tgt: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -19,10 +20,6 @@ class Source(Protocol):
         """Up to `size` bytes, without waiting for more than one read; empty at the end."""
         ...
 
-    def close(self) -> None:
-        """Give it back."""
-        ...
-
 
 def open_source(path: Path | None) -> Source:
     """Open a file (`.gz` is unpacked), or stdin for None.
@@ -31,6 +28,8 @@ def open_source(path: Path | None) -> Source:
         DataError: the file is missing or unreadable.
     """
     if path is None:
+        if sys.stdin is None:
+            raise DataError("stdin is closed; name a file to translate")
         return sys.stdin.buffer  # type: ignore[return-value]
     try:
         return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
@@ -46,10 +45,13 @@ def read_blocks(source: Source, warn: Callable[[str], None]) -> Iterator[list[st
     Args:
         source: the stream.
         warn: told once if bytes were not UTF-8; they become U+FFFD, and no line is lost.
+
+    Raises:
+        DataError: a `.gz` file is damaged.
     """
     rest, number, is_first, has_warned = b"", 0, True, False
     while True:
-        chunk = source.read1(BLOCK_BYTES)
+        chunk = _read(source)
         *whole, rest = (rest + chunk).split(b"\n")
         if not chunk and rest:
             whole, rest = [*whole, rest], b""
@@ -67,6 +69,13 @@ def read_blocks(source: Source, warn: Callable[[str], None]) -> Iterator[list[st
             yield lines
         if not chunk:
             return
+
+
+def _read(source: Source) -> bytes:
+    try:
+        return source.read1(BLOCK_BYTES)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{getattr(source, 'name', 'input')}: not a whole gzip file") from error
 
 
 def _is_utf8(raw: bytes) -> bool:

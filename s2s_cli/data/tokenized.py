@@ -33,10 +33,6 @@ class EncodedCorpus(NamedTuple):
     num_too_long: int
     num_empty: int
 
-    def lengths(self) -> list[tuple[int, int]]:
-        """Source and target length of every pair."""
-        return [(len(src), len(tgt)) for src, tgt in self.pairs]
-
     def num_tgt_tokens(self) -> int:
         """Real target tokens, eos counted."""
         return sum(len(tgt) + 1 for _, tgt in self.pairs)

@@ -1,11 +1,13 @@
 """Beam search over a batch; greedy search is a beam of one."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from s2s_cli.config import Decoding
+from s2s_cli.errors import S2SError
 from s2s_cli.model.attention import Memory
 from s2s_cli.model.recurrent import State, select_rows
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -27,7 +29,7 @@ class Hypothesis(NamedTuple):
     weights: Tensor | None
     """Attention of each token, eos included: `(tgt_len, src_len)` on the CPU."""
     is_complete: bool
-    """False if the length limit cut it before its eos."""
+    """False if its eos was forced by the length limit."""
 
 
 class Trace:
@@ -99,6 +101,9 @@ def beam_search(
 
     Returns:
         For each sentence its hypotheses, best first, at most `beam_size`.
+
+    Raises:
+        S2SError: the model's scores are not numbers.
     """
     finished: list[list[Hypothesis]] = [[] for _ in range(src.size(0))]
     trace = Trace()
@@ -108,6 +113,8 @@ def beam_search(
         beam = _harvest(beam, trace, finished, config)
         beam = _drop_done(beam, finished, config)
     for hypotheses in finished:
+        if not hypotheses:
+            raise S2SError("the model's scores are not numbers; was its training cut short?")
         hypotheses.sort(key=lambda hypothesis: -hypothesis.score)
     return [hypotheses[: config.beam_size] for hypotheses in finished]
 
@@ -123,7 +130,7 @@ def _first_beam(model: Seq2Seq, src: Tensor, src_lengths: Tensor, config: Decodi
     rows = torch.arange(batch, device=src.device).repeat_interleave(size)
     scores = torch.full((batch, size), -torch.inf, device=src.device)
     scores[:, 0] = 0  # All rows of a sentence begin alike: only the first counts.
-    limits = (config.max_length_factor * (src_lengths - 1)).long() + MAX_LENGTH_EXTRA
+    limits = (config.max_length_factor * (src_lengths - 1)).long() + MAX_LENGTH_EXTRA + 1
     return Beam(
         sentences=list(range(batch)),
         limits=limits.to(src.device),
@@ -140,9 +147,11 @@ def _extend(model: Seq2Seq, beam: Beam, trace: Trace) -> Beam:
     batch, size = beam.scores.shape
     logits, state, weights = model.step(beam.last, beam.state, beam.memory)
     logits[:, [PAD_ID, BOS_ID]] = -torch.inf
+    normalizer = logits.logsumexp(-1, keepdim=True)
+    logits = _force_eos(logits, (beam.limits <= len(trace) + 1).repeat_interleave(size))
     # Of one row no more than `size` continuations can survive: choose them before normalising.
     top, tokens = logits.topk(min(size, logits.size(-1)))
-    log_probs = top - logits.logsumexp(-1, keepdim=True)
+    log_probs = top - normalizer
     candidates = (beam.scores.view(-1, 1) + log_probs).view(batch, -1)
     scores, choice = candidates.topk(size)
     last = tokens.view(batch, -1).gather(1, choice).flatten()
@@ -153,23 +162,28 @@ def _extend(model: Seq2Seq, beam: Beam, trace: Trace) -> Beam:
     return beam._replace(scores=scores, last=last, rows=rows, state=select_rows(state, parents))
 
 
+def _force_eos(logits: Tensor, is_last: Tensor) -> Tensor:
+    """Where a row's next token is its last, only eos can be chosen; it pays its full price."""
+    is_other = torch.arange(logits.size(-1), device=logits.device) != EOS_ID
+    return logits.masked_fill(is_last.unsqueeze(1) & is_other, -torch.inf)
+
+
 def _harvest(beam: Beam, trace: Trace, finished: list[list[Hypothesis]], config: Decoding) -> Beam:
-    """Move hypotheses that end in eos, or are at the limit, to the finished ones."""
+    """Move hypotheses that end in eos to the finished ones."""
     size, length = config.beam_size, len(trace)
-    is_eos = (beam.last == EOS_ID).view(-1, size)
-    ended = (is_eos | (beam.limits <= length).unsqueeze(1)) & beam.scores.isfinite()
+    ended = (beam.last == EOS_ID).view(-1, size) & beam.scores.isfinite()
+    limits = beam.limits.tolist()
     penalty = length_penalty(length, config.length_penalty)
     log_probs = beam.scores.flatten().tolist()
     for row in ended.flatten().nonzero().flatten().tolist():
         token_ids, weights = trace.read(row)
-        is_complete = token_ids[-1] == EOS_ID
         finished[beam.sentences[row // size]].append(
             Hypothesis(
-                token_ids=token_ids[:-1] if is_complete else token_ids,
+                token_ids=token_ids[:-1],
                 log_prob=log_probs[row],
                 score=log_probs[row] / penalty,
                 weights=weights,
-                is_complete=is_complete,
+                is_complete=length < limits[row // size],
             )
         )
     return beam._replace(scores=beam.scores.masked_fill(ended, -torch.inf))
@@ -186,7 +200,9 @@ def _drop_done(beam: Beam, finished: list[list[Hypothesis]], config: Decoding) -
         reachable = best_living[index] / length_penalty(limits[index], config.length_penalty)
         scores = sorted((hypothesis.score for hypothesis in finished[sentence]), reverse=True)
         is_certain = len(scores) >= config.n_best and scores[config.n_best - 1] >= reachable
-        if not (len(scores) >= config.beam_size or is_certain):
+        # Nothing lives, or (not a number) nothing can be compared.
+        is_exhausted = not best_living[index] > -math.inf
+        if not (is_exhausted or len(scores) >= config.beam_size or is_certain):
             keep.append(index)
     if len(keep) == len(beam.sentences):
         return beam

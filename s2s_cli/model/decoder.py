@@ -36,8 +36,13 @@ class InitialContextDecoder(nn.Module):
 
     def __init__(self, config: Model) -> None:
         super().__init__()
-        self.feature_size = config.hidden_size
+        self.readout_size = config.hidden_size
         self.stack = _make_stack(config)
+
+    def make_readout(self, config: Model) -> list[nn.Module]:
+        """What stands between the features and the output layer: nothing."""
+        del config
+        return []
 
     def start(self, encoding: Encoding) -> Start:
         """Begin at the encoder's last state, layer by layer."""
@@ -69,10 +74,14 @@ class AttentionDecoder(nn.Module):
     def __init__(self, config: Model) -> None:
         super().__init__()
         hidden = config.hidden_size
-        self.feature_size = hidden + config.embed_size + hidden
+        self.readout_size = config.embed_size
         self.attention = AdditiveAttention(hidden, hidden, config.attention_size)
         self.from_context = nn.Linear(hidden, NUM_GATES[config.cell] * hidden, bias=False)
         self.stack = _make_stack(config)
+
+    def make_readout(self, config: Model) -> list[nn.Module]:
+        """What stands between the features and the output layer: a maxout over all three."""
+        return [Readout(2 * config.hidden_size + config.embed_size, self.readout_size)]
 
     def start(self, encoding: Encoding) -> Start:
         """Begin at the encoder's last state, and remember its outputs."""
@@ -111,7 +120,10 @@ def _make_stack(config: Model) -> RecurrentStack:
 
 
 class Readout(nn.Module):
-    """Maxout over pairs (Bahdanau et al. 2014, appendix A.2.2): t = max(U_o s + V_o e + C_o c)."""
+    """Maxout over pairs (Bahdanau et al. 2014, appendix A.2.2): t_i = max(U_o s + V_o e + C_o c).
+
+    With s_i, the state after the step, as the paper's body has it; its appendix has s_{i-1}.
+    """
 
     def __init__(self, feature_size: int, readout_size: int) -> None:
         super().__init__()

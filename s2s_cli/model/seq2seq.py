@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from s2s_cli.config import Model
 from s2s_cli.model.attention import Memory
-from s2s_cli.model.decoder import DECODERS, AttentionDecoder, Readout, Start
+from s2s_cli.model.decoder import DECODERS, Start
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.recurrent import State
 
@@ -21,16 +21,11 @@ class Seq2Seq(nn.Module):
         self.embedding = nn.Embedding(tgt_vocab_size, config.embed_size, padding_idx=pad_id)
         self.dropout = nn.Dropout(config.dropout)
         self.decoder = DECODERS[config.context](config)
-        if isinstance(self.decoder, AttentionDecoder):
-            self.output = nn.Sequential(
-                Readout(self.decoder.feature_size, config.embed_size),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.embed_size, tgt_vocab_size),
-            )
-        else:
-            self.output = nn.Sequential(
-                nn.Dropout(config.dropout), nn.Linear(self.decoder.feature_size, tgt_vocab_size)
-            )
+        self.output = nn.Sequential(
+            *self.decoder.make_readout(config),
+            nn.Dropout(config.dropout),
+            nn.Linear(self.decoder.readout_size, tgt_vocab_size),
+        )
         self._initialize(pad_id)
 
     def _initialize(self, pad_id: int) -> None:
@@ -96,7 +91,7 @@ class Seq2Seq(nn.Module):
 
     @torch.no_grad()
     def _choose(self, features: Tensor, reference: Tensor, forced: Tensor) -> Tensor:
-        """The reference where forced, elsewhere the likeliest token after `features`."""
+        """The reference where forced, elsewhere the likeliest token, dropout being as it is."""
         free = ~forced
         token = reference.clone()
         token[free] = self.output(features[free]).argmax(-1)

@@ -11,16 +11,20 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.text.language import base_language
 
 MetricName = Literal["bleu", "chrf", "ter"]
 METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
 
-_BLEU_TOKENIZERS = {"zh": "zh", "cmn": "zh", "yue": "zh", "lzh": "zh", "ja": "ja-mecab"}
-_BLEU_TOKENIZERS |= {"ko": "ko-mecab"}
+_BLEU_TOKENIZERS = {"zh": "zh", "lzh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _NEEDED_MODULES = {
     "ja-mecab": ("MeCab", "sacrebleu[ja]"),
     "ko-mecab": ("mecab_ko", "sacrebleu[ko]"),
 }
+
+
+_DOWNLOADING = {"spm", "flores101", "flores200"}
+"""Tokenisers of sacrebleu that fetch a model from the network when first used."""
 
 
 class ScoringSettings(NamedTuple):
@@ -107,7 +111,7 @@ def make_metric(name: MetricName, settings: ScoringSettings) -> Metric:
     Raises:
         ConfigError: the BLEU tokeniser is unknown or not installed.
     """
-    lang = settings.tgt_lang.replace("_", "-").split("-")[0]
+    lang = base_language(settings.tgt_lang)
     match name:
         case "bleu":
             tokenize = settings.tokenize or _BLEU_TOKENIZERS.get(lang, "13a")
@@ -116,19 +120,16 @@ def make_metric(name: MetricName, settings: ScoringSettings) -> Metric:
         case "chrf":
             return CHRF(lowercase=settings.lowercase)
         case "ter":
-            # Without these a Chinese or Japanese sentence would count as one word.
-            is_asian = lang in {"zh", "cmn", "yue", "lzh", "ja"}
-            return TER(
-                case_sensitive=not settings.lowercase, normalized=is_asian, asian_support=is_asian
-            )
+            # As the command has it, TER ignores case. Without --ter-normalized and
+            # --ter-asian-support a Chinese or Japanese sentence would count as one word.
+            is_asian = lang in {"zh", "lzh", "ja"}
+            return TER(normalized=is_asian, asian_support=is_asian)
 
 
 def _check_tokenizer(tokenize: str) -> None:
-    if tokenize not in BLEU.TOKENIZERS:
-        raise ConfigError(
-            f"--tokenize {tokenize}: sacrebleu has no such tokeniser; "
-            f"choose among {', '.join(sorted(BLEU.TOKENIZERS))}"
-        )
+    known = [name for name in BLEU.TOKENIZERS if name not in _DOWNLOADING]
+    if tokenize not in known:
+        raise ConfigError(f"--tokenize {tokenize}: choose among {', '.join(known)}")
     module, extra = _NEEDED_MODULES.get(tokenize, ("", ""))
     if module and importlib.util.find_spec(module) is None:
         raise ConfigError(

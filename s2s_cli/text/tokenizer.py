@@ -8,13 +8,19 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
+
+from s2s_cli.text.language import base_language
 
 Split = Callable[[str], list[str]]
 Join = Callable[[Sequence[str]], str]
 
 WORD_SEPARATOR = "\u2581"
-"""What `char` puts in the place of a space (LOWER ONE EIGHTH BLOCK, as in sentencepiece)."""
+"""Stands for a space that counts (LOWER ONE EIGHTH BLOCK, as in sentencepiece)."""
+
+FIRST_CJK = "\u2e80"
+"""Where the scripts that write no spaces begin."""
 
 _WITHOUT_SPACES = {"ja", "th", "lo", "km", "my", "bo", "lzh"}
 """Languages that write no spaces between words and have no word tokeniser here."""
@@ -42,8 +48,8 @@ def choose_tokenizer(name: str, lang: str) -> str:
     """Resolve `auto`: jieba for Chinese, characters where no spaces are written, else Moses."""
     if name != "auto":
         return name
-    code = re.split("[-_]", lang)[0]
-    if code in {"zh", "cmn", "yue"}:
+    code = base_language(lang)
+    if code == "zh":
         return "jieba"
     return "char" if code in _WITHOUT_SPACES else "moses"
 
@@ -51,11 +57,13 @@ def choose_tokenizer(name: str, lang: str) -> str:
 def make_tokenizer(name: str, lang: str, lowercase: bool) -> Tokenizer:
     """A tokeniser by its name in the recipe (`auto`, `jieba`, `moses`, `char`, `space`)."""
     chosen = choose_tokenizer(name, lang)
-    split, join = _TOKENIZERS[chosen](re.split("[-_]", lang)[0])
+    split, join = _TOKENIZERS[chosen](base_language(lang))
     return Tokenizer(chosen, lowercase, split, join)
 
 
-def _jieba(_lang: str) -> tuple[Split, Join]:
+@cache
+def _load_jieba() -> Any:
+    """A cutter of our own; its dictionary takes half a second, so it is read once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in its sources, pkg_resources' farewell
         import jieba  # noqa: PLC0415
@@ -65,7 +73,27 @@ def _jieba(_lang: str) -> tuple[Split, Join]:
     # is unmarshalled unchecked and saves nothing.
     cutter.FREQ, cutter.total = cutter.gen_pfdict(cutter.get_dict_file())
     cutter.initialized = True
-    return (lambda text: [t for t in cutter.cut(text) if t != " "]), join_chinese
+    return cutter
+
+
+def _jieba(_lang: str) -> tuple[Split, Join]:
+    cutter = _load_jieba()
+
+    def split(text: str) -> list[str]:
+        tokens = list(cutter.cut(text))
+        # Spaces count where they part Latin words, and are habit beside Chinese ones.
+        neighbours = zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
+        marked = [
+            WORD_SEPARATOR if word == " " and _is_latin(before) and _is_latin(after) else word
+            for before, word, after in neighbours
+        ]
+        return [word for word in marked if word != " "]
+
+    return split, join_chinese
+
+
+def _is_latin(token: str) -> bool:
+    return token != "" and max(token) < FIRST_CJK
 
 
 def _moses(lang: str) -> tuple[Split, Join]:
@@ -103,15 +131,16 @@ _TOKENIZERS: dict[str, Callable[[str], tuple[Split, Join]]] = {
 
 _LATIN_END = re.compile(r"[A-Za-z0-9\u00c0-\u024f]$")
 _LATIN_START = re.compile(r"^[A-Za-z0-9\u00c0-\u024f]")
-_LETTER_START = re.compile(r"^[A-Za-z\u00c0-\u024f]")
 
 
 def join_chinese(tokens: Sequence[str]) -> str:
-    """No space between Chinese words; Latin words stay apart, also after ASCII punctuation."""
+    """No space between Chinese words; Latin words stay apart, with or without a separator."""
     text = ""
     for token in tokens:
-        apart = (_LATIN_END.search(text) and _LATIN_START.search(token)) or (
-            re.search(r"[A-Za-z][,.!?;:]$", text) and _LETTER_START.search(token)
-        )
-        text += f" {token}" if apart else token
-    return text
+        if token == WORD_SEPARATOR:
+            text += " "
+        elif _LATIN_END.search(text) and _LATIN_START.search(token):
+            text += f" {token}"
+        else:
+            text += token
+    return text.strip()

@@ -29,13 +29,15 @@ class Material(NamedTuple):
     train: EncodedCorpus
     valid: EncodedCorpus
     valid_text: Corpus
+    """The same pairs as `valid`, as text."""
+    scoring: ScoringSettings
 
 
 class Record(NamedTuple):
     """What a run remembers besides tensors; saved as JSON with every checkpoint."""
 
     position: Position = BEGINNING
-    best_bleu: float = -1.0
+    best_score: float = -1.0
     best_epoch: int = 0
     num_worse: int = 0
     """Validations since the best."""
@@ -46,10 +48,6 @@ class Record(NamedTuple):
     """Seconds of updates in the present epoch, validation and saving not counted."""
     valid_scores: dict[str, float] = {}  # noqa: RUF012 (never changed, only replaced)
     """Of the latest validation."""
-
-    def is_finished(self, config: Training) -> bool:
-        """Whether the last epoch is done or patience is at its end."""
-        return self.position.epoch >= config.epochs or self.num_worse >= config.patience
 
 
 class Validation(NamedTuple):
@@ -97,10 +95,18 @@ class Fit:
         restore_optimizer(self.optimizer, state.tensors)
         restore_random_state(state.tensors, self.device)
 
+    def is_finished(self) -> bool:
+        """Whether the last epoch is done or patience is at its end."""
+        done, worse = self.record.position.epoch, self.record.num_worse
+        return done >= self.config.epochs or worse >= self.config.patience
+
     def steps(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
         """Train to the end, or until `should_stop`; saved either way when the iterator ends."""
-        if self.record.is_finished(self.config):
+        if self.is_finished():
             return
+        if self.record.position.step == 0:
+            # Before the first update: a disk that is full or read-only shows now, not in an hour.
+            self._save_last()
         updates = train(
             self.loaded.model,
             self.material.train.pairs,
@@ -112,8 +118,8 @@ class Fit:
             self._count(progress)
             yield progress
             if progress.is_epoch_end:
-                yield self._end_epoch(progress)
-                if self.record.is_finished(self.config) or should_stop():
+                yield from self._end_epoch(progress)
+                if self.is_finished() or should_stop():
                     return
             elif should_stop():
                 self._save_last()
@@ -129,12 +135,12 @@ class Fit:
             epoch_seconds=self.record.epoch_seconds + progress.seconds,
         )
 
-    def _end_epoch(self, progress: Progress) -> Validation:
+    def _end_epoch(self, progress: Progress) -> Iterator[Validation]:
         validation = self._validate(progress)
         improved = validation.is_best
         self.record = Record(
             position=Position(progress.position.epoch + 1, 0, progress.position.step),
-            best_bleu=validation.bleu if improved else self.record.best_bleu,
+            best_score=validation.bleu if improved else self.record.best_score,
             best_epoch=validation.epoch if improved else self.record.best_epoch,
             num_worse=0 if improved else self.record.num_worse + 1,
             valid_scores={
@@ -144,12 +150,13 @@ class Fit:
                 "accuracy": validation.accuracy,
             },
         )
-        # The best model first: should the process end between the two, the run resumes from
-        # before this epoch's end and comes to the same best model again.
+        # Told before it is saved: a log may say too much, which resuming takes back, never too
+        # little. And the best model before the last: should the process end between
+        # the two, the run resumes from before this epoch's end and comes to the same best again.
+        yield validation
         if improved:
             save_model(self.run.model_path, self._present())
         self._save_last()
-        return validation
 
     def _validate(self, progress: Progress) -> Validation:
         started = time.perf_counter()
@@ -161,12 +168,11 @@ class Fit:
             model,
             (collate(pairs[i : i + size]).to(self.device) for i in range(0, len(pairs), size)),
         )
-        text, card = self.material.valid_text, self.loaded.card
+        text = self.material.valid_text
         translator = Translator(model, self.loaded.src, self.loaded.tgt, self.device)
         translations = translator.translate(text.src, GREEDY)
-        settings = ScoringSettings(card.tgt_lang, card.text.lowercase)
         hypotheses = [translation.text for translation in translations]
-        bleu = score_corpus(["bleu"], hypotheses, [text.tgt], settings)[0].value
+        bleu = score_corpus(["bleu"], hypotheses, [text.tgt], self.material.scoring)[0].value
         shown = progress.position.epoch % len(text)
         record = self.record
         return Validation(
@@ -177,7 +183,7 @@ class Fit:
             perplexity=measures.perplexity,
             accuracy=measures.accuracy,
             bleu=bleu,
-            is_best=bleu > record.best_bleu,
+            is_best=bleu > record.best_score,
             learning_rate=progress.learning_rate,
             tokens_per_second=record.epoch_tokens / record.epoch_seconds,
             seconds=record.epoch_seconds,
@@ -197,12 +203,12 @@ class Fit:
         return self.loaded._replace(card=card)
 
     def _save_last(self) -> None:
-        """Write a checkpoint of now, and only then remove the one before."""
+        """Write a checkpoint of now, and only then remove the oldest."""
         facts = {**self.record._asdict(), "position": self.record.position._asdict()}
         tensors = optimizer_tensors(self.optimizer) | random_state(self.device)
         folder = self.run.checkpoint_path(self.record.position.step)
         save_model(folder, self._present(), TrainingState(tensors, facts))
-        self.run.remove_checkpoints_but(folder)
+        self.run.remove_old_checkpoints()
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
@@ -210,6 +216,8 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
     state = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["random.cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["random.mps"] = torch.mps.get_rng_state()
     return state
 
 
@@ -218,3 +226,5 @@ def restore_random_state(tensors: dict[str, Tensor], device: torch.device) -> No
     torch.set_rng_state(tensors["random.cpu"])
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    if device.type == "mps" and "random.mps" in tensors:
+        torch.mps.set_rng_state(tensors["random.mps"])

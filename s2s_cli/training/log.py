@@ -10,7 +10,7 @@ from s2s_cli.training.fit import Validation
 def append_validation(path: Path, validation: Validation) -> None:
     """Add a line."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(validation._asdict(), ensure_ascii=False) + "\n")
+        file.write(json.dumps(validation._asdict(), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -1,5 +1,6 @@
 """What training minimises, and what validation measures with the reference as input."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -8,7 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s_cli.data.batch import Batch
+from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
+
+MAX_EXPONENT = 700.0
+"""exp of more is no float64."""
 
 
 class TokenMeasures(NamedTuple):
@@ -35,7 +40,11 @@ def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
 
 @torch.inference_mode()
 def measure_tokens(model: Seq2Seq, batches: Iterable[Batch]) -> TokenMeasures:
-    """Loss, perplexity and accuracy of a model in evaluation mode over some batches."""
+    """Loss, perplexity and accuracy of a model in evaluation mode over some batches.
+
+    Raises:
+        S2SError: the loss is not finite.
+    """
     loss, correct, num_tokens = 0.0, 0, 0
     for batch in batches:
         logits = model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)
@@ -44,5 +53,6 @@ def measure_tokens(model: Seq2Seq, batches: Iterable[Batch]) -> TokenMeasures:
         correct += int((logits.argmax(-1) == targets).sum().item())
         num_tokens += batch.num_tokens
     mean = loss / num_tokens
-    perplexity = float(torch.tensor(mean, dtype=torch.float64).exp())
-    return TokenMeasures(mean, perplexity, correct / num_tokens)
+    if not math.isfinite(mean):
+        raise S2SError("the validation loss is not finite; lower training.learning_rate")
+    return TokenMeasures(mean, math.exp(min(mean, MAX_EXPONENT)), correct / num_tokens)

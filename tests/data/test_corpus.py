@@ -65,7 +65,7 @@ def test_a_pair_with_a_blank_side_goes_as_a_pair(tmp_path: Path) -> None:
     corpus = read_parallel(src, tgt)
     assert list(zip(corpus.src, corpus.tgt, strict=True)) == [("甲", "a"), ("戊", "e")]
     assert corpus.num_blank == 3
-    assert corpus.name == "train"
+    assert corpus.name == f"{tmp_path.name}-train"
 
 
 def test_files_of_unequal_length_are_refused_where_they_part(tmp_path: Path) -> None:
@@ -107,6 +107,8 @@ def test_a_share_is_held_out_by_source_sentence(tmp_path: Path) -> None:
     assert not set(train.src) & set(test.src)
     assert not set(valid.src) & set(test.src)
     assert load_training(data) == (train, valid)
+    other, _ = load_training(data.model_copy(update={"valid": 0.2}))
+    assert other.origin != train.origin  # another share is other data
 
 
 def test_empty_splits_are_refused(tmp_path: Path) -> None:

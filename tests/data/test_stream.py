@@ -1,9 +1,13 @@
+import gzip
 import io
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.data.stream import read_blocks
+from s2s_cli.data.stream import open_source, read_blocks
+from s2s_cli.errors import DataError
 
 
 class Trickle(io.BytesIO):
@@ -37,6 +41,13 @@ def test_bytes_that_are_not_utf8_are_replaced_and_warned_about_once() -> None:
     assert blocks == [["ok", "\ufffd", "\ufffd"]]
     assert len(warnings) == 1
     assert "line 2" in warnings[0]
+
+
+def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
+    for content in (b"no gzip at all", gzip.compress(b"a\n" * 999)[:-9]):
+        (tmp_path / "x.gz").write_bytes(content)
+        with pytest.raises(DataError, match=r"x\.gz: not a whole gzip file"):
+            list(read_blocks(open_source(tmp_path / "x.gz"), lambda _: None))
 
 
 def test_lines_are_handed_on_as_they_come() -> None:

@@ -7,6 +7,7 @@ from conftest import KINDS, describe_kind, make_model
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import MAX_LENGTH_EXTRA, beam_search, length_penalty
+from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
@@ -58,12 +59,13 @@ def test_a_wide_beam_equals_brute_force(
     model = make_model({"context": context}, tgt_vocab=6, scale=3.0)
     source, limit = [4, 5], 3
     words = [UNK_ID, 4, 5]
-    endings = [[*body, EOS_ID] for n in range(limit) for body in itertools.product(words, repeat=n)]
-    cut = [list(body) for body in itertools.product(words, repeat=limit)]
+    everything = [
+        [*body, EOS_ID] for n in range(limit + 1) for body in itertools.product(words, repeat=n)
+    ]
     scored = sorted(
         (
             (log_prob_of(model, source, tokens) / length_penalty(len(tokens), alpha), tokens)
-            for tokens in endings + cut
+            for tokens in everything
         ),
         reverse=True,
     )
@@ -73,9 +75,8 @@ def test_a_wide_beam_equals_brute_force(
     assert len(found) == size
     for hypothesis, (score, tokens) in zip(found, scored, strict=True):
         assert hypothesis.score == pytest.approx(score, abs=1e-5)
-        assert hypothesis.is_complete == (tokens[-1] == EOS_ID)
-    best = found[0].token_ids + [EOS_ID] * found[0].is_complete
-    assert best == scored[0][1]
+        assert hypothesis.is_complete == (len(tokens) <= limit)
+    assert [*found[0].token_ids, EOS_ID] == scored[0][1]
 
 
 @every_kind
@@ -100,7 +101,7 @@ def test_scores_are_the_tokens_log_probabilities(kind: dict[str, object]) -> Non
     ):
         assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
         for hypothesis in found:
-            tokens = hypothesis.token_ids + [EOS_ID] * hypothesis.is_complete
+            tokens = [*hypothesis.token_ids, EOS_ID]
             expected = log_prob_of(model, source, tokens)
             assert hypothesis.log_prob == pytest.approx(expected, abs=1e-4)
             penalty = length_penalty(len(tokens), 0.6)
@@ -114,7 +115,7 @@ def test_attention_comes_with_each_hypothesis() -> None:
     ):
         for hypothesis in found:
             assert hypothesis.weights is not None
-            assert hypothesis.weights.size(0) == len(hypothesis.token_ids) + hypothesis.is_complete
+            assert hypothesis.weights.size(0) == len(hypothesis.token_ids) + 1
             torch.testing.assert_close(
                 hypothesis.weights.sum(-1), torch.ones(hypothesis.weights.size(0))
             )
@@ -124,7 +125,7 @@ def test_attention_comes_with_each_hypothesis() -> None:
 def test_no_translation_is_longer_than_its_limit() -> None:
     model = make_model({"context": "attention"})
     with torch.no_grad():
-        model.output[-1].bias[EOS_ID] = -1e9
+        model.output[-1].bias[EOS_ID] = -1e3
     config = Decoding(beam_size=2, max_length_factor=2)
     for source, found in zip(
         SOURCES, beam_search(model, *collate_src(SOURCES), config), strict=True
@@ -138,3 +139,19 @@ def test_the_length_penalty_is_gnmts() -> None:
     assert length_penalty(7, 1.0) == 2.0
     assert length_penalty(7, 0.5) == pytest.approx(2.0**0.5)
     assert length_penalty(99, 0.0) == 1.0
+
+
+def test_a_beam_wider_than_all_there_is_ends() -> None:
+    model = make_model({"context": "attention"}, tgt_vocab=4)  # unk and eos can be chosen
+    config = Decoding(beam_size=40, n_best=40, max_length_factor=1e-6)
+    (found,) = beam_search(model, *collate_src([[4]]), config)
+    assert len(found) == MAX_LENGTH_EXTRA + 1  # from no word to as many as there may be
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_scores_that_are_not_numbers_are_an_error_not_a_hang(beam_size: int) -> None:
+    model = make_model({"context": "attention"})
+    with torch.no_grad():
+        model.output[-1].bias[5] = torch.nan
+    with pytest.raises(S2SError, match="not numbers"):
+        beam_search(model, *collate_src(SOURCES), Decoding(beam_size=beam_size))

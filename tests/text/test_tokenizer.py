@@ -50,6 +50,9 @@ def test_english_is_spaced_as_it_was(sentence: str) -> None:
         "我用iPhone 15拍照，John Smith说：“Hello, world.”",
         "3.5%的人10:30来。",
         "他在Google工作了3年！",
+        "请看 https://www.baidu.com/a?d=1，或者用Node.js。".replace(" ", ""),
+        "A & B和U.S.A.都在New York City。",
+        "don't",
     ],
 )
 def test_chinese_words_close_up_and_latin_words_stay_apart(sentence: str) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import KINDS, describe_kind
 
 from s2s_cli.checkpoint import (
     LoadedModel,
@@ -19,6 +20,7 @@ from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.recipe import check_config
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
+from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.training.fit import Fit, Material, Validation
 from s2s_cli.training.log import append_validation, forget_after
@@ -50,14 +52,16 @@ def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
     return Corpus(name, src, tgt, 0, {name: "0"})
 
 
-def make_fit(folder: Path, config: Training) -> Fit:
+def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
     """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
     run = RunFolder(folder)
     torch.manual_seed(config.seed)
     train, valid = make_corpus(range(50), "train"), make_corpus(range(3, 13), "valid")
     src, tgt = Vocabulary(WORDS, [1] * 4), Vocabulary(LETTERS, [1] * 4)
     loaded = LoadedModel(
-        build_model(MODEL, src, tgt), *make_codecs(TEXT, "zh", "en", src, tgt), CARD
+        build_model(model, src, tgt),
+        *make_codecs(TEXT, "zh", "en", src, tgt),
+        CARD.model_copy(update={"model": model}),
     )
     resumable = find_resumable(run, [])
     if resumable is not None:
@@ -67,6 +71,7 @@ def make_fit(folder: Path, config: Training) -> Fit:
         encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt),
         encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
         valid,
+        ScoringSettings("en"),
     )
     fit = Fit(loaded, material, config, run)
     if resumable is not None:
@@ -88,6 +93,20 @@ CONFIG = Training(epochs=3, batch_size=8, learning_rate=0.02, teacher_forcing=0.
 
 def weights_of(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
+@pytest.mark.parametrize("teacher_forcing", [1.0, 0.5])
+def test_every_kind_of_model_resumes_to_the_same_bytes(
+    tmp_path: Path, kind: dict[str, object], teacher_forcing: float
+) -> None:
+    config = CONFIG.model_copy(update={"teacher_forcing": teacher_forcing, "epochs": 2})
+    model = Model(embed_size=8, hidden_size=16, attention_size=8, dropout=0.2, **kind)
+    finish(make_fit(tmp_path / "whole", config, model))
+    for stop in (5, None):
+        finish(make_fit(tmp_path / "halved", config, model), stop)
+    one, other = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "halved")
+    assert weights_of(one.checkpoints()[0]) == weights_of(other.checkpoints()[0])
 
 
 @pytest.mark.parametrize("stops", [[1], [5], [7], [14], [3, 4, 9, 20]])
@@ -123,13 +142,13 @@ def test_a_process_that_dies_repeats_at_most_one_save_interval(tmp_path: Path) -
     assert weights_of(one.model_path) == weights_of(other.model_path)
 
 
-def test_the_best_model_is_kept_and_one_checkpoint(tmp_path: Path) -> None:
+def test_the_best_model_is_kept_and_two_checkpoints(tmp_path: Path) -> None:
     fit = make_fit(tmp_path, CONFIG)
     validations = finish(fit)
     best = max(validations, key=lambda v: v.bleu)
     card = load_model(fit.run.model_path).card
     assert (card.epoch, card.valid_scores["bleu"]) == (best.epoch, best.bleu)
-    assert [path.name for path in fit.run.checkpoints()] == ["step-00000021"]
+    assert [path.name for path in fit.run.checkpoints()] == ["step-00000021", "step-00000020"]
     assert load_training_state(fit.run.checkpoints()[0]).facts["position"]["step"] == 21
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"model", "checkpoints"}
@@ -139,7 +158,7 @@ def test_patience_ends_a_training_that_does_not_get_better(tmp_path: Path) -> No
     config = Training(epochs=50, batch_size=50, learning_rate=1e-9, patience=3)
     validations = finish(make_fit(tmp_path, config))
     assert [v.is_best for v in validations] == [True, False, False, False]
-    assert make_fit(tmp_path, config).record.is_finished(config)
+    assert make_fit(tmp_path, config).is_finished()
 
 
 def test_more_epochs_take_a_finished_run_further(tmp_path: Path) -> None:
@@ -151,21 +170,34 @@ def test_more_epochs_take_a_finished_run_further(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_checkpoint_is_passed_over_or_refused(tmp_path: Path) -> None:
-    fit = make_fit(tmp_path, CONFIG)
-    finish(fit, stop_after=5)
-    (checkpoint,) = fit.run.checkpoints()
-    older = checkpoint.with_name("step-00000001")
-    older.mkdir()
-    for path in checkpoint.iterdir():
-        (older / path.name).write_bytes(path.read_bytes())
-    (checkpoint / "model.safetensors").write_bytes(b"torn")
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    finish(make_fit(tmp_path / "whole", CONFIG))
+    fit = make_fit(tmp_path / "torn", CONFIG)
+    finish(fit, stop_after=10)
+    newest, older = fit.run.checkpoints()
+    assert (newest.name, older.name) == ("step-00000010", "step-00000008")
+    (newest / "model.safetensors").write_bytes(b"torn")
     skipped: list[str] = []
     assert find_resumable(fit.run, skipped) is not None
-    assert "step-00000005" in skipped[0]
-    (older / "model.safetensors").write_bytes(b"torn")
+    assert "step-00000010" in skipped[0]
+    finish(make_fit(tmp_path / "torn", CONFIG))
+    assert weights_of(fit.run.model_path) == weights_of(RunFolder(tmp_path / "whole").model_path)
+    for path in fit.run.checkpoints():
+        (path / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(CheckpointError, match="no checkpoint can be read"):
         find_resumable(fit.run, [])
+
+
+def test_a_full_disk_shows_before_the_first_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("s2s_cli.sealed.write_synced", full_disk)
+    events = make_fit(tmp_path, CONFIG).steps(lambda: False)
+    with pytest.raises(OSError, match="No space left"):
+        next(events)
 
 
 def test_the_log_forgets_what_will_be_done_again(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from conftest import make_model
 
 from s2s_cli.data.batch import collate
+from s2s_cli.errors import S2SError
 from s2s_cli.training.loss import measure_tokens, token_loss
 
 PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8])]
@@ -38,3 +39,16 @@ def test_measures_do_not_depend_on_batching() -> None:
     together = measure_tokens(model, [collate(PAIRS)])
     alone = measure_tokens(model, [collate([pair]) for pair in PAIRS])
     assert together == pytest.approx(alone)
+
+
+def test_a_hopeless_model_has_a_perplexity_that_json_can_write() -> None:
+    model = make_model({"context": "attention"})
+    with torch.no_grad():
+        model.output[-1].bias[9] = 1e6
+    measures = measure_tokens(model, [collate(PAIRS)])
+    assert measures.loss > 1e4
+    assert math.isfinite(measures.perplexity)
+    with torch.no_grad():
+        model.output[-1].bias[9] = torch.nan
+    with pytest.raises(S2SError, match="not finite"):
+        measure_tokens(model, [collate(PAIRS)])

@@ -1,0 +1,16 @@
+"""Language codes: `zh-TW`, `zho` and `cmn` are Chinese to a tokeniser."""
+
+import re
+
+_ALIASES = {
+    **dict.fromkeys(("zho", "chi", "cmn", "yue", "wuu"), "zh"),
+    **{"jpn": "ja", "kor": "ko", "tha": "th", "lao": "lo", "khm": "km", "mya": "my"},
+    **{"eng": "en", "deu": "de", "ger": "de", "fra": "fr", "fre": "fr", "spa": "es"},
+    **{"ita": "it", "por": "pt", "rus": "ru", "nld": "nl", "dut": "nl", "ces": "cs", "cze": "cs"},
+}
+
+
+def base_language(lang: str) -> str:
+    """The two-letter code of a language, without region or script, where there is one."""
+    code = re.split("[-_]", lang.lower())[0]
+    return _ALIASES.get(code, code)

@@ -1,0 +1,181 @@
+"""From a recipe to a model that can be trained: read, encode, begin or take up again."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from s2s_cli.checkpoint import (
+    LoadedModel,
+    ModelCard,
+    build_model,
+    load_model,
+    make_codecs,
+    s2s_version,
+    save_model,
+)
+from s2s_cli.config import Config
+from s2s_cli.data.corpus import Corpus, load_training
+from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, tokenize_corpus
+from s2s_cli.errors import CheckpointError, ConfigError, DataError
+from s2s_cli.recipe import load_recipe
+from s2s_cli.run import RunFolder, Vocabularies
+from s2s_cli.scoring.metrics import ScoringSettings, make_metric
+from s2s_cli.training.fit import Fit, Material
+from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
+from s2s_cli.vocabularies import make_tokenizers
+
+Say = Callable[[str], None]
+
+
+class Texts(NamedTuple):
+    """The text of a training, and its tokens."""
+
+    train: Corpus
+    valid: Corpus
+    train_tokens: TokenizedCorpus
+    valid_tokens: TokenizedCorpus
+
+
+class Plan(NamedTuple):
+    """All that a training needs before its first update."""
+
+    config: Config
+    run: RunFolder
+    card: ModelCard
+    vocabularies: Vocabularies
+    material: Material
+    device: torch.device
+
+
+def read_texts(config: Config) -> Texts:
+    """Read and tokenise what a recipe trains on and chooses by.
+
+    Raises:
+        DataError: a file is missing, malformed, or does not fit its partner; a split is empty.
+    """
+    train, valid = load_training(config.data)
+    tokenizers = make_tokenizers(config)
+    return Texts(
+        train, valid, tokenize_corpus(train, *tokenizers), tokenize_corpus(valid, *tokenizers)
+    )
+
+
+def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: Say) -> Material:
+    """Turn tokens into ids, saying how many pairs are left out and why.
+
+    Raises:
+        DataError: nothing is left of a split.
+    """
+    both = vocabularies.src, vocabularies.tgt
+    longest = config.data.max_length
+    train = encode_corpus(texts.train_tokens, *both, longest)
+    valid = encode_corpus(texts.valid_tokens, *both, longest)
+    for name, corpus, text in (("train", train, texts.train), ("valid", valid, texts.valid)):
+        if not corpus.pairs:
+            raise DataError(
+                f"data.{name}: no pair of {text.name} is left; check data.max_length and the text"
+            )
+        reasons = (
+            (text.num_blank, "with a blank side"),
+            (corpus.num_too_long, f"longer than {longest} tokens (data.max_length)"),
+            (corpus.num_empty, "without tokens"),
+        )
+        left_out = ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
+        tail = f"; left out: {left_out}" if left_out else ""
+        say(f"{name}: {len(corpus.pairs):,} pairs, {corpus.num_tgt_tokens():,} target tokens{tail}")
+    kept = [
+        max(len(src), len(tgt)) <= longest and bool(src) and bool(tgt)
+        for src, tgt in zip(texts.valid_tokens.src, texts.valid_tokens.tgt, strict=True)
+    ]
+    return Material(train, valid, texts.valid.keep(kept), choose_scoring(config, say))
+
+
+def choose_scoring(config: Config, say: Say) -> ScoringSettings:
+    """How validation scores; by characters where the language's tokeniser is not installed."""
+    settings = ScoringSettings(config.data.tgt_lang, config.text.lowercase)
+    try:
+        make_metric("bleu", settings)
+    except ConfigError as error:
+        say(f"{error}; until then validation BLEU is of characters")
+        return settings._replace(tokenize="char")
+    return settings
+
+
+def make_card(config: Config, texts: Texts, vocabularies: Vocabularies) -> ModelCard:
+    """What a model folder will say about its model."""
+    card = vocabularies.card
+    tokenizers = {"src_tokenizer": card.src_tokenizer, "tgt_tokenizer": card.tgt_tokenizer}
+    return ModelCard(
+        s2s_version=s2s_version(),
+        src_lang=card.src_lang,
+        tgt_lang=card.tgt_lang,
+        text=config.text.model_copy(update=tokenizers),
+        model=config.model,
+        decoding=config.decoding,
+        trained_on={"train": texts.train.origin, "valid": texts.valid.origin},
+        epoch=0,
+        step=0,
+        valid_scores={},
+    )
+
+
+def begin_or_resume(plan: Plan, say: Say) -> Fit:
+    """Where the run's newest whole checkpoint stopped, or from the beginning.
+
+    Raises:
+        CheckpointError: the run has a model or checkpoints, but none to go on from.
+        ConfigError: the run was begun with other settings, data or vocabularies.
+    """
+    skipped: list[str] = []
+    resumable = find_resumable(plan.run, skipped)
+    for line in skipped:
+        say(f"warning: passed over a damaged checkpoint: {line}")
+    if resumable is not None:
+        return _resume(plan, resumable, say)
+    if plan.run.model_path.exists():
+        raise CheckpointError(
+            f"{plan.run.path}: has a model but no checkpoint to go on from; --fresh trains anew "
+            "(the old run is kept aside), --run DIR trains elsewhere"
+        )
+    return _begin(plan)
+
+
+def _begin(plan: Plan) -> Fit:
+    card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
+    torch.manual_seed(plan.config.training.seed)
+    model = build_model(card.model, src, tgt).to(plan.device)
+    codecs = make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt)
+    loaded = LoadedModel(model, *codecs, card)
+    return Fit(loaded, plan.material, plan.config.training, plan.run)
+
+
+def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
+    run = plan.run
+    if not run.config_path.is_file():
+        raise CheckpointError(
+            f"{run.config_path}: missing, so the run's settings are not known; "
+            "--fresh trains anew (the old run is kept aside)"
+        )
+    former = load_recipe(str(run.config_path)).config
+    check_same_run(former, plan.config, resumable, plan.vocabularies, plan.card.trained_on, run)
+    loaded = resumable.loaded._replace(card=plan.card)
+    loaded.model.to(plan.device)
+    fit = Fit(loaded, plan.material, plan.config.training, run)
+    fit.restore(resumable.state)
+    epoch, _, step = fit.record.position
+    if not fit.is_finished():
+        say(f"resumed after update {step:,}, in epoch {epoch + 1}")
+    if fit.record.best_epoch and not _has_model(run, say):
+        save_model(run.model_path, resumable.loaded)
+        fit.record = fit.record._replace(best_score=-1.0, num_worse=0)
+    return fit
+
+
+def _has_model(run: RunFolder, say: Say) -> bool:
+    try:
+        load_model(run.model_path)
+    except CheckpointError as error:
+        say(f"warning: the best model is lost ({error}); the last one takes its place")
+        return False
+    return True
