@@ -139,7 +139,7 @@ class Training(Section):
     teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Chance that a decoder input is the reference token rather than the model's own choice."""
     patience: Size = 5
-    """Validations without a better BLEU before training stops."""
+    """Validations without a better BLEU (or an equal one at lower loss) before training stops."""
     save_every: Size = 500
     """Updates between two saved training states; each epoch's end is saved as well."""
 

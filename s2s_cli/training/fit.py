@@ -1,5 +1,6 @@
 """Fitting a model: consume the loop, validate, keep the best and the last, stop early, resume."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -38,6 +39,8 @@ class Record(NamedTuple):
 
     position: Position = BEGINNING
     best_score: float = -1.0
+    best_loss: float = sys.float_info.max
+    """Valid loss at the best score; of equal scores (0 or 100, often) the lower loss is better."""
     best_epoch: int = 0
     num_worse: int = 0
     """Validations since the best."""
@@ -141,6 +144,7 @@ class Fit:
         self.record = Record(
             position=Position(progress.position.epoch + 1, 0, progress.position.step),
             best_score=validation.bleu if improved else self.record.best_score,
+            best_loss=validation.loss if improved else self.record.best_loss,
             best_epoch=validation.epoch if improved else self.record.best_epoch,
             num_worse=0 if improved else self.record.num_worse + 1,
             valid_scores={
@@ -183,7 +187,7 @@ class Fit:
             perplexity=measures.perplexity,
             accuracy=measures.accuracy,
             bleu=bleu,
-            is_best=bleu > record.best_score,
+            is_best=(bleu, -measures.loss) > (record.best_score, -record.best_loss),
             learning_rate=progress.learning_rate,
             tokens_per_second=record.epoch_tokens / record.epoch_seconds,
             seconds=record.epoch_seconds,

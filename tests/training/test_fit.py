@@ -145,7 +145,7 @@ def test_a_process_that_dies_repeats_at_most_one_save_interval(tmp_path: Path) -
 def test_the_best_model_is_kept_and_two_checkpoints(tmp_path: Path) -> None:
     fit = make_fit(tmp_path, CONFIG)
     validations = finish(fit)
-    best = max(validations, key=lambda v: v.bleu)
+    best = max(validations, key=lambda v: (v.bleu, -v.loss))
     card = load_model(fit.run.model_path).card
     assert (card.epoch, card.valid_scores["bleu"]) == (best.epoch, best.bleu)
     assert [path.name for path in fit.run.checkpoints()] == ["step-00000021", "step-00000020"]
@@ -154,11 +154,21 @@ def test_the_best_model_is_kept_and_two_checkpoints(tmp_path: Path) -> None:
     assert names == {"model", "checkpoints"}
 
 
-def test_patience_ends_a_training_that_does_not_get_better(tmp_path: Path) -> None:
-    config = Training(epochs=50, batch_size=50, learning_rate=1e-9, patience=3)
+def test_patience_ends_a_training_that_does_not_get_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s2s_cli.training.loop.learning_rate", lambda config, epoch: 0.0)
+    config = Training(epochs=50, batch_size=50, patience=3)
     validations = finish(make_fit(tmp_path, config))
     assert [v.is_best for v in validations] == [True, False, False, False]
     assert make_fit(tmp_path, config).is_finished()
+
+
+def test_of_equal_scores_the_lower_loss_is_the_better(tmp_path: Path) -> None:
+    # Targets of one to three words never match four in a row: BLEU stays 0 while the loss falls.
+    validations = finish(make_fit(tmp_path, CONFIG))
+    assert {v.bleu for v in validations} == {0.0}
+    assert [v.is_best for v in validations] == [True, True, True]
 
 
 def test_more_epochs_take_a_finished_run_further(tmp_path: Path) -> None:
