@@ -13,7 +13,8 @@ DEMO := demo-run
 
 ## demo: vocabulary, training, evaluation and translation on the embedded phrasebook
 demo: .venv/installed
-	mkdir -p $(DEMO)
+	rm -rf $(DEMO)
+	mkdir $(DEMO)
 	cd $(DEMO) && ../$(BIN)/s2s vocab build
 	cd $(DEMO) && ../$(BIN)/s2s train
 	cd $(DEMO) && ../$(BIN)/s2s eval

@@ -1,5 +1,6 @@
 """Which device computes, and how it multiplies float32 matrices."""
 
+import os
 import platform
 import re
 from typing import Any
@@ -56,11 +57,17 @@ def prepare_float32() -> None:
     """
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     _CUDNN.rnn.fp32_precision = "ieee"
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, CACHED_KERNELS)
     if _ONEDNN.is_available():
         _ONEDNN.matmul.fp32_precision = "bf16"
         if product_error() > FLOAT32_ERROR:
             _ONEDNN.matmul.fp32_precision = "ieee"
 
+
+CACHED_KERNELS = "64"
+"""oneDNN builds a kernel for every shape it meets and keeps 1,024 of them. Batches differ in
+length, so few are met again: keeping all of them took more memory than the model itself."""
 
 FLOAT32_ERROR = 1e-5
 """A float32 product of our probe is off by some 1e-6 of its greatest entry, a bfloat16 one by
