@@ -54,56 +54,73 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
-    from s2s_cli.console import say
-    from s2s_cli.recipe import DEFAULT_RECIPE, check_config, load_recipe
-    from s2s_cli.scoring.metrics import METRIC_NAMES, ScoringSettings, make_metric
+    from s2s_cli.scoring.metrics import METRIC_NAMES
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
     names = [name for name in METRIC_NAMES if asked[name] or not any(asked.values())]
-    if hyp is not None or ref:
-        needless = {
-            **{"--run": run, "--model": model, "--report": report, "--device": device},
-            **{"--test-src": test_src, "--test-tgt": test_tgt, "--data-dir": data_dir},
-            **{"--beam-size": beam_size, "--length-penalty": length_penalty, "--set": sets},
-            **{"--batch-size": batch_size, "--keep-unk": keep_unk},
-        }
-        if given_too := [name for name, value in needless.items() if value is not None]:
-            raise ConfigError(
-                f"{', '.join(given_too)}: of no use with --hyp and --ref, which score "
-                "translations that exist; leave it out"
-            )
-        given_lang = [("data.tgt_lang", tgt_lang)] if tgt_lang else []
-        lang = load_recipe(config or DEFAULT_RECIPE, given_lang).config.data.tgt_lang
-        if tgt_lang is None:
-            say(f"no --tgt-lang: the target language is taken to be {lang}")
-        _score_files(names, hyp, ref or [], ScoringSettings(lang, bool(lowercase), tokenize))
-        return
-    if tgt_lang is not None:
-        check_config({"data": {"tgt_lang": tgt_lang}}, where="--tgt-lang")
-    place = locate_model(config, run, model)
-    given = opt.given(
+    decoding = opt.given(
         decoding__beam_size=beam_size,
         decoding__length_penalty=length_penalty,
         decoding__batch_size=batch_size,
         decoding__keep_unk=keep_unk,
     )
+    if hyp is not None or ref:
+        needless = {
+            **{"--run": run, "--model": model, "--report": report, "--device": device},
+            **{"--test-src": test_src, "--test-tgt": test_tgt, "--data-dir": data_dir},
+            **{f"--{key.partition('.')[2].replace('_', '-')}": value for key, value in decoding},
+            "--set": sets,
+        }
+        _refuse([name for name, value in needless.items() if value is not None])
+        lang = _choose_language(tgt_lang, config)
+        _score_files(names, hyp, ref or [], lang, bool(lowercase), tokenize)
+        return
+    place = locate_model(config, run, model)
     data_sets = [text for text in sets or [] if text.startswith("data.")]
     other_sets = [text for text in sets or [] if text not in data_sets]
-    loaded = load_translator(place, device, given, other_sets)
-    data = opt.DataOptions(folder=data_dir, test=(test_src, test_tgt))
+    loaded = load_translator(place, device, decoding, other_sets)
+    data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     test = _load_test(config, place, data.overrides(), data_sets, loaded.card)
-    settings = ScoringSettings(
-        tgt_lang or loaded.card.tgt_lang,
-        loaded.card.text.lowercase if lowercase is None else lowercase,
-        tokenize,
-    )
-    if settings.lowercase and lowercase is None:
-        say("scores ignore case, as the model's text is lower-cased")
-    for name in names:
-        make_metric(name, settings)  # a missing tokeniser is better known before translating
+    settings = _choose_scoring(loaded.card, lowercase, tokenize, names)
     reports = place.run.reports_path if place.run else Path("reports")
     evaluation = Evaluation(names, place.folder, test, settings, report or reports / test.name)
     _evaluate_model(evaluation, loaded)
+
+
+def _refuse(needless: list[str]) -> None:
+    if needless:
+        raise ConfigError(
+            f"{', '.join(needless)}: of no use with --hyp and --ref, which score translations "
+            "that exist; leave it out"
+        )
+
+
+def _choose_language(tgt_lang: str | None, config: str | None) -> str:
+    """The target language given, else the recipe's; says so if it was assumed."""
+    from s2s_cli.console import say
+    from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
+
+    given = [] if tgt_lang is None else [("data.tgt_lang", tgt_lang)]
+    lang = load_recipe(config or DEFAULT_RECIPE, given).config.data.tgt_lang
+    if tgt_lang is None:
+        say(f"no --tgt-lang: the target language is taken to be {lang}")
+    return lang
+
+
+def _choose_scoring(
+    card: "ModelCard", lowercase: bool | None, tokenize: str | None, names: "list[MetricName]"
+) -> "ScoringSettings":
+    """Scores as the model's language and case ask for; checked before anything is translated."""
+    from s2s_cli.console import say
+    from s2s_cli.scoring.metrics import ScoringSettings, make_metric
+
+    if lowercase is None and card.text.lowercase:
+        say("scores ignore case, as the model's text is lower-cased")
+    is_lowercase = card.text.lowercase if lowercase is None else lowercase
+    settings = ScoringSettings(card.tgt_lang, is_lowercase, tokenize)
+    for name in names:
+        make_metric(name, settings)
+    return settings
 
 
 class Evaluation(NamedTuple):
@@ -117,15 +134,21 @@ class Evaluation(NamedTuple):
 
 
 def _score_files(
-    names: "list[MetricName]", hyp: Path | None, refs: list[Path], settings: "ScoringSettings"
+    names: "list[MetricName]",
+    hyp: Path | None,
+    refs: list[Path],
+    lang: str,
+    is_lowercase: bool,
+    tokenize: str | None,
 ) -> None:
     """Score existing translations; no model is needed."""
     from s2s_cli.data.corpus import read_lines
-    from s2s_cli.scoring.metrics import score_corpus
+    from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
 
     if hyp is None or not refs:
         missing = "--hyp FILE" if hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
+    settings = ScoringSettings(lang, is_lowercase, tokenize)
     scores = score_corpus(names, read_lines(hyp), [read_lines(ref) for ref in refs], settings)
     _show(f"{hyp} against {', '.join(map(str, refs))}", scores)
 
