@@ -126,7 +126,9 @@ def load_model(folder: Path) -> LoadedModel:
         )
     except (DataError, UnicodeDecodeError) as error:
         raise CheckpointError(str(error)) from error
-    model = build_model(card.model, src, tgt)
+    # Its first weights are thrown away, and must cost a running training no random numbers.
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(card.model, src, tgt)
     weights = _parse_tensors(folder / WEIGHTS, files[WEIGHTS])
     _check_weights(folder / WEIGHTS, weights, model.state_dict())
     model.load_state_dict(weights)

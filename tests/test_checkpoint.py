@@ -65,6 +65,12 @@ def test_a_model_comes_back_as_it_was(folder: Path) -> None:
         assert torch.equal(tensor, saved[name])
 
 
+def test_loading_a_model_takes_no_random_numbers(folder: Path) -> None:
+    before = torch.get_rng_state()
+    load_model(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_model_folder_can_be_moved(folder: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "m"
     moved.parent.mkdir()
