@@ -24,6 +24,16 @@ RUNS = Path("runs")
 KEPT_CHECKPOINTS = 2
 """The last, and one before it to fall back on should the last be damaged."""
 
+DEBRIS = (
+    ".tmp-config.yaml-*",
+    ".tmp-train.jsonl-*",
+    "vocab/.tmp-*",
+    "checkpoints/.tmp-step-*",
+    "checkpoints/.old-step-*",
+    "reports/*/.tmp-*",
+)
+"""What interrupted writes of ours leave behind; a run folder may hold other people's files too."""
+
 
 class VocabularyCard(Section):
     """What a pair of vocabularies was built from: `vocab/vocab.json`."""
@@ -101,7 +111,7 @@ class RunFolder(NamedTuple):
     def repair(self) -> None:
         """Clear away what an interrupted save left behind."""
         repair_sealed(self.model_path)
-        for leftover in [*self.path.rglob(".tmp-*"), *self.path.rglob(".old-step-*")]:
+        for leftover in [path for pattern in DEBRIS for path in self.path.glob(pattern)]:
             if leftover.is_dir():
                 shutil.rmtree(leftover)
             else:

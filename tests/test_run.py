@@ -69,6 +69,9 @@ def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None
     (tmp_path / "reports" / "t").mkdir(parents=True)
     (tmp_path / "reports" / "t" / ".tmp-report.md-99").write_text("half")
     (tmp_path / ".tmp-config.yaml-99").write_text("half")
+    (tmp_path / "mine").mkdir()
+    for name in (".tmp-notes", "mine/.tmp-thesis"):
+        (tmp_path / name).write_text("not of s2s")
     run.repair()
-    assert not list(tmp_path.rglob(".tmp-*"))
+    assert {path.name for path in tmp_path.rglob(".tmp-*")} == {".tmp-notes", ".tmp-thesis"}
     assert run.checkpoint_path(20).is_dir()
