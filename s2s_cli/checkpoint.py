@@ -23,7 +23,7 @@ from s2s_cli.text.codec import Codec
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import PAD_ID, Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 """Raised when older versions of s2s cannot read what this one writes."""
 
 WEIGHTS = "model.safetensors"

@@ -5,7 +5,8 @@ section is passed whole to the room it is named after. Values are frozen: a reci
 while it runs.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -88,31 +89,137 @@ class Vocab(Section):
     """Tokens seen less often in the training text are unknown."""
 
 
+class Sizes(Section):
+    """Sizes of one side, where they differ from the model's."""
+
+    embed_size: Size | None = None
+    """Width of this side's embeddings."""
+    hidden_size: Annotated[int, Field(ge=2)] | None = None
+    """Width of this side's recurrent states."""
+    num_layers: Size | None = None
+    """Recurrent layers of this side."""
+
+
 class Model(Section):
     """The encoder-decoder."""
 
-    cell: Literal["gru", "lstm"] = "gru"
-    """Recurrent cell of both sides."""
+    cell: Literal["rnn", "gru", "lstm"] = "gru"
+    """Recurrent cell of both sides; `rnn` is the plain one with tanh."""
     embed_size: Size = 256
     """Width of the source and target embeddings."""
     hidden_size: Annotated[int, Field(ge=2)] = 512
     """Width of a recurrent state; a bidirectional encoder gives half of it to each direction."""
     num_layers: Size = 1
     """Recurrent layers of the encoder, and of the decoder."""
+    encoder: Sizes = Sizes()
+    """Sizes of the encoder that differ: `{embed_size, hidden_size, num_layers}`."""
+    decoder: Sizes = Sizes()
+    """The same for the decoder."""
     bidirectional: bool = True
     """Read the source in both directions."""
-    context: Literal["initial", "attention"] = "attention"
-    """What the decoder sees of the source: the last state, or all of it by Bahdanau's attention."""
+    reverse_source: bool = False
+    """Read the source from its last word to its first (Sutskever et al. 2014)."""
+    residual: bool = False
+    """From the second layer on, add a layer's input to its output (Wu et al. 2016)."""
+    layer_norm: bool = False
+    """Normalise every layer's output (Ba et al. 2016)."""
+    context: Literal["initial", "every_step", "attention"] = "attention"
+    """What the decoder sees of the source: its summary at the start, or at each step, or all."""
+    attention: Literal["additive", "general", "dot", "scaled_dot"] = "additive"
+    """How relevance is scored: by Bahdanau et al. 2014, or as in Luong et al. 2015."""
     attention_size: Size = 512
-    """Width of the hidden layer of the additive attention scorer."""
+    """Width of the hidden layer of the additive scorer."""
+    attend: Literal["before", "after", "below"] = "before"
+    """`before` each step (Bahdanau), `after` it (Luong), or `below`: by the bottom layer (GNMT)."""
+    input_feeding: bool = False
+    """Feed what was attended `after` one step into the next (Luong et al. 2015)."""
+    decoder_start: Literal["last", "mean", "zero", "dense"] = "last"
+    """First decoder state: the encoder's last, its mean output, zeros, or a trained projection."""
+    readout: Literal["auto", "linear", "tanh", "maxout"] = "auto"
+    """Layer before the vocabulary; `auto`: maxout with a context, linear where no paper has one."""
+    tied: Literal["none", "output", "all"] = "none"
+    """Share the target embeddings with the output layer, or with the source side's as well."""
+    src_vectors: FilePath | None = None
+    """Pretrained source embeddings to begin with, in word2vec's or fastText's text format."""
+    tgt_vectors: FilePath | None = None
+    """The same for the target side."""
     dropout: Probability = 0.3
     """Share of units dropped on embeddings, between layers, and before the output layer."""
+    embed_dropout: Probability | None = None
+    """The same on embeddings alone, if it differs."""
+    output_dropout: Probability | None = None
+    """The same before the output layer alone, if it differs."""
+    word_dropout: Probability = 0.0
+    """Share of words whose whole embedding is dropped."""
+    variational: bool = False
+    """Drop the same units all along a sentence (Gal and Ghahramani 2016)."""
+
+    @property
+    def encoder_sizes(self) -> "ResolvedSizes":
+        """The encoder's sizes."""
+        return self._resolve(self.encoder)
+
+    @property
+    def decoder_sizes(self) -> "ResolvedSizes":
+        """The decoder's sizes."""
+        return self._resolve(self.decoder)
+
+    def _resolve(self, own: Sizes) -> "ResolvedSizes":
+        return ResolvedSizes(
+            own.embed_size or self.embed_size,
+            own.hidden_size or self.hidden_size,
+            own.num_layers or self.num_layers,
+        )
 
     @model_validator(mode="after")
-    def _directions_share_evenly(self) -> Self:
-        if self.bidirectional and self.hidden_size % 2:
-            raise ValueError(f"a bidirectional encoder needs an even size, not {self.hidden_size}")
+    def _fits_together(self) -> Self:
+        for problem in find_misfits(self):
+            raise ValueError(problem)
         return self
+
+
+class ResolvedSizes(NamedTuple):
+    """Sizes of one side."""
+
+    embed: int
+    hidden: int
+    layers: int
+
+
+def find_misfits(model: Model) -> Iterator[str]:
+    """What in a model cannot go together, and what would."""
+    src, tgt = model.encoder_sizes, model.decoder_sizes
+    if model.bidirectional and src.hidden % 2:
+        yield f"a bidirectional encoder needs an even hidden_size, not {src.hidden}"
+    if model.decoder_start == "last" and src[1:] != tgt[1:]:
+        yield (
+            f"decoder_start last: the encoder has {src.layers} layers of {src.hidden}, the decoder "
+            f"{tgt.layers} of {tgt.hidden}; make them alike, or start with dense, mean or zero"
+        )
+    if model.decoder_start == "mean" and src.hidden != tgt.hidden:
+        yield (
+            f"decoder_start mean: the encoder is {src.hidden} wide, the decoder {tgt.hidden}; "
+            "make them alike, or start with dense or zero"
+        )
+    if model.context == "initial" and model.decoder_start == "zero":
+        yield "decoder_start zero: with context initial the decoder would see nothing of the source"
+    if model.input_feeding and (model.context, model.attend) != ("attention", "after"):
+        yield "input_feeding needs context attention and attend after: it feeds what was attended"
+    if model.context == "attention" and model.attend == "below" and tgt.layers < 2:
+        yield "attend below: needs a decoder of at least two layers; the bottom one attends"
+    if (
+        model.context == "attention"
+        and model.attention in {"dot", "scaled_dot"}
+        and src.hidden != tgt.hidden
+    ):
+        yield (
+            f"attention {model.attention}: multiplies decoder states ({tgt.hidden}) with encoder "
+            f"outputs ({src.hidden}); make them alike, or use general or additive"
+        )
+    if model.tied == "all" and src.embed != tgt.embed:
+        yield f"tied all: one table cannot be {src.embed} and {tgt.embed} wide; make them alike"
+    if model.src_vectors and model.tied == "all":
+        yield "tied all: both sides share one table; give its vectors as tgt_vectors"
 
 
 class Training(Section):

@@ -30,17 +30,73 @@ def real_data() -> Path:
     return REAL_DATA
 
 
+CELLS = ("rnn", "gru", "lstm")
+SCORERS = ("additive", "general", "dot", "scaled_dot")
+CONTEXTS: list[dict[str, object]] = [
+    {"context": "initial"},
+    {"context": "every_step"},
+    *({"attend": "before", "attention": scorer} for scorer in SCORERS),
+    *({"attend": "after", "attention": scorer} for scorer in SCORERS),
+    *({"attend": "after", "attention": scorer, "input_feeding": True} for scorer in SCORERS),
+    *({"attend": "below", "attention": scorer} for scorer in SCORERS),
+]
+EXTRAS: list[dict[str, object]] = [
+    {"bidirectional": False, "num_layers": 1},
+    {"reverse_source": True, "residual": True},
+    {"layer_norm": True, "num_layers": 3, "residual": True},
+    {"decoder_start": "mean", "word_dropout": 0.2},
+    {"decoder_start": "zero", "variational": True},
+    {"decoder_start": "dense", "encoder": {"hidden_size": 8, "num_layers": 1}},
+    {"readout": "linear", "encoder": {"embed_size": 7}},
+    {"readout": "tanh", "tied": "output"},
+    {"readout": "maxout", "tied": "all", "embed_dropout": 0.0, "output_dropout": 0.5},
+]
+
+
+def _fits(kind: dict[str, object]) -> bool:
+    """Whether a combination makes sense; those that do not are refused, which has its own test."""
+    try:
+        make_config(kind)
+    except ValueError:
+        return False
+    return True
+
+
+def make_config(kind: dict[str, object]) -> Model:
+    """The configuration of a tiny model."""
+    return Model.model_validate(
+        {"embed_size": 5, "hidden_size": 6, "attention_size": 4, "dropout": 0.3, **kind}
+    )
+
+
 KINDS = [
     {"cell": cell, "context": context, "num_layers": layers, "bidirectional": bidirectional}
     for cell in ("gru", "lstm")
     for context in ("initial", "attention")
     for layers, bidirectional in ((1, True), (2, False))
 ]
+"""A handful of models, for tests that take long."""
+
+ALL_KINDS = [
+    kind
+    for kind in (
+        *({"cell": cell, "num_layers": 2, **seen} for cell in CELLS for seen in CONTEXTS),
+        *(
+            {"cell": cell, "num_layers": 2, **seen, **extra}
+            for cell in CELLS
+            for seen in CONTEXTS[:3] + CONTEXTS[7::4]
+            for extra in EXTRAS
+        ),
+    )
+    if _fits(kind)
+]
+"""Every cell with every view of the source, and every option with one view of each sort."""
 
 
 def describe_kind(kind: dict[str, object]) -> str:
     """A short name for a test's title."""
-    return "-".join(map(str, kind.values()))
+    values = (f"{key}={value}" if isinstance(value, bool) else value for key, value in kind.items())
+    return "-".join(map(str, values))
 
 
 def make_model(
@@ -48,7 +104,9 @@ def make_model(
 ) -> Seq2Seq:
     """A tiny model in evaluation mode; its weights are scaled up, so that its choices are firm."""
     torch.manual_seed(1)
-    config = Model(embed_size=5, hidden_size=6, attention_size=4, dropout=0.3, **kind)
+    config = make_config(kind)
+    if config.tied == "all":
+        src_vocab = tgt_vocab = max(src_vocab, tgt_vocab)
     model = Seq2Seq(config, src_vocab, tgt_vocab, PAD_ID)
     with torch.no_grad():
         for parameter in model.parameters():

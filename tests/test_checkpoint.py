@@ -6,6 +6,7 @@ import safetensors.torch
 import torch
 
 from s2s_cli.checkpoint import (
+    FORMAT,
     LoadedModel,
     ModelCard,
     TrainingState,
@@ -82,7 +83,7 @@ def test_the_folder_holds_no_pickle_and_no_stray_file(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["config.json", "manifest.json", "model.safetensors", "src.tsv", "tgt.tsv"]
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
-    assert json.loads((folder / "config.json").read_bytes())["format"] == 1
+    assert json.loads((folder / "config.json").read_bytes())["format"] == FORMAT
 
 
 def test_a_checkpoint_is_a_model_with_a_training_state(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_missing_and_truncated_files_are_named(folder: Path, name: str) -> None:
     [
         ("model.safetensors", b"PK\x03\x04 a zip", "not a safetensors file"),
         ("model.safetensors", b"\x80\x04K\x01.", "not a safetensors file"),
-        ("config.json", b'{"format": 99}', "format 99, this s2s reads format 1"),
+        ("config.json", b'{"format": 99}', f"format 99, this s2s reads format {FORMAT}"),
         ("config.json", b"[]", "not a model description"),
         ("src.tsv", b"nothing", "src.tsv:1"),
         ("src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n", "ask for (4, 4)"),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from s2s_cli.config import Decoding
 from s2s_cli.errors import S2SError
-from s2s_cli.model.attention import Memory
+from s2s_cli.model.decoder import LookBack
 from s2s_cli.model.recurrent import State, select_rows
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID
@@ -80,7 +80,7 @@ class Beam(NamedTuple):
     last: Tensor  # (batch * beam,) latest tokens
     rows: Tensor  # (batch * beam,) numbers of the rows in the trace's latest step
     state: State  # parts (batch * beam, layers, hidden)
-    memory: Memory | None  # of `batch` rows
+    memory: LookBack  # of `batch` rows
 
 
 @torch.inference_mode()

@@ -1,10 +1,12 @@
 """Attention: which part of the source matters now."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from s2s_cli.config import Model
 from s2s_cli.model.recurrent import select_rows
 
 
@@ -20,8 +22,8 @@ class Memory(NamedTuple):
         return Memory(*select_rows(self, rows))
 
 
-class AdditiveAttention(nn.Module):
-    """The scorer of Bahdanau et al. 2014: e_ij = v . tanh(W s_{i-1} + U h_j).
+class AdditiveScorer(nn.Module):
+    """Bahdanau et al. 2014: e_ij = v . tanh(W s_{i-1} + U h_j).
 
     Computed as 2 v . sigmoid(2 (W s + U h)): since tanh(x) = 2 sigmoid(2x) - 1, this differs from
     e_ij by the sum of v, the same for all j, which the softmax over j does not see. On CPUs
@@ -34,31 +36,100 @@ class AdditiveAttention(nn.Module):
         self.key = nn.Linear(value_size, attention_size)
         self.score = nn.Parameter(torch.empty(attention_size))
 
+    def project(self, values: Tensor) -> Tensor:
+        """The keys 2 U h_j, `(batch, src_len, attention)`, once for a whole batch."""
+        return 2 * self.key(values)  # type: ignore[no-any-return]
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Energies `(batch, queries, src_len)` of `query` `(batch, queries, query)`."""
+        queries = 2 * self.query(query).unsqueeze(2)
+        return torch.sigmoid(keys.unsqueeze(1) + queries) @ (2 * self.score)
+
+
+class GeneralScorer(nn.Module):
+    """Luong et al. 2015, general: e_ij = s_i . W h_j."""
+
+    def __init__(self, query_size: int, value_size: int, attention_size: int) -> None:
+        super().__init__()
+        del attention_size
+        self.key = nn.Linear(value_size, query_size, bias=False)
+
+    def project(self, values: Tensor) -> Tensor:
+        """The keys W h_j, `(batch, src_len, query)`, once for a whole batch."""
+        return self.key(values)  # type: ignore[no-any-return]
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Energies `(batch, queries, src_len)` of `query` `(batch, queries, query)`."""
+        return query @ keys.transpose(1, 2)
+
+
+class DotScorer(nn.Module):
+    """Luong et al. 2015, dot: e_ij = s_i . h_j; nothing is learnt, so both must be as wide."""
+
+    def __init__(self, query_size: int, value_size: int, attention_size: int) -> None:
+        super().__init__()
+        del query_size, value_size, attention_size
+        self.factor = 1.0
+
+    def project(self, values: Tensor) -> Tensor:
+        """The values are the keys."""
+        return values * self.factor
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Energies `(batch, queries, src_len)` of `query` `(batch, queries, query)`."""
+        return query @ keys.transpose(1, 2)
+
+
+class ScaledDotScorer(DotScorer):
+    """Vaswani et al. 2017: e_ij = s_i . h_j / sqrt(width), so that wide states stay moderate."""
+
+    def __init__(self, query_size: int, value_size: int, attention_size: int) -> None:
+        super().__init__(query_size, value_size, attention_size)
+        self.factor = 1 / math.sqrt(query_size)
+
+
+Scorer = AdditiveScorer | GeneralScorer | DotScorer
+SCORERS: dict[str, type[Scorer]] = {
+    "additive": AdditiveScorer,
+    "general": GeneralScorer,
+    "dot": DotScorer,
+    "scaled_dot": ScaledDotScorer,
+}
+
+
+class Attention(nn.Module):
+    """A scorer, a softmax over the real tokens, and the average of the memory."""
+
+    def __init__(self, config: Model) -> None:
+        super().__init__()
+        query, value = config.decoder_sizes.hidden, config.encoder_sizes.hidden
+        self.scorer = SCORERS[config.attention](query, value, config.attention_size)
+
     def remember(self, values: Tensor, mask: Tensor) -> Memory:
-        """Project the keys U h_j, once for a whole batch.
+        """Project the keys, once for a whole batch.
 
         Args:
             values: the encoder's outputs `(batch, src_len, value)`.
             mask: `(batch, src_len)`, True at real tokens.
         """
-        return Memory(values, 2 * self.key(values), mask)
+        return Memory(values, self.scorer.project(values), mask)
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Average the memory, weighted by its relevance to `query`.
 
         Args:
-            query: `(batch * beam, query)`, the decoder's last hidden states; the beam's rows of
-                one sentence stand together and share its memory.
+            query: `(batch * queries, query)`, decoder states; the rows of one sentence (the
+                hypotheses of its beam, or its target positions) stand together and share its
+                memory.
             memory: what `remember` returned, of `batch` rows.
 
         Returns:
-            context: `(batch * beam, value)`.
-            weights: `(batch * beam, src_len)`; rows sum to 1, padding gets exactly 0.
+            context: `(batch * queries, value)`.
+            weights: `(batch * queries, src_len)`; rows sum to 1, padding gets exactly 0.
         """
-        batch = memory.keys.size(0)
-        queries = 2 * self.query(query).view(batch, -1, 1, memory.keys.size(-1))
-        energies = torch.sigmoid(memory.keys.unsqueeze(1) + queries) @ (2 * self.score)
+        queries = query.view(memory.keys.size(0), -1, query.size(-1))
+        energies = self.scorer(queries, memory.keys)
         energies = energies.masked_fill(~memory.mask.unsqueeze(1), -torch.inf)
-        weights = torch.softmax(energies, dim=-1)  # (batch, beam, src_len)
-        context = weights @ memory.values  # (batch, beam, value)
+        weights = torch.softmax(energies, dim=-1)  # (batch, queries, src_len)
+        context = weights @ memory.values  # (batch, queries, value)
         return context.flatten(0, 1), weights.flatten(0, 1)

@@ -7,7 +7,15 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from s2s_cli.config import Model
-from s2s_cli.model.recurrent import RNN_CLASSES, State, as_state, stack_layers
+from s2s_cli.model.dropout import SequenceDropout
+from s2s_cli.model.recurrent import (
+    RNN_CLASSES,
+    State,
+    as_state,
+    make_norms,
+    normalize,
+    stack_layers,
+)
 
 
 class Encoding(NamedTuple):
@@ -19,45 +27,73 @@ class Encoding(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Embeddings and a stack of recurrent layers; padding is never read."""
+    """A stack of recurrent layers, in one direction or both; padding is never read."""
 
-    def __init__(self, config: Model, vocab_size: int, pad_id: int) -> None:
+    def __init__(self, config: Model) -> None:
         super().__init__()
         directions = 2 if config.bidirectional else 1
-        self.embedding = nn.Embedding(vocab_size, config.embed_size, padding_idx=pad_id)
-        self.dropout = nn.Dropout(config.dropout)
+        sizes = config.encoder_sizes
+        self.reverse_source = config.reverse_source
+        self.residual = config.residual
+        self.dropout = SequenceDropout(config.dropout, config.variational)
         self.layers = nn.ModuleList(
             RNN_CLASSES[config.cell](
-                config.hidden_size if layer else config.embed_size,
-                config.hidden_size // directions,
+                sizes.hidden if layer else sizes.embed,
+                sizes.hidden // directions,
                 batch_first=True,
                 bidirectional=config.bidirectional,
             )
-            for layer in range(config.num_layers)
+            for layer in range(sizes.layers)
         )
+        # Where only the last state is used, what the top layer puts out is read by nobody.
+        is_read = config.context == "attention" or config.decoder_start == "mean"
+        num_norms = sizes.layers if is_read else sizes.layers - 1
+        self.norms = make_norms(num_norms if config.layer_norm else 0, sizes.hidden)
 
-    def forward(self, src: Tensor, src_lengths: Tensor) -> Encoding:
+    def forward(self, embedded: Tensor, src_lengths: Tensor) -> Encoding:
         """Encode a batch.
 
         Args:
-            src: token ids `(batch, src_len)`, padded at the end.
-            src_lengths: `(batch,)` on the CPU, real tokens per row, at least 1.
+            embedded: source tokens `(batch, src_len, embed)`, padded at the end.
+            src_lengths: `(batch,)` on the CPU, real tokens per row, eos counted, at least 1.
         """
-        embedded = self.dropout(self.embedding(src))
+        if self.reverse_source:
+            embedded = reverse_words(embedded, src_lengths)
         # Packed, because the backward direction must not start in the padding.
         packed = pack_padded_sequence(embedded, src_lengths, batch_first=True, enforce_sorted=False)
+        rows = _rows_of(packed) if self.dropout.shares_masks else None
         states = []
         for index, layer in enumerate(self.layers):
-            if index:
-                packed = _map_packed(self.dropout, packed)
-            packed, last = layer(packed)
+            inputs = packed.data
+            given = self.dropout(inputs, rows) if index else inputs
+            packed, last = layer(packed._replace(data=given))
+            outputs = packed.data + inputs if self.residual and index else packed.data
+            packed = packed._replace(data=normalize(self.norms, index, outputs))
             # (directions, batch, size) -> (batch, directions * size)
             states.append(tuple(part.transpose(0, 1).flatten(1) for part in as_state(last)))
-        outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=src.size(1))
-        positions = torch.arange(src.size(1))
-        mask = (positions < src_lengths.unsqueeze(1)).to(src.device)
+        outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=embedded.size(1))
+        if self.reverse_source:  # back, so that attention speaks of the words where they stand
+            outputs = reverse_words(outputs, src_lengths)
+        positions = torch.arange(embedded.size(1))
+        mask = (positions < src_lengths.unsqueeze(1)).to(embedded.device)
         return Encoding(outputs, mask, stack_layers(states))
 
 
-def _map_packed(module: nn.Module, packed: PackedSequence) -> PackedSequence:
-    return packed._replace(data=module(packed.data))
+def reverse_words(sequences: Tensor, lengths: Tensor) -> Tensor:
+    """Each sentence from its last word to its first; its eos, and padding, stay in place.
+
+    Args:
+        sequences: `(batch, src_len, feature)`.
+        lengths: `(batch,)`, eos counted.
+    """
+    positions = torch.arange(sequences.size(1)).expand(len(lengths), -1)
+    mirrored = lengths.unsqueeze(1) - 2 - positions
+    order = torch.where(mirrored < 0, positions, mirrored).to(sequences.device)
+    return sequences.gather(1, order.unsqueeze(-1).expand_as(sequences))
+
+
+def _rows_of(packed: PackedSequence) -> Tensor:
+    """Which sentence each entry of a packed batch belongs to, in the packed order."""
+    return torch.cat([torch.arange(int(size)) for size in packed.batch_sizes]).to(
+        packed.data.device
+    )

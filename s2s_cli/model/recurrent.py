@@ -1,20 +1,29 @@
-"""Where GRU and LSTM meet: one state type, one layer, whole sequences or single steps."""
+"""Where the cells meet: one state type, one layer, whole sequences or single steps."""
 
-from collections.abc import Iterable, Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2s_cli.model.dropout import SequenceDropout
+
 State = tuple[Tensor, ...]
-"""Carried from step to step: `(h,)` for a GRU, `(h, c)` for an LSTM.
+"""Carried from step to step: `(h,)` for a plain RNN or a GRU, `(h, c)` for an LSTM.
 
 A layer's parts are `(batch, hidden)`; a stack's are `(batch, layers, hidden)`.
 """
 
-RNN_CLASSES: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
-NUM_GATES = {"gru": 3, "lstm": 4}
+Masks = tuple[Tensor, ...]
+"""Dropout masks `(batch, hidden)` between layers, for a whole sequence; empty if not shared."""
+
+RNN_CLASSES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
+    "rnn": nn.RNN,
+    "gru": nn.GRU,
+    "lstm": nn.LSTM,
+}
+NUM_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+NUM_PARTS = {"rnn": 1, "gru": 1, "lstm": 2}
 
 
 class RecurrentLayer(nn.Module):
@@ -27,7 +36,8 @@ class RecurrentLayer(nn.Module):
     def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
-        self._advance = {"gru": _advance_gru, "lstm": _advance_lstm}[cell]
+        advances = {"rnn": _advance_rnn, "gru": _advance_gru, "lstm": _advance_lstm}
+        self._advance = advances[cell]
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run over a whole sequence.
@@ -59,62 +69,138 @@ class RecurrentLayer(nn.Module):
         return self._advance(gates, recurrent, state)
 
 
+class Shape(NamedTuple):
+    """What a stack of layers is made of."""
+
+    cell: str
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    side_size: int = 0
+    """Width of what every layer is given besides the output of the one below."""
+    drops_input: bool = False
+    """Whether dropout comes before the bottom layer, too."""
+    residual: bool = False
+    layer_norm: bool = False
+
+
 class RecurrentStack(nn.Module):
-    """Layers on top of each other, with dropout between them."""
+    """Layers on top of each other, with dropout between them.
 
-    def __init__(
-        self, cell: str, input_size: int, hidden_size: int, num_layers: int, dropout: float
-    ) -> None:
+    With `residual`, from the second layer on x + layer(dropout(x)) goes up (Wu et al. 2016); with
+    `layer_norm`, what goes up is normalised. The cells' own states are left as they are.
+    """
+
+    def __init__(self, shape: Shape, dropout: SequenceDropout) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.bottom = RecurrentLayer(cell, input_size, hidden_size)
-        self.above = nn.ModuleList(
-            RecurrentLayer(cell, hidden_size, hidden_size) for _ in range(num_layers - 1)
+        self.dropout = dropout
+        self.drops_input = shape.drops_input
+        self.residual = shape.residual
+        hidden = shape.hidden_size
+        self.layers = nn.ModuleList(
+            RecurrentLayer(
+                shape.cell, (hidden if index else shape.input_size) + shape.side_size, hidden
+            )
+            for index in range(shape.num_layers)
         )
+        self.norms = make_norms(shape.num_layers if shape.layer_norm else 0, hidden)
 
-    def _numbered_above(self) -> Iterator[tuple[int, RecurrentLayer]]:
-        return enumerate(cast("Iterable[RecurrentLayer]", self.above), start=1)
-
-    def forward(self, inputs: Tensor, state: State) -> Tensor:
+    def forward(self, inputs: Tensor, state: State, side: Tensor | None = None) -> Tensor:
         """Run over a whole sequence, layer by layer.
 
         Args:
             inputs: `(batch, tgt_len, input)`.
             state: parts `(batch, layers, hidden)`.
+            side: `(batch, tgt_len, side)`, given to every layer beside its input.
 
         Returns:
             outputs of the top layer, `(batch, tgt_len, hidden)`.
         """
-        outputs: Tensor = self.bottom(inputs, layer_of(state, 0))[0]
-        for index, layer in self._numbered_above():
-            outputs, _ = layer(self.dropout(outputs), layer_of(state, index))
-        return outputs
+        for index, layer in enumerate(self.layers):
+            given = self.dropout(inputs) if index or self.drops_input else inputs
+            outputs, _ = layer(beside(given, side), layer_of(state, index))
+            inputs = self._pass_on(index, outputs, inputs)
+        return inputs
 
     def project(self, inputs: Tensor) -> Tensor:
         """The inputs' share of the bottom layer's gates, `(..., gates * hidden)`."""
-        return self.bottom.project(inputs)
+        return self._layer(0).project(inputs)
 
-    def step(self, gates: Tensor, state: State) -> State:
-        """Advance every layer one step.
+    def step(self, gates: Tensor, state: State, masks: Masks = ()) -> tuple[Tensor, State]:
+        """Advance every layer one step, the bottom layer's gates being known.
 
         Args:
             gates: of the bottom layer, `(batch, gates * hidden)`.
             state: parts `(batch, layers, hidden)`.
+            masks: what `draw_masks` returned at the sequence's start.
+
+        Returns:
+            outputs of the top layer, `(batch, hidden)`, and the state after the step.
         """
-        states = [self.bottom.step(gates, layer_of(state, 0))]
-        for index, layer in self._numbered_above():
-            inputs = self.dropout(states[-1][0])
-            states.append(layer.step(layer.project(inputs), layer_of(state, index)))
-        return stack_layers(states)
+        states = [self._layer(0).step(gates, layer_of(state, 0))]
+        outputs = self._pass_on(0, states[0][0], None)
+        return self._climb(outputs, states, state, masks, None)
+
+    def step_inputs(
+        self, inputs: Tensor, state: State, masks: Masks, side: Tensor
+    ) -> tuple[Tensor, State]:
+        """Advance every layer one step, from inputs `(batch, input)` and `side` `(batch, side)`."""
+        return self._climb(inputs, [], state, masks, side)
+
+    def _climb(
+        self, outputs: Tensor, states: list[State], state: State, masks: Masks, side: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """Advance the layers above those whose new states are known already."""
+        unused = list(masks)
+        for index in range(len(states), len(self.layers)):
+            layer, inputs = self._layer(index), outputs
+            if index or self.drops_input:
+                inputs = inputs * unused.pop(0) if unused else self.dropout(inputs)
+            gates = layer.project(beside(inputs, side))
+            states.append(layer.step(gates, layer_of(state, index)))
+            outputs = self._pass_on(index, states[-1][0], outputs)
+        return outputs, stack_layers(states)
+
+    def draw_masks(self, batch_size: int) -> Masks:
+        """Masks between the layers for all steps of a batch, if its steps share them."""
+        if not self.dropout.shares_masks:
+            return ()
+        rnn = self._layer(0).rnn
+        like = next(rnn.parameters()).new_empty(batch_size, rnn.hidden_size)
+        number = len(self.layers) - 1 + self.drops_input
+        return tuple(self.dropout.draw_mask(like) for _ in range(number))
+
+    def _layer(self, index: int) -> RecurrentLayer:
+        return cast("RecurrentLayer", self.layers[index])
+
+    def _pass_on(self, index: int, outputs: Tensor, inputs: Tensor | None) -> Tensor:
+        if self.residual and index and inputs is not None:
+            outputs = outputs + inputs
+        return normalize(self.norms, index, outputs)
+
+
+def make_norms(number: int, size: int) -> nn.ModuleList:
+    """A layer normalisation for each of a stack's layers; empty where there is none."""
+    return nn.ModuleList(nn.LayerNorm(size) for _ in range(number))
+
+
+def normalize(norms: nn.ModuleList, index: int, outputs: Tensor) -> Tensor:
+    """A layer's outputs, normalised if there is a norm for it."""
+    return norms[index](outputs) if index < len(norms) else outputs
+
+
+def beside(inputs: Tensor, side: Tensor | None) -> Tensor:
+    """Inputs with something more beside them, along the last dimension."""
+    return inputs if side is None else torch.cat([inputs, side], dim=-1)
 
 
 def top_of(state: State) -> Tensor:
-    """The top layer's hidden state `(batch, hidden)`: what a decoder step puts out."""
+    """The top layer's hidden state `(batch, hidden)`."""
     return state[0][:, -1]
 
 
 def as_state(hidden: Tensor | State) -> State:
-    """What an `nn.GRU` or an `nn.LSTM` returns as its last state, in one type."""
+    """What an `nn.RNN`, `nn.GRU` or `nn.LSTM` returns as its last state, in one type."""
     return (hidden,) if isinstance(hidden, Tensor) else hidden
 
 
@@ -131,6 +217,12 @@ def stack_layers(states: list[State]) -> State:
 def select_rows(state: State, rows: Tensor) -> State:
     """Reorder, repeat or drop rows of the batch: parts keep their shape but for the first size."""
     return tuple(part.index_select(0, rows) for part in state)
+
+
+def _advance_rnn(gates: Tensor, recurrent: Tensor, state: State) -> State:
+    """Elman 1990: h' = tanh(Wx + Uh)."""
+    del state
+    return (_tanh(gates + recurrent),)
 
 
 def _advance_gru(gates: Tensor, recurrent: Tensor, state: State) -> State:

@@ -4,37 +4,66 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.config import Model
-from s2s_cli.model.attention import Memory
-from s2s_cli.model.decoder import DECODERS, Start
+from s2s_cli.errors import ConfigError
+from s2s_cli.model.attention_decoder import choose_attention_decoder
+from s2s_cli.model.decoder import EveryStepDecoder, InitialContextDecoder, LookBack, Start
+from s2s_cli.model.embedding import Embedding
 from s2s_cli.model.encoder import Encoder
+from s2s_cli.model.output import READOUTS, OutputLayer
 from s2s_cli.model.recurrent import State
 
 
 class Seq2Seq(nn.Module):
-    """Encoder, decoder and output layer."""
+    """Embeddings, encoder, decoder and output layer."""
 
     def __init__(
         self, config: Model, src_vocab_size: int, tgt_vocab_size: int, pad_id: int
     ) -> None:
+        """Make a model with fresh weights.
+
+        Raises:
+            ConfigError: embeddings are to be tied that cannot be.
+        """
         super().__init__()
-        self.encoder = Encoder(config, src_vocab_size, pad_id)
-        self.embedding = nn.Embedding(tgt_vocab_size, config.embed_size, padding_idx=pad_id)
-        self.dropout = nn.Dropout(config.dropout)
-        self.decoder = DECODERS[config.context](config)
-        self.output = nn.Sequential(
-            *self.decoder.make_readout(config),
-            nn.Dropout(config.dropout),
-            nn.Linear(self.decoder.readout_size, tgt_vocab_size),
-        )
+        sizes = config.decoder_sizes
+        self.is_shared = config.tied == "all"
+        if not self.is_shared:
+            self.src_embedding = Embedding(
+                config, src_vocab_size, config.encoder_sizes.embed, pad_id
+            )
+        elif src_vocab_size != tgt_vocab_size:
+            raise ConfigError("model.tied all: needs one vocabulary (vocab.shared: true)")
+        self.encoder = Encoder(config)
+        self.tgt_embedding = Embedding(config, tgt_vocab_size, sizes.embed, pad_id)
+        self.decoder = {
+            "initial": InitialContextDecoder,
+            "every_step": EveryStepDecoder,
+            "attention": choose_attention_decoder(config),
+        }[config.context](config)
+        kind = self.decoder.readout if config.readout == "auto" else config.readout
+        readout = READOUTS[kind](self.decoder.feature_size, sizes.embed)
+        if config.tied != "none" and readout.size != sizes.embed:
+            raise ConfigError(
+                f"model.tied {config.tied}: the embeddings are {sizes.embed} wide, the readout "
+                f"{kind} is {readout.size}; make them alike, or set model.readout to tanh or maxout"
+            )
+        self.output = OutputLayer(config, readout, tgt_vocab_size)
         self._initialize(pad_id)
 
     def _initialize(self, pad_id: int) -> None:
         """Uniform in +-0.1, as in OpenNMT; the embeddings of padding are zero."""
+        is_norm = {
+            id(p) for m in self.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()
+        }
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -0.1, 0.1)
+            if id(parameter) not in is_norm:
+                nn.init.uniform_(parameter, -0.1, 0.1)
         with torch.no_grad():
-            self.encoder.embedding.weight[pad_id].zero_()
-            self.embedding.weight[pad_id].zero_()
+            for embedding in (self._src_embedding(), self.tgt_embedding):
+                embedding.table.weight[pad_id].zero_()
+
+    def _src_embedding(self) -> Embedding:
+        return self.tgt_embedding if self.is_shared else self.src_embedding
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> Start:
         """Read the source.
@@ -43,7 +72,7 @@ class Seq2Seq(nn.Module):
             src: token ids `(batch, src_len)`, padded at the end.
             src_lengths: `(batch,)` on the CPU, real tokens per row.
         """
-        return self.decoder.start(self.encoder(src, src_lengths))
+        return self.decoder.start(self.encoder(self._src_embedding()(src), src_lengths))
 
     def forward(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor) -> Tensor:
         """Next-token logits with the reference as the decoder's input (teacher forcing).
@@ -59,9 +88,9 @@ class Seq2Seq(nn.Module):
         Returns:
             logits: `(tokens, vocab)`, the real positions row by row.
         """
-        embedded = self.dropout(self.embedding(tgt_in))
+        embedded = self.tgt_embedding(tgt_in)
         features = self.decoder(embedded, self.encode(src, src_lengths))
-        return self.output(features[tgt_mask])  # type: ignore[no-any-return]
+        return self._predict(features[tgt_mask], _rows_of(tgt_mask))
 
     def forward_sampled(
         self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor, forced: Tensor
@@ -80,41 +109,53 @@ class Seq2Seq(nn.Module):
         """
         state, memory = self.encode(src, src_lengths)
         token = tgt_in[:, 0]
+        word_mask = self.tgt_embedding.draw_mask(token)
+        masks = self.decoder.stack.draw_masks(len(token))
         features: list[Tensor] = []
         for position in range(tgt_in.size(1)):
             if position:
                 token = self._choose(features[-1], tgt_in[:, position], forced[:, position])
-            step = self.decoder.step(self.dropout(self.embedding(token)), state, memory)
+            embedded = self.tgt_embedding.embed_step(token, word_mask)
+            step = self.decoder.step(embedded, state, memory, masks)
             state = step.state
             features.append(step.features)
-        return self.output(torch.stack(features, 1)[tgt_mask])  # type: ignore[no-any-return]
+        return self._predict(torch.stack(features, 1)[tgt_mask], _rows_of(tgt_mask))
 
     @torch.no_grad()
     def _choose(self, features: Tensor, reference: Tensor, forced: Tensor) -> Tensor:
         """The reference where forced, elsewhere the likeliest token, dropout being as it is."""
         free = ~forced
         token = reference.clone()
-        token[free] = self.output(features[free]).argmax(-1)
+        token[free] = self._predict(features[free], None).argmax(-1)
         return token
 
+    def _predict(self, features: Tensor, rows: Tensor | None) -> Tensor:
+        return self.output(features, rows, self.tgt_embedding.table.weight)  # type: ignore[no-any-return]
+
     def step(
-        self, token: Tensor, state: State, memory: Memory | None
+        self, token: Tensor, state: State, memory: LookBack
     ) -> tuple[Tensor, State, Tensor | None]:
         """One step of a search; all that search sees.
 
         Args:
             token: last token `(batch * beam,)`; the rows of one sentence stand together.
             state: parts `(batch * beam, layers, hidden)`.
-            memory: of `batch` rows, shared by the beam; None for a model without attention.
+            memory: of `batch` rows, shared by the beam; None if the decoder does not look back.
 
         Returns:
             logits: `(batch * beam, vocab)`.
             state: after the step.
             weights: attention `(batch * beam, src_len)`, or None.
         """
-        step = self.decoder.step(self.dropout(self.embedding(token)), state, memory)
-        return self.output(step.features), step.state, step.weights
+        embedded = self.tgt_embedding.embed_step(token)
+        step = self.decoder.step(embedded, state, memory)
+        return self._predict(step.features, None), step.state, step.weights
 
     def num_parameters(self) -> int:
         """How many weights are trained."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _rows_of(mask: Tensor) -> Tensor:
+    """Which sentence each real position of a `(batch, tgt_len)` mask belongs to."""
+    return mask.nonzero()[:, 0]

@@ -125,7 +125,7 @@ def test_attention_comes_with_each_hypothesis() -> None:
 def test_no_translation_is_longer_than_its_limit() -> None:
     model = make_model({"context": "attention"})
     with torch.no_grad():
-        model.output[-1].bias[EOS_ID] = -1e3
+        model.output.projection.bias[EOS_ID] = -1e3
     config = Decoding(beam_size=2, max_length_factor=2)
     for source, found in zip(
         SOURCES, beam_search(model, *collate_src(SOURCES), config), strict=True
@@ -152,6 +152,6 @@ def test_a_beam_wider_than_all_there_is_ends() -> None:
 def test_scores_that_are_not_numbers_are_an_error_not_a_hang(beam_size: int) -> None:
     model = make_model({"context": "attention"})
     with torch.no_grad():
-        model.output[-1].bias[5] = torch.nan
+        model.output.projection.bias[5] = torch.nan
     with pytest.raises(S2SError, match="not numbers"):
         beam_search(model, *collate_src(SOURCES), Decoding(beam_size=beam_size))

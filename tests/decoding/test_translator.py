@@ -17,7 +17,7 @@ LINES = ["s t u", "", "v", "   ", "x s t w v u", "unheard of", "s"]
 def make_translator(context: str = "attention", unk_bias: float = 0.0) -> Translator:
     model = make_model({"context": context})
     with torch.no_grad():
-        model.output[-1].bias[UNK_ID] += unk_bias
+        model.output.projection.bias[UNK_ID] += unk_bias
     return Translator(model, SRC, TGT, torch.device("cpu"))
 
 

@@ -1,39 +1,76 @@
-import torch
+import math
 
-from s2s_cli.model.attention import AdditiveAttention
+import pytest
+import torch
+from conftest import SCORERS
+
+from s2s_cli.config import Model
+from s2s_cli.model.attention import Attention
 
 MASK = torch.tensor([[True, True, True, False], [True, False, False, False]])
+WIDTH = 4
+
+every_scorer = pytest.mark.parametrize("scorer", SCORERS)
 
 
-def make_attention() -> AdditiveAttention:
-    attention = AdditiveAttention(query_size=3, value_size=5, attention_size=6)
-    torch.nn.init.normal_(attention.score)
+def make_attention(scorer: str, value_size: int = WIDTH) -> Attention:
+    sizes = {"encoder": {"hidden_size": value_size}, "decoder_start": "zero"}
+    config = Model.model_validate(
+        {"hidden_size": WIDTH, "attention": scorer, "attention_size": 6, **sizes}
+    )
+    attention = Attention(config)
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter)
     return attention
 
 
-def test_weights_sum_to_one_and_are_exactly_zero_at_padding() -> None:
-    attention = make_attention()
-    _, weights = attention(torch.randn(2, 3), attention.remember(torch.randn(2, 4, 5), MASK))
+@every_scorer
+def test_weights_sum_to_one_and_are_exactly_zero_at_padding(scorer: str) -> None:
+    attention = make_attention(scorer)
+    memory = attention.remember(torch.randn(2, 4, WIDTH), MASK)
+    _, weights = attention(torch.randn(2, WIDTH), memory)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2))
     assert (weights[~MASK] == 0).all()
     assert (weights[MASK] > 0).all()
 
 
-def test_it_is_the_papers_formula() -> None:
-    attention = make_attention()
-    query, values = torch.randn(2, 3), torch.randn(2, 4, 5)
-    context, weights = attention(query, attention.remember(values, MASK))
-    # e_ij = v . tanh(W s_{i-1} + U h_j), as printed in Bahdanau et al. 2014.
-    hidden = torch.tanh(attention.query(query).unsqueeze(1) + attention.key(values))
-    energies = (hidden @ attention.score).masked_fill(~MASK, -torch.inf)
-    expected = torch.softmax(energies, dim=-1)
+@every_scorer
+def test_it_is_the_papers_formula(scorer: str) -> None:
+    attention = make_attention(scorer)
+    s, h = torch.randn(2, WIDTH), torch.randn(2, 4, WIDTH)
+    context, weights = attention(s, attention.remember(h, MASK))
+    part = attention.scorer
+    query = s.unsqueeze(1)
+    energies = {
+        # Bahdanau et al. 2014: v . tanh(W s_{i-1} + U h_j); Luong et al. 2015: s . W h, s . h.
+        "additive": lambda: torch.tanh(part.query(query) + part.key(h)) @ part.score,
+        "general": lambda: (query * (h @ part.key.weight.T)).sum(-1),
+        "dot": lambda: (query * h).sum(-1),
+        "scaled_dot": lambda: (query * h).sum(-1) / math.sqrt(WIDTH),
+    }[scorer]()
+    expected = torch.softmax(energies.masked_fill(~MASK, -torch.inf), dim=-1)
     torch.testing.assert_close(weights, expected)
-    torch.testing.assert_close(context, (expected.unsqueeze(1) @ values).squeeze(1))
+    torch.testing.assert_close(context, (expected.unsqueeze(1) @ h).squeeze(1))
 
 
-def test_the_rows_of_a_beam_share_one_memory() -> None:
-    attention = make_attention()
-    queries, values = torch.randn(2, 3, 3), torch.randn(2, 4, 5)  # three rows a sentence
+@pytest.mark.parametrize("scorer", ["additive", "general"])
+def test_what_is_learnt_fits_encoder_and_decoder_of_other_widths(scorer: str) -> None:
+    attention = make_attention(scorer, value_size=6)
+    memory = attention.remember(torch.randn(2, 4, 6), MASK)
+    context, _ = attention(torch.randn(2, WIDTH), memory)
+    assert context.shape == (2, 6)
+
+
+@pytest.mark.parametrize("scorer", ["dot", "scaled_dot"])
+def test_what_is_only_multiplied_must_be_as_wide(scorer: str) -> None:
+    with pytest.raises(ValueError, match=rf"attention {scorer}: .* use general or additive"):
+        make_attention(scorer, value_size=6)
+
+
+@every_scorer
+def test_the_rows_of_a_beam_share_one_memory(scorer: str) -> None:
+    attention = make_attention(scorer)
+    queries, values = torch.randn(2, 3, WIDTH), torch.randn(2, 4, WIDTH)  # three rows a sentence
     memory = attention.remember(values, MASK)
     context, weights = attention(queries.flatten(0, 1), memory)
     for row in range(3):
@@ -42,9 +79,10 @@ def test_the_rows_of_a_beam_share_one_memory() -> None:
         torch.testing.assert_close(weights.view(2, 3, -1)[:, row], one_weights)
 
 
-def test_what_padding_holds_does_not_matter() -> None:
-    attention = make_attention()
-    query, values = torch.randn(2, 3), torch.randn(2, 4, 5)
+@every_scorer
+def test_what_padding_holds_does_not_matter(scorer: str) -> None:
+    attention = make_attention(scorer)
+    query, values = torch.randn(2, WIDTH), torch.randn(2, 4, WIDTH)
     spoilt = values.masked_fill(~MASK.unsqueeze(-1), 99.0)
     context, _ = attention(query, attention.remember(values, MASK))
     other, _ = attention(query, attention.remember(spoilt, MASK))

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from s2s_cli.model.recurrent import RecurrentLayer, RecurrentStack, select_rows, top_of
+from s2s_cli.model.dropout import SequenceDropout
+from s2s_cli.model.recurrent import RecurrentLayer, RecurrentStack, Shape, select_rows
 
 
-@pytest.mark.parametrize(("cell", "parts"), [("gru", 1), ("lstm", 2)])
+@pytest.mark.parametrize(("cell", "parts"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
 def test_stepping_a_layer_equals_running_it(cell: str, parts: int) -> None:
     layer = RecurrentLayer(cell, 3, 4)
     inputs = torch.randn(2, 5, 3)
@@ -17,15 +18,16 @@ def test_stepping_a_layer_equals_running_it(cell: str, parts: int) -> None:
         torch.testing.assert_close(stepped, ran)
 
 
-@pytest.mark.parametrize(("cell", "parts"), [("gru", 1), ("lstm", 2)])
+@pytest.mark.parametrize(("cell", "parts"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
 def test_stepping_a_stack_equals_running_it(cell: str, parts: int) -> None:
-    stack = RecurrentStack(cell, 3, 4, num_layers=3, dropout=0.5).eval()
+    shape = Shape(cell, 3, 4, 3, residual=True, layer_norm=True)
+    stack = RecurrentStack(shape, SequenceDropout(0.5, is_variational=False)).eval()
     inputs = torch.randn(2, 5, 3)
     state = tuple(torch.randn(2, 3, 4) for _ in range(parts))
     outputs = stack(inputs, state)
     for position in range(5):
-        state = stack.step(stack.project(inputs[:, position]), state)
-        torch.testing.assert_close(top_of(state), outputs[:, position])
+        stepped, state = stack.step(stack.project(inputs[:, position]), state)
+        torch.testing.assert_close(stepped, outputs[:, position])
 
 
 def test_rows_of_a_state_can_be_reordered_and_repeated() -> None:

@@ -2,16 +2,18 @@ import math
 
 import pytest
 import torch
-from conftest import KINDS, describe_kind, make_model
+from conftest import ALL_KINDS, describe_kind, make_config, make_model
 from torch import Tensor
 
 from s2s_cli.data.batch import collate
+from s2s_cli.errors import ConfigError
+from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.recurrent import select_rows
 from s2s_cli.model.seq2seq import Seq2Seq
 
 PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8]), ([9, 4, 8, 5, 6], [9, 5])]
 
-every_kind = pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
+every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=describe_kind)
 
 
 def logits_of(model: Seq2Seq, pairs: list[tuple[list[int], list[int]]]) -> Tensor:
@@ -25,7 +27,7 @@ def test_padding_changes_nothing(kind: dict[str, object]) -> None:
     together = logits_of(model, PAIRS)
     alone = torch.cat([logits_of(model, [pair]) for pair in PAIRS])
     torch.testing.assert_close(together, alone)
-    assert together.shape == (5 + 2 + 3, 10)
+    assert together.shape[0] == 5 + 2 + 3
 
 
 @every_kind
@@ -37,7 +39,7 @@ def test_stepping_equals_running_the_whole_sequence(kind: dict[str, object]) -> 
     steps = []
     for token in batch.tgt_in.unbind(1):
         logits, state, weights = model.step(token, state, memory)
-        assert (weights is None) == (kind["context"] == "initial")
+        assert (weights is None) == (kind.get("context", "attention") != "attention")
         steps.append(logits)
     torch.testing.assert_close(torch.stack(steps, 1).flatten(0, 1), expected)
 
@@ -85,12 +87,14 @@ def test_the_rows_of_a_beam_do_not_mix(kind: dict[str, object]) -> None:
 @every_kind
 def test_every_weight_but_paddings_gets_a_gradient(kind: dict[str, object]) -> None:
     model = make_model(kind).train()
-    pairs = [([*range(4, 12)], [*range(4, 10)])] * 2
+    # Many pairs, so that dropout does not silence a word in all of them.
+    pairs = [([*range(4, 12)], [*range(4, 10)])] * 20
     logits_of(model, pairs).logsumexp(-1).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
-    assert not model.embedding.weight.grad[1].any()
+    if kind.get("tied", "none") == "none":  # else padding is a word that could be predicted
+        assert not model.tgt_embedding.table.weight.grad[1].any()
 
 
 def test_a_uniform_guess_costs_log_vocab() -> None:
@@ -102,3 +106,96 @@ def test_a_uniform_guess_costs_log_vocab() -> None:
 def test_the_same_seed_gives_the_same_weights() -> None:
     first, second = (make_model({"context": "attention"}).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_tied_output_uses_the_embeddings_and_saves_them_once() -> None:
+    tied = make_model({"tied": "output", "readout": "tanh"})
+    free = make_model({"readout": "tanh"})
+    weights = tied.state_dict()
+    weights["output.projection.weight"] = weights["tgt_embedding.table.weight"]
+    free.load_state_dict(weights)
+    torch.testing.assert_close(logits_of(tied, PAIRS), logits_of(free, PAIRS))
+    assert tied.num_parameters() == free.num_parameters() - 10 * 5
+
+
+def test_one_table_serves_both_sides() -> None:
+    model = make_model({"tied": "all", "readout": "tanh"})
+    tables = [name for name in model.state_dict() if "table" in name]
+    assert tables == ["tgt_embedding.table.weight"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ({"tied": "output", "readout": "linear"}, "the readout linear is 17; .* tanh or maxout"),
+        ({"tied": "output", "context": "initial"}, "the embeddings are 5 wide, .* linear is 6"),
+    ],
+)
+def test_a_readout_of_another_width_cannot_be_tied(kind: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_model(kind)
+
+
+def test_tying_all_needs_one_vocabulary() -> None:
+    with pytest.raises(ConfigError, match="needs one vocabulary"):
+        Seq2Seq(make_config({"tied": "all", "readout": "tanh"}), 12, 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ({"input_feeding": True}, "input_feeding needs context attention and attend after"),
+        ({"context": "initial", "decoder_start": "zero"}, "would see nothing of the source"),
+        ({"attend": "below"}, "needs a decoder of at least two layers"),
+        ({"encoder": {"num_layers": 2}}, "decoder_start last: the encoder has 2 layers of 6"),
+        ({"encoder": {"hidden_size": 8}, "decoder_start": "mean"}, "decoder_start mean"),
+        ({"encoder": {"hidden_size": 7}}, "needs an even hidden_size, not 7"),
+        ({"tied": "all", "encoder": {"embed_size": 7}}, "tied all: one table"),
+        ({"tied": "all", "src_vectors": "x.vec"}, "give its vectors as tgt_vectors"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(kind: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_config(kind)
+
+
+def test_word_dropout_silences_whole_words() -> None:
+    model = make_model({"word_dropout": 0.5, "embed_dropout": 0.0}).train()
+    embedded = model.tgt_embedding(torch.full((1, 400), 5))[0]
+    silent = (embedded == 0).all(-1)
+    assert 120 < int(silent.sum()) < 280
+    assert (embedded[~silent] == 2 * model.tgt_embedding.table.weight[5]).all()
+
+
+def test_variational_dropout_drops_the_same_units_all_along_a_sentence() -> None:
+    dropout = SequenceDropout(0.5, is_variational=True).train()
+    dropped = dropout(torch.ones(3, 7, 50))
+    assert (dropped == dropped[:, :1]).all()
+    assert not (dropped[0] == dropped[1]).all()
+    rows = torch.tensor([0, 1, 1, 0, 2])
+    flat = dropout(torch.ones(5, 50), rows)
+    assert (flat[0] == flat[3]).all()
+    assert (flat[1] == flat[2]).all()
+    assert not (flat[0] == flat[1]).all()
+    assert (SequenceDropout(0.5, is_variational=True).eval()(torch.ones(2, 3, 4)) == 1).all()
+
+
+def test_variational_masks_hold_over_the_steps_of_scheduled_sampling() -> None:
+    """With everything forced, a step at a time drops what a whole sequence drops."""
+    kind = {"variational": True, "dropout": 0.4, "num_layers": 3, "context": "initial"}
+    model = make_model(kind).train()
+    batch = collate([([5, 6], [4] * 6)])
+    forced = torch.ones_like(batch.tgt_mask)
+    for _ in range(5):
+        torch.manual_seed(7)
+        masks = model.decoder.stack.draw_masks(1)
+        assert len(masks) == 2
+        state = model.encode(batch.src, batch.src_lengths).state
+        word = torch.ones(1, 5)
+        first, _ = model.decoder.stack.step(model.decoder.stack.project(word), state, masks)
+        again, _ = model.decoder.stack.step(model.decoder.stack.project(word), state, masks)
+        assert torch.equal(first, again)
+    logits = model.forward_sampled(
+        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced
+    )
+    assert logits.isfinite().all()

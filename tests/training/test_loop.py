@@ -105,7 +105,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
     config = Training()
     optimizer = make_optimizer(model.parameters(), config)
     with torch.no_grad():
-        model.output[-1].bias[5] = torch.inf
+        model.output.projection.bias[5] = torch.inf
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(S2SError, match="not finite"):
         update(model, collate(PAIRS[:4]), optimizer, config)

@@ -27,7 +27,7 @@ def test_label_smoothing_by_hand() -> None:
 def test_measures_of_a_uniform_guess() -> None:
     model = make_model({"context": "attention"}, scale=0.0)
     with torch.no_grad():
-        model.output[-1].bias[4] = 1e-4  # the likeliest everywhere, by a hair
+        model.output.projection.bias[4] = 1e-4  # the likeliest everywhere, by a hair
     measures = measure_tokens(model, [collate(PAIRS)])
     assert measures.loss == pytest.approx(math.log(10), abs=1e-3)
     assert measures.perplexity == pytest.approx(10, abs=1e-2)
@@ -44,11 +44,11 @@ def test_measures_do_not_depend_on_batching() -> None:
 def test_a_hopeless_model_has_a_perplexity_that_json_can_write() -> None:
     model = make_model({"context": "attention"})
     with torch.no_grad():
-        model.output[-1].bias[9] = 1e6
+        model.output.projection.bias[9] = 1e6
     measures = measure_tokens(model, [collate(PAIRS)])
     assert measures.loss > 1e4
     assert math.isfinite(measures.perplexity)
     with torch.no_grad():
-        model.output[-1].bias[9] = torch.nan
+        model.output.projection.bias[9] = torch.nan
     with pytest.raises(S2SError, match="not finite"):
         measure_tokens(model, [collate(PAIRS)])
