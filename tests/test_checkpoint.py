@@ -139,9 +139,9 @@ def test_files_that_do_not_fit_are_refused(
 
 def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
     tensors = safetensors.torch.load((folder / "model.safetensors").read_bytes())
-    tensors["embedding.weight"][4, 0] = torch.nan
+    tensors["tgt_embedding.table.weight"][4, 0] = torch.nan
     reseal(folder, "model.safetensors", safetensors.torch.save(tensors))
-    with pytest.raises(CheckpointError, match=r"embedding\.weight holds values"):
+    with pytest.raises(CheckpointError, match=r"tgt_embedding\.table\.weight holds values"):
         load_model(folder)
 
 

@@ -77,13 +77,16 @@ def test_overrides_reach_any_key_and_the_last_wins() -> None:
     [
         ({"model": {"cel": "gru"}}, "model.cel: no such key; did you mean 'cell'?"),
         ({"modle": {}}, "modle: no such key; did you mean 'model'?"),
-        ({"model": {"cell": "rnn"}}, "model.cell: input should be 'gru' or 'lstm' (given: 'rnn')"),
+        (
+            {"model": {"cell": "gur"}},
+            "model.cell: input should be 'rnn', 'gru' or 'lstm' (given: 'gur')",
+        ),
         ({"training": {"device": "gpu"}}, "training.device"),
         ({"data": {"valid": 1.5}}, "data.valid: input should be less than 1"),
         ({"data": {"train": {"src": "a"}}}, "data.train.tgt: field required"),
         ({"data": {"train": {"src": "a", "tgtt": "b"}}}, "data.train.tgtt: no such key"),
         ({"decoding": {"n_best": 9}}, "needs a beam_size of at least 9"),
-        ({"model": {"hidden_size": 7}}, "an even size"),
+        ({"model": {"hidden_size": 7}}, "an even hidden_size"),
         ({"training": {"learning_rate": "fast"}}, "Step size of Adam"),
     ],
 )
