@@ -232,23 +232,81 @@ class Training(Section):
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64
-    """Sentence pairs in an update."""
+    """Size of a batch, in what `batch_by` counts."""
+    batch_by: Literal["sentences", "tokens"] = "sentences"
+    """A batch has so many pairs, or so many tokens of the longer side, padding included."""
+    accumulate: Size = 1
+    """Batches whose gradients are added up in one update."""
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adadelta"] = "adam"
+    """How gradients become updates, as PyTorch has it."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Pull of every weight towards zero (decoupled from the gradient only in `adamw`)."""
+    momentum: Probability = 0.0
+    """Share of the former update that `sgd` and `rmsprop` keep."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Step size of Adam."""
+    """Step size of the optimizer, at its height."""
+    schedule: Literal["constant", "exponential", "step", "plateau", "inverse_sqrt"] = "constant"
+    """How the learning rate goes down; the next keys say when and how far."""
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """The learning rate is multiplied by this before each epoch that follows `decay_after`."""
+    """Factor of the schedules `exponential`, `step` and `plateau`."""
     decay_after: Size = 1
-    """Epochs at the full learning rate before the decay begins."""
+    """`exponential`: epochs at the full rate; each later epoch has the factor once more."""
+    decay_every: Size = 1
+    """`step`: epochs from one factor to the next."""
+    decay_patience: Annotated[int, Field(ge=0)] = 0
+    """`plateau`: validations in a row that may miss the best before the factor is applied."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Updates over which the rate climbs from zero; `inverse_sqrt` falls from there on."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are scaled down to this global norm when they exceed it."""
     label_smoothing: Probability = 0.0
     """Probability mass spread evenly over the vocabulary in the training loss."""
     teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Chance that a decoder input is the reference token rather than the model's own choice."""
+    teacher_forcing_schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = (
+        "constant"
+    )
+    """How that chance falls, update by update (scheduled sampling, Bengio et al. 2015)."""
+    teacher_forcing_steps: Size = 10_000
+    """Updates it takes: to the minimum, to 1/e of the start, or k of k / (k + exp(i / k))."""
+    teacher_forcing_min: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Where the fall ends."""
+    best_by: Literal["bleu", "chrf", "perplexity", "accuracy"] = "bleu"
+    """Measure on the validation pairs that chooses the model; `accuracy` is of single tokens."""
     patience: Size = 5
-    """Validations without a better BLEU (or an equal one at lower loss) before training stops."""
+    """Validations without a better score (or an equal one at lower loss) before training stops."""
+    average: Size = 1
+    """Epochs whose weights are averaged at the end; kept if better on the validation pairs."""
+    average_of: Literal["last", "best"] = "best"
+    """Which epochs those are."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of a moving average of the weights, which is then what is validated and kept."""
     save_every: Size = 500
     """Updates between two saved training states; each epoch's end is saved as well."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in find_conflicts(self):
+            raise ValueError(problem)
+        return self
+
+
+def find_conflicts(training: Training) -> Iterator[str]:
+    """What in a training contradicts itself, and what would not."""
+    decays = {"exponential", "step", "plateau"}
+    if training.learning_rate_decay < 1 and training.schedule not in decays:
+        yield (
+            f"learning_rate_decay {training.learning_rate_decay}: schedule {training.schedule} "
+            f"does not use it; choose schedule exponential, step or plateau"
+        )
+    if training.learning_rate_decay == 1 and training.schedule in decays:
+        yield f"schedule {training.schedule}: needs a learning_rate_decay below 1"
+    if training.schedule == "inverse_sqrt" and not training.warmup_steps:
+        yield "schedule inverse_sqrt: needs warmup_steps, from which the rate falls"
+    if training.teacher_forcing_min > training.teacher_forcing:
+        yield "teacher_forcing_min: is above teacher_forcing, from which the chance falls"
+    if training.momentum and training.optimizer not in {"sgd", "rmsprop"}:
+        yield f"momentum: {training.optimizer} has none of its own; leave it out, or choose sgd"
 
 
 class Decoding(Section):

@@ -4,6 +4,7 @@ config.yaml     the recipe, with every override
 vocab/          src.tsv, tgt.tsv, vocab.json
 model/          the best model so far: all that translating needs
 checkpoints/    step-N: the last model with the state of its training
+epochs/         epoch-N: models of the epochs that are averaged at the end, if any are
 train.jsonl     one JSON object per validation
 reports/        what `s2s eval` found
 """
@@ -30,6 +31,8 @@ DEBRIS = (
     "vocab/.tmp-*",
     "checkpoints/.tmp-step-*",
     "checkpoints/.old-step-*",
+    "epochs/.tmp-epoch-*",
+    "epochs/.old-epoch-*",
     "reports/*/.tmp-*",
 )
 """What interrupted writes of ours leave behind; a run folder may hold other people's files too."""
@@ -103,10 +106,22 @@ class RunFolder(NamedTuple):
         found = (self.path / "checkpoints").glob("step-*")
         return sorted((path for path in found if is_sealed(path)), reverse=True)
 
+    def epoch_path(self, epoch: int) -> Path:
+        """The model of an epoch, kept to be averaged."""
+        return self.path / "epochs" / f"epoch-{epoch:04d}"
+
+    def epochs(self) -> list[Path]:
+        """Whole models of epochs, oldest first."""
+        return sorted(path for path in (self.path / "epochs").glob("epoch-*") if is_sealed(path))
+
+    def remove(self, folder: Path) -> None:
+        """Delete one of the run's own folders."""
+        shutil.rmtree(folder)
+
     def remove_old_checkpoints(self) -> None:
         """Keep the newest checkpoints, `KEPT_CHECKPOINTS` of them; the rest goes."""
         for path in self.checkpoints()[KEPT_CHECKPOINTS:]:
-            shutil.rmtree(path)
+            self.remove(path)
 
     def repair(self) -> None:
         """Clear away what an interrupted save left behind."""
@@ -124,6 +139,7 @@ class RunFolder(NamedTuple):
             for path in (
                 self.model_path,
                 self.path / "checkpoints",
+                self.path / "epochs",
                 self.log_path,
                 self.config_path,
                 self.reports_path,

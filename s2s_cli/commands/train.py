@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.fit import Fit, Validation
+    from s2s_cli.training.fit import Averaging, Fit, Validation
     from s2s_cli.training.setup import Texts
 
 PLAIN_SECONDS = 30.0
@@ -90,7 +90,7 @@ def _train(job: opt.Job, how: "How", stop: "StopRequest") -> None:
             "the same command goes on from here",
             stop.signal_number,
         )
-    say(f"best valid BLEU {fit.record.best_score:.2f} in epoch {fit.record.best_epoch}")
+    say(f"best valid {_describe_best(fit)}, in epoch {fit.record.best_epoch}")
     typer.echo(folder.model_path)
 
 
@@ -112,7 +112,7 @@ def _describe_end(fit: "Fit") -> str:
     if epoch >= fit.config.epochs:
         return f"epoch {epoch} of {fit.config.epochs} is done (--epochs N goes on to N)"
     return (
-        f"{fit.record.num_worse} epochs without a better BLEU after epoch {epoch} "
+        f"{fit.record.num_worse} epochs without a better {fit.config.best_by} after epoch {epoch} "
         "(--set training.patience=N has more)"
     )
 
@@ -229,23 +229,40 @@ def _status(fit: "Fit") -> str:
     record = fit.record
     loss = record.epoch_loss / max(1, record.epoch_tokens)
     speed = record.epoch_tokens / max(1e-9, record.epoch_seconds)
-    best = f"  best BLEU {record.best_score:.2f}" if record.best_epoch else ""
+    best = f"  best {_describe_best(fit)}" if record.best_epoch else ""
     return f"loss {loss:.3f}  {speed:,.0f} tokens/s{best}"
 
 
-def _describe(validation: "Validation") -> "Iterator[str]":
+def _describe_best(fit: "Fit") -> str:
+    """The best score so far, by the measure that chooses the model."""
+    from s2s_cli.training.validate import describe_rank
+
+    return describe_rank(fit.config.best_by, fit.record.best_score)
+
+
+def _describe(event: "Validation | Averaging") -> "Iterator[str]":
     """An epoch's result on the validation set, and one translation to watch the model learn."""
-    v = validation
+    from s2s_cli.training.fit import Averaging
+
+    if isinstance(event, Averaging):
+        kept = "kept: best" if event.is_best else "not kept: a single epoch is better"
+        yield (
+            f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
+            f"{event.loss:.3f}  ppl {event.perplexity:.2f}  acc {event.accuracy:.1%}  "
+            f"BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
+        )
+        return
+    v = event
     yield (
         f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  ppl {v.perplexity:.2f}  "
-        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}{' best' if v.is_best else ''}  "
-        f"{v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
+        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
+        f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
     )
     source, reference, translation = v.example
     yield f"  {source} -> {translation} (reference: {reference})"
 
 
-def _log(fit: "Fit", validation: "Validation") -> None:
+def _log(fit: "Fit", validation: "Validation | Averaging") -> None:
     from s2s_cli.training.log import append_validation
 
     append_validation(fit.run.log_path, validation)

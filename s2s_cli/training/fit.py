@@ -1,49 +1,43 @@
 """Fitting a model: consume the loop, validate, keep the best and the last, stop early, resume."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, cast
 
-import torch
-from torch import Tensor
-
-from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
-from s2s_cli.config import Decoding, Training
-from s2s_cli.data.batch import collate
-from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import EncodedCorpus
-from s2s_cli.decoding.translator import Translator
+from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, save_model
+from s2s_cli.config import Training
+from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import RunFolder
-from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
+from s2s_cli.training.average import (
+    make_moving_average,
+    mean_weights,
+    moving_average_tensors,
+    restore_moving_average,
+)
 from s2s_cli.training.loop import BEGINNING, Position, Progress, train
-from s2s_cli.training.loss import measure_tokens
 from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
-
-GREEDY = Decoding(beam_size=1, length_penalty=0.0)
-"""Validation decodes greedily: it ranks checkpoints, and it must be quick."""
-
-
-class Material(NamedTuple):
-    """What a model is fitted to and chosen by."""
-
-    train: EncodedCorpus
-    valid: EncodedCorpus
-    valid_text: Corpus
-    """The same pairs as `valid`, as text."""
-    scoring: ScoringSettings
+from s2s_cli.training.randomness import random_state, restore_random_state
+from s2s_cli.training.validate import Material, Measures, validate
 
 
 class Record(NamedTuple):
     """What a run remembers besides tensors; saved as JSON with every checkpoint."""
 
     position: Position = BEGINNING
-    best_score: float = -1.0
+    best_score: float = -sys.float_info.max
+    """Of the measure that chooses the model, turned so that more is better."""
     best_loss: float = sys.float_info.max
     """Valid loss at the best score; of equal scores (0 or 100, often) the lower loss is better."""
     best_epoch: int = 0
     num_worse: int = 0
     """Validations since the best."""
+    num_decays: int = 0
+    """How often a plateau was met."""
+    num_flat: int = 0
+    """Validations since the best or since the last plateau."""
+    is_averaged: bool = False
+    """Whether the average of several epochs was tried after the latest epoch."""
     epoch_loss: float = 0.0
     """Sum over the target tokens of the present epoch so far."""
     epoch_tokens: int = 0
@@ -65,6 +59,7 @@ class Validation(NamedTuple):
     perplexity: float
     accuracy: float
     bleu: float
+    chrf: float
     is_best: bool
     learning_rate: float
     tokens_per_second: float
@@ -74,6 +69,20 @@ class Validation(NamedTuple):
     valid_seconds: float
     example: tuple[str, str, str]
     """Source, reference and present translation of one validation sentence."""
+
+
+class Averaging(NamedTuple):
+    """What the average of several epochs' weights came to."""
+
+    averaged_epochs: list[int]
+    step: int
+    loss: float
+    perplexity: float
+    accuracy: float
+    bleu: float
+    chrf: float
+    is_best: bool
+    """Better than every single epoch, so that it is the model now."""
 
 
 class Fit:
@@ -90,23 +99,34 @@ class Fit:
         self.record = Record()
         self.device = next(loaded.model.parameters()).device
         self.optimizer = make_optimizer(loaded.model.parameters(), config)
+        self.moving = make_moving_average(loaded.model, config.ema) if config.ema else None
 
     def restore(self, state: TrainingState) -> None:
         """Go on where a checkpoint stopped; its weights are already in the model."""
         facts = dict(state.facts)
         self.record = Record(**{**facts, "position": Position(**facts["position"])})
         restore_optimizer(self.optimizer, state.tensors)
+        if self.moving is not None:
+            restore_moving_average(self.moving, state.tensors)
         restore_random_state(state.tensors, self.device)
 
-    def is_finished(self) -> bool:
+    def has_trained(self) -> bool:
         """Whether the last epoch is done or patience is at its end."""
         done, worse = self.record.position.epoch, self.record.num_worse
         return done >= self.config.epochs or worse >= self.config.patience
 
-    def steps(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do, averaging included."""
+        return self.has_trained() and (self.config.average == 1 or self.record.is_averaged)
+
+    def steps(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation | Averaging]:
         """Train to the end, or until `should_stop`; saved either way when the iterator ends."""
-        if self.is_finished():
-            return
+        if not self.has_trained():
+            yield from self._train(should_stop)
+        if self.has_trained() and not self.is_finished() and not should_stop():
+            yield self._average_epochs()
+
+    def _train(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
         if self.record.position.step == 0:
             # Before the first update: a disk that is full or read-only shows now, not in an hour.
             self._save_last()
@@ -116,13 +136,14 @@ class Fit:
             self.optimizer,
             self.config,
             self.record.position,
+            lambda: self.record.num_decays,
         )
         for progress in updates:
             self._count(progress)
             yield progress
             if progress.is_epoch_end:
                 yield from self._end_epoch(progress)
-                if self.is_finished() or should_stop():
+                if self.has_trained() or should_stop():
                     return
             elif should_stop():
                 self._save_last()
@@ -131,6 +152,8 @@ class Fit:
                 self._save_last()
 
     def _count(self, progress: Progress) -> None:
+        if self.moving is not None:
+            self.moving.update_parameters(self.loaded.model)
         self.record = self.record._replace(
             position=progress.position,
             epoch_loss=self.record.epoch_loss + progress.loss,
@@ -139,61 +162,107 @@ class Fit:
         )
 
     def _end_epoch(self, progress: Progress) -> Iterator[Validation]:
-        validation = self._validate(progress)
-        improved = validation.is_best
+        measures = validate(self.judged(), self.material, self.config)
+        improved = self._is_better(measures)
+        validation = self._describe(progress, measures, improved)
+        record = self.record
+        num_flat = 0 if improved else record.num_flat + 1
+        is_plateau = num_flat > self.config.decay_patience
+        position = Position(progress.position.epoch + 1, 0, progress.position.step)
         self.record = Record(
-            position=Position(progress.position.epoch + 1, 0, progress.position.step),
-            best_score=validation.bleu if improved else self.record.best_score,
-            best_loss=validation.loss if improved else self.record.best_loss,
-            best_epoch=validation.epoch if improved else self.record.best_epoch,
-            num_worse=0 if improved else self.record.num_worse + 1,
-            valid_scores={
-                "bleu": validation.bleu,
-                "loss": validation.loss,
-                "perplexity": validation.perplexity,
-                "accuracy": validation.accuracy,
-            },
+            position=position,
+            best_score=record.best_score,
+            best_loss=record.best_loss,
+            best_epoch=record.best_epoch,
+            num_worse=record.num_worse + 1,
+            num_decays=record.num_decays + is_plateau,
+            num_flat=0 if is_plateau else num_flat,
+            valid_scores=measures.scores(),
         )
+        if improved:
+            self._note_best(measures)
         # Told before it is saved: a log may say too much, which resuming takes back, never too
         # little. And the best model before the last: should the process end between
         # the two, the run resumes from before this epoch's end and comes to the same best again.
         yield validation
         if improved:
-            save_model(self.run.model_path, self._present())
+            save_model(self.run.model_path, self.judged())
+        if self.config.average > 1:
+            save_model(self.run.epoch_path(position.epoch), self.judged())
+            self._drop_epochs()
         self._save_last()
 
-    def _validate(self, progress: Progress) -> Validation:
-        started = time.perf_counter()
-        model, config = self.loaded.model, self.config
-        model.eval()
-        size = config.batch_size
-        pairs = sorted(self.material.valid.pairs, key=lambda pair: len(pair[1]))
-        measures = measure_tokens(
-            model,
-            (collate(pairs[i : i + size]).to(self.device) for i in range(0, len(pairs), size)),
+    def _average_epochs(self) -> Averaging:
+        """Try the mean of the kept epochs' weights; it becomes the model if it is better."""
+        kept = [load_model(path) for path in self._epochs_to_average()]
+        averaged = self.judged()
+        former = averaged.model.state_dict()
+        former = {name: tensor.clone() for name, tensor in former.items()}
+        averaged.model.load_state_dict(mean_weights([one.model.state_dict() for one in kept]))
+        measures = validate(averaged, self.material, self.config)
+        improved = self._is_better(measures)
+        if improved:
+            self.record = self.record._replace(valid_scores=measures.scores())
+            self._note_best(measures)
+            save_model(self.run.model_path, self.judged())
+        averaged.model.load_state_dict(former)
+        self.record = self.record._replace(is_averaged=True)
+        self._save_last()
+        return Averaging(
+            [one.card.epoch for one in kept],
+            self.record.position.step,
+            **measures.scores(),
+            is_best=improved,
         )
-        text = self.material.valid_text
-        translator = Translator(model, self.loaded.src, self.loaded.tgt, self.device)
-        translations = translator.translate(text.src, GREEDY)
-        hypotheses = [translation.text for translation in translations]
-        bleu = score_corpus(["bleu"], hypotheses, [text.tgt], self.material.scoring)[0].value
+
+    def _epochs_to_average(self) -> list[Path]:
+        """Folders of the last or of the best epochs, as many as are asked for, oldest first."""
+        folders = self.run.epochs()
+        if self.config.average_of == "best":
+            sign = -1 if self.config.best_by == "perplexity" else 1
+            folders.sort(
+                key=lambda path: sign * load_model(path).card.valid_scores[self.config.best_by]
+            )
+        return sorted(folders[-self.config.average :])
+
+    def _drop_epochs(self) -> None:
+        for folder in set(self.run.epochs()) - set(self._epochs_to_average()):
+            self.run.remove(folder)
+
+    def _is_better(self, measures: Measures) -> bool:
+        found = (measures.rank(self.config.best_by), -measures.loss)
+        return found > (self.record.best_score, -self.record.best_loss)
+
+    def _note_best(self, measures: Measures) -> None:
+        self.record = self.record._replace(
+            best_score=measures.rank(self.config.best_by),
+            best_loss=measures.loss,
+            best_epoch=self.record.position.epoch,
+            num_worse=0,
+        )
+
+    def _describe(self, progress: Progress, measures: Measures, improved: bool) -> Validation:
+        record, text = self.record, self.material.valid_text
         shown = progress.position.epoch % len(text)
-        record = self.record
         return Validation(
             epoch=progress.position.epoch + 1,
             step=progress.position.step,
             train_loss=record.epoch_loss / record.epoch_tokens,
-            loss=measures.loss,
-            perplexity=measures.perplexity,
-            accuracy=measures.accuracy,
-            bleu=bleu,
-            is_best=(bleu, -measures.loss) > (record.best_score, -record.best_loss),
+            **measures.scores(),
+            is_best=improved,
             learning_rate=progress.learning_rate,
             tokens_per_second=record.epoch_tokens / record.epoch_seconds,
             seconds=record.epoch_seconds,
-            valid_seconds=time.perf_counter() - started,
-            example=(text.src[shown], text.tgt[shown], hypotheses[shown]),
+            valid_seconds=measures.seconds,
+            example=(text.src[shown], text.tgt[shown], measures.hypotheses[shown]),
         )
+
+    def judged(self) -> LoadedModel:
+        """The model that is validated and kept: the moving average, if there is one."""
+        present = self._present()
+        if self.moving is None:
+            return present
+        return present._replace(model=cast("Seq2Seq", self.moving.module))
 
     def _present(self) -> LoadedModel:
         """The model as it is now, with a card that says how far it is."""
@@ -210,25 +279,8 @@ class Fit:
         """Write a checkpoint of now, and only then remove the oldest."""
         facts = {**self.record._asdict(), "position": self.record.position._asdict()}
         tensors = optimizer_tensors(self.optimizer) | random_state(self.device)
+        if self.moving is not None:
+            tensors |= moving_average_tensors(self.moving)
         folder = self.run.checkpoint_path(self.record.position.step)
         save_model(folder, self._present(), TrainingState(tensors, facts))
         self.run.remove_old_checkpoints()
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """PyTorch's random states as tensors."""
-    state = {"random.cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["random.cuda"] = torch.cuda.get_rng_state(device)
-    if device.type == "mps":
-        state["random.mps"] = torch.mps.get_rng_state()
-    return state
-
-
-def restore_random_state(tensors: dict[str, Tensor], device: torch.device) -> None:
-    """Put back what `random_state` gave."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    if device.type == "mps" and "random.mps" in tensors:
-        torch.mps.set_rng_state(tensors["random.mps"])

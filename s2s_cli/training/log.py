@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from s2s_cli.files import write_file
-from s2s_cli.training.fit import Validation
+from s2s_cli.training.fit import Averaging, Validation
 
 
-def append_validation(path: Path, validation: Validation) -> None:
+def append_validation(path: Path, validation: Validation | Averaging) -> None:
     """Add a line."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(validation._asdict(), ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,11 +1,12 @@
 """The training loop: a generator of updates. It never prints, saves or validates."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch.optim import Adam
+from torch import Tensor
+from torch.optim import Optimizer
 
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch, collate
@@ -14,7 +15,8 @@ from s2s_cli.data.tokenized import EncodedPair
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.loss import token_loss
-from s2s_cli.training.optimizer import learning_rate
+from s2s_cli.training.optimizer import set_learning_rate
+from s2s_cli.training.schedule import learning_rate, teacher_forcing
 
 
 class Position(NamedTuple):
@@ -54,11 +56,20 @@ class Progress(NamedTuple):
 def train(
     model: Seq2Seq,
     pairs: Sequence[EncodedPair],
-    optimizer: Adam,
+    optimizer: Optimizer,
     config: Training,
     start: Position = BEGINNING,
+    count_decays: Callable[[], int] = lambda: 0,
 ) -> Iterator[Progress]:
     """Update the model batch by batch, from `start` to the last epoch.
+
+    Args:
+        model: on its device.
+        pairs: to learn from.
+        optimizer: of the model's parameters.
+        config: sizes and schedules.
+        start: where to begin.
+        count_decays: asked at each update how often a plateau was met so far.
 
     Raises:
         S2SError: the loss or its gradient is not finite; the weights are still those before.
@@ -67,50 +78,70 @@ def train(
     lengths = [(len(src), len(tgt)) for src, tgt in pairs]
     position = start
     for epoch in range(start.epoch, config.epochs):
-        rate = learning_rate(config, epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batches = epoch_batches(lengths, config.batch_size, config.seed, epoch)
-        for index in range(position.batch, len(batches)):
+        batches = epoch_batches(
+            lengths, config.batch_size, config.seed, epoch, by_tokens=config.batch_by == "tokens"
+        )
+        for index in range(position.batch, len(batches), config.accumulate):
             started = time.perf_counter()
-            batch = collate([pairs[i] for i in batches[index]]).to(device)
-            loss = update(model, batch, optimizer, config)
-            position = Position(epoch, index + 1, position.step + 1)
+            rate = learning_rate(config, epoch, position.step, count_decays())
+            set_learning_rate(optimizer, rate)
+            group = batches[index : index + config.accumulate]
+            loaded = [collate([pairs[i] for i in batch]).to(device) for batch in group]
+            loss = update(model, loaded, optimizer, config, teacher_forcing(config, position.step))
+            position = Position(epoch, index + len(group), position.step + 1)
             seconds = time.perf_counter() - started
-            yield Progress(position, len(batches), loss, batch.num_tokens, rate, seconds)
+            num_tokens = sum(batch.num_tokens for batch in loaded)
+            yield Progress(position, len(batches), loss, num_tokens, rate, seconds)
         position = Position(epoch + 1, 0, position.step)
 
 
-def update(model: Seq2Seq, batch: Batch, optimizer: Adam, config: Training) -> float:
-    """One optimizer step on one batch.
+def update(
+    model: Seq2Seq,
+    batches: Sequence[Batch],
+    optimizer: Optimizer,
+    config: Training,
+    forcing: float = 1.0,
+) -> float:
+    """One optimizer step on the mean loss of a token of some batches.
+
+    Args:
+        model: whose gradients are added up over the batches.
+        batches: on the model's device.
+        optimizer: of the model's parameters.
+        config: label smoothing and gradient norm.
+        forcing: chance that a decoder input is the reference token.
 
     Returns:
-        The batch's loss, summed over its target tokens.
+        The batches' loss, summed over their target tokens.
 
     Raises:
         S2SError: the loss or its gradient is not finite; the weights stay untouched.
     """
     model.train()
     optimizer.zero_grad(set_to_none=True)
-    if config.teacher_forcing < 1:
-        # Drawn on the CPU, so that every device sees the same draws.
-        forced = torch.rand(batch.tgt_in.shape) < config.teacher_forcing
-        logits = model.forward_sampled(
-            batch.src,
-            batch.src_lengths,
-            batch.tgt_in,
-            batch.tgt_mask,
-            forced.to(batch.tgt_in.device),
-        )
-    else:
-        logits = model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)
-    loss = token_loss(logits, batch.tgt_out[batch.tgt_mask], config.label_smoothing)
-    (loss / batch.num_tokens).backward()  # type: ignore[no-untyped-call]
+    num_tokens = sum(batch.num_tokens for batch in batches)
+    total = 0.0
+    for batch in batches:
+        logits = _predict(model, batch, forcing)
+        loss = token_loss(logits, batch.tgt_out[batch.tgt_mask], config.label_smoothing)
+        (loss / num_tokens).backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     if not bool(torch.isfinite(norm)):
         raise S2SError(
-            f"the gradient is not finite (loss {loss.item():g}); the weights were left as they "
+            f"the gradient is not finite (loss {total:g}); the weights were left as they "
             "were; lower training.learning_rate or training.clip_norm"
         )
     optimizer.step()
-    return loss.item()
+    return total
+
+
+def _predict(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:
+    """Logits `(tokens, vocab)` of a batch's real positions."""
+    if forcing >= 1:
+        return model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)  # type: ignore[no-any-return]
+    # Drawn on the CPU, so that every device sees the same draws.
+    forced = torch.rand(batch.tgt_in.shape) < forcing
+    return model.forward_sampled(
+        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced.to(batch.src.device)
+    )

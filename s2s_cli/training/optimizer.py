@@ -1,39 +1,51 @@
-"""Adam, its learning rate, and its state as tensors that can be saved."""
+"""The optimizer of a recipe, and its state as tensors that can be saved."""
 
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
-from torch.optim import Adam
+from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer, RMSprop
 
 from s2s_cli.config import Training
 
 PREFIX = "optimizer"
 
 
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: Training) -> Adam:
-    """Adam (Kingma and Ba 2015), fused where PyTorch can."""
+def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: Training) -> Optimizer:
+    """One of PyTorch's optimizers, fused where PyTorch can."""
     parameters = list(parameters)
-    is_fused = all(parameter.device.type in {"cpu", "cuda"} for parameter in parameters)
-    return Adam(parameters, lr=config.learning_rate, fused=is_fused)
+    rate, decay, momentum = config.learning_rate, config.weight_decay, config.momentum
+    fused = all(parameter.device.type in {"cpu", "cuda"} for parameter in parameters)
+    match config.optimizer:
+        case "adam":
+            return Adam(parameters, rate, weight_decay=decay, fused=fused)
+        case "adamw":
+            return AdamW(parameters, rate, weight_decay=decay, fused=fused)
+        case "sgd":
+            return SGD(parameters, rate, weight_decay=decay, momentum=momentum, fused=fused)
+        case "rmsprop":
+            return RMSprop(parameters, rate, weight_decay=decay, momentum=momentum)
+        case "adadelta":
+            return Adadelta(parameters, rate, weight_decay=decay)
 
 
-def learning_rate(config: Training, epoch: int) -> float:
-    """The learning rate of an epoch (from 0): a pure function, so nothing needs to be saved."""
-    num_decays = max(0, epoch + 1 - config.decay_after)
-    return config.learning_rate * config.learning_rate_decay**num_decays
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """The step size of the next update."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
-def optimizer_tensors(optimizer: Adam) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     """The optimizer's memory, flat: `optimizer.<parameter>.<name>`."""
     return {
         f"{PREFIX}.{index}.{name}": tensor.detach().cpu().contiguous()
         for index, entries in optimizer.state_dict()["state"].items()
         for name, tensor in entries.items()
+        if tensor is not None  # the momentum of an optimizer without one
     }
 
 
-def restore_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put back what `optimizer_tensors` gave; settings stay those of the optimizer."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():

@@ -21,8 +21,9 @@ from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_metric
-from s2s_cli.training.fit import Fit, Material
+from s2s_cli.training.fit import Fit, Record
 from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
+from s2s_cli.training.validate import Material
 from s2s_cli.vocabularies import make_tokenizers
 
 Say = Callable[[str], None]
@@ -167,8 +168,8 @@ def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
     if not fit.is_finished():
         say(f"resumed after update {step:,}, in epoch {epoch + 1}")
     if fit.record.best_epoch and not _has_model(run, say):
-        save_model(run.model_path, resumable.loaded)
-        fit.record = fit.record._replace(best_score=-1.0, num_worse=0)
+        save_model(run.model_path, fit.judged())
+        fit.record = fit.record._replace(best_score=Record().best_score, num_worse=0)
     return fit
 
 

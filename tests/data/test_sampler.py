@@ -36,3 +36,18 @@ def test_neighbours_change_from_epoch_to_epoch() -> None:
         frozenset(pair) for batch in epoch_batches(lengths, 8, 1, 1) for pair in pairwise(batch)
     }
     assert len(first & second) < len(first) / 10
+
+
+def test_batches_by_tokens_hold_as_many_as_fit_and_every_pair_once() -> None:
+    batches = epoch_batches(LENGTHS, batch_size=200, seed=1, epoch=0, by_tokens=True)
+    assert sorted(i for batch in batches for i in batch) == list(range(1000))
+    sizes = [len(batch) * max(max(LENGTHS[i]) + 1 for i in batch) for batch in batches]
+    assert max(sizes) <= 200
+    assert sum(sizes) / len(sizes) > 150
+    assert len({len(batch) for batch in batches}) > 3
+
+
+def test_a_pair_of_more_tokens_than_a_batch_stands_alone() -> None:
+    batches = epoch_batches([(3, 3), (50, 3), (3, 3)], 10, seed=1, epoch=0, by_tokens=True)
+    assert [1] in batches
+    assert sorted(i for batch in batches for i in batch) == [0, 1, 2]

@@ -22,10 +22,11 @@ from s2s_cli.recipe import check_config
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.training.fit import Fit, Material, Validation
+from s2s_cli.training.fit import Fit, Validation
 from s2s_cli.training.log import append_validation, forget_after
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.resume import check_same_run, find_resumable
+from s2s_cli.training.validate import Material
 
 WORDS = ["甲", "乙", "丙", "丁"]
 LETTERS = ["a", "b", "c", "d"]
@@ -157,11 +158,92 @@ def test_the_best_model_is_kept_and_two_checkpoints(tmp_path: Path) -> None:
 def test_patience_ends_a_training_that_does_not_get_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("s2s_cli.training.loop.learning_rate", lambda config, epoch: 0.0)
+    monkeypatch.setattr("s2s_cli.training.loop.learning_rate", lambda *_: 0.0)
     config = Training(epochs=50, batch_size=50, patience=3)
     validations = finish(make_fit(tmp_path, config))
     assert [v.is_best for v in validations] == [True, False, False, False]
     assert make_fit(tmp_path, config).is_finished()
+
+
+def test_a_plateau_lowers_the_learning_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def note(config: Training, epoch: int, step: int, num_decays: int) -> float:
+        seen.append(num_decays)
+        return 0.0  # nothing is ever learnt: every validation after the first misses the best
+
+    monkeypatch.setattr("s2s_cli.training.loop.learning_rate", note)
+    config = Training(
+        epochs=7,
+        batch_size=50,
+        patience=9,
+        schedule="plateau",
+        learning_rate_decay=0.5,
+        decay_patience=1,
+    )
+    finish(make_fit(tmp_path, config), stop_after=4)
+    finish(make_fit(tmp_path, config))  # what was counted is remembered
+    assert seen == [0, 0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("best_by", ["bleu", "chrf", "perplexity", "accuracy"])
+def test_the_chosen_measure_chooses_the_model(tmp_path: Path, best_by: str) -> None:
+    config = CONFIG.model_copy(update={"best_by": best_by, "learning_rate": 0.2, "epochs": 6})
+    fit = make_fit(tmp_path, config)
+    validations = finish(fit)
+    sign = -1 if best_by == "perplexity" else 1
+    best = max(validations, key=lambda v: (sign * getattr(v, best_by), -v.loss))
+    assert load_model(fit.run.model_path).card.epoch == best.epoch
+    assert fit.record.best_score == sign * getattr(best, best_by)
+
+
+@pytest.mark.parametrize("average_of", ["last", "best"])
+def test_the_mean_of_epochs_is_tried_at_the_end(tmp_path: Path, average_of: str) -> None:
+    config = CONFIG.model_copy(
+        update={"average": 2, "average_of": average_of, "best_by": "perplexity", "epochs": 4}
+    )
+    fit = make_fit(tmp_path, config)
+    *validations, averaging = finish(fit)
+    order = sorted(validations, key=lambda v: -v.perplexity if average_of == "best" else v.epoch)
+    expected = sorted(v.epoch for v in order[-2:])
+    assert averaging.averaged_epochs == expected
+    assert [path.name for path in fit.run.epochs()] == [f"epoch-{n:04d}" for n in expected]
+    assert averaging.is_best == (averaging.perplexity < min(v.perplexity for v in validations))
+    kept = [load_model(path).model.state_dict() for path in fit.run.epochs()]
+    mean = {name: (kept[0][name] + kept[1][name]) / 2 for name in kept[0]}
+    model = load_model(fit.run.model_path)
+    if averaging.is_best:
+        torch.testing.assert_close(model.model.state_dict(), mean)
+        assert model.card.valid_scores["perplexity"] == averaging.perplexity
+    assert fit.is_finished()
+    assert make_fit(tmp_path, config).is_finished()
+
+
+@pytest.mark.parametrize("stop", [3, 14, 21])
+def test_averages_resume_to_the_same_bytes(tmp_path: Path, stop: int) -> None:
+    config = CONFIG.model_copy(update={"average": 2, "ema": 0.9})
+    finish(make_fit(tmp_path / "whole", config))
+    finish(make_fit(tmp_path / "halved", config), stop)
+    finish(make_fit(tmp_path / "halved", config))
+    one, other = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "halved")
+    assert weights_of(one.model_path) == weights_of(other.model_path)
+    assert weights_of(one.checkpoints()[0]) == weights_of(other.checkpoints()[0])
+
+
+def test_the_moving_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"ema": 0.5, "epochs": 1, "batch_size": 25})
+    fit = make_fit(tmp_path, config)
+    weights = []
+    for event in fit.steps(lambda: False):
+        if isinstance(event, Progress):
+            weights.append(fit.loaded.model.state_dict()["output.projection.bias"].clone())
+    mean = 0.5 * weights[0] + 0.5 * weights[1]  # it begins at the first update's weights
+    kept = load_model(fit.run.model_path).model.state_dict()["output.projection.bias"]
+    torch.testing.assert_close(kept, mean)
+    last = load_model(fit.run.checkpoints()[0]).model.state_dict()["output.projection.bias"]
+    assert torch.equal(last, weights[1])
 
 
 def test_of_equal_scores_the_lower_loss_is_the_better(tmp_path: Path) -> None:

@@ -10,14 +10,9 @@ from s2s_cli.decoding.beam import beam_search
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.fit import GREEDY
 from s2s_cli.training.loop import Position, train, update
-from s2s_cli.training.optimizer import (
-    learning_rate,
-    make_optimizer,
-    optimizer_tensors,
-    restore_optimizer,
-)
+from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from s2s_cli.training.validate import GREEDY
 
 PAIRS = [([4 + i % 5, 4 + i % 7], [4 + i % 3, 4 + i % 4]) for i in range(20)]
 
@@ -34,11 +29,11 @@ def small_model(kind: dict[str, object], vocab: int = 12, hidden: int = 32) -> S
 @pytest.mark.parametrize("teacher_forcing", [1.0, 0.5])
 def test_one_batch_is_learnt_by_heart(kind: dict[str, object], teacher_forcing: float) -> None:
     model = small_model(kind)
-    config = Training(learning_rate=0.02, teacher_forcing=teacher_forcing)
+    config = Training(learning_rate=0.02)
     optimizer = make_optimizer(model.parameters(), config)
     batch = collate([([4, 5, 6], [7, 8]), ([6, 5, 4], [9]), ([8, 8], [4, 5, 6, 7])])
     for _ in range(150):
-        loss = update(model, batch, optimizer, config)
+        loss = update(model, [batch], optimizer, config, teacher_forcing)
     assert loss / batch.num_tokens < 0.05
     found = beam_search(model.eval(), batch.src, batch.src_lengths, GREEDY)
     assert [hypotheses[0].token_ids for hypotheses in found] == [[7, 8], [9], [4, 5, 6, 7]]
@@ -57,7 +52,12 @@ def test_a_copy_task_is_solved_on_unseen_input(context: str) -> None:
     unseen, known = sequences[:40], sequences[40:]
     model = small_model({"context": context}, vocab=8)
     config = Training(
-        learning_rate=0.01, batch_size=16, epochs=40, learning_rate_decay=0.9, decay_after=20
+        learning_rate=0.01,
+        batch_size=16,
+        epochs=40,
+        schedule="exponential",
+        learning_rate_decay=0.9,
+        decay_after=20,
     )
     pairs = [([*sequence], [*sequence]) for sequence in known]
     for _ in train(model, pairs, make_optimizer(model.parameters(), config), config):
@@ -108,7 +108,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
         model.output.projection.bias[5] = torch.inf
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(S2SError, match="not finite"):
-        update(model, collate(PAIRS[:4]), optimizer, config)
+        update(model, [collate(PAIRS[:4])], optimizer, config)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
@@ -117,16 +117,66 @@ def test_gradients_are_clipped_to_the_global_norm() -> None:
     model = make_model({"context": "attention"}, scale=20.0)
     config = Training(clip_norm=0.01)
     optimizer = make_optimizer(model.parameters(), config)
-    update(model, collate([([4, 5], [6, 7])]), optimizer, config)
+    update(model, [collate([([4, 5], [6, 7])])], optimizer, config)
     norms = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None])
     assert norms.norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_the_learning_rate_decays_after_the_epochs_at_full_rate() -> None:
-    config = Training(learning_rate=1.0, learning_rate_decay=0.5, decay_after=2)
-    assert [learning_rate(config, epoch) for epoch in range(4)] == [1.0, 1.0, 0.5, 0.25]
-    constant = Training(learning_rate=1.0)
-    assert [learning_rate(constant, epoch) for epoch in range(3)] == [1.0, 1.0, 1.0]
+def test_accumulated_batches_give_the_gradient_of_the_whole() -> None:
+    model = small_model({"context": "attention"})
+    optimizer = make_optimizer(model.parameters(), Training(optimizer="sgd", learning_rate=0.1))
+    gradients = []
+    for batches in ([PAIRS[:12]], [PAIRS[:5], PAIRS[5:12]]):
+        saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        loss = update(model, [collate(pairs) for pairs in batches], optimizer, Training())
+        gradients.append((loss, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+        model.load_state_dict(saved)
+    assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
+    for whole, parts in zip(gradients[0][1], gradients[1][1], strict=True):
+        torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
+
+
+def test_an_epoch_of_accumulated_batches_counts_updates_and_batches() -> None:
+    model = small_model({"context": "initial"})
+    config = Training(batch_size=4, accumulate=2, epochs=2)  # five batches: 2, 2 and 1
+    optimizer = make_optimizer(model.parameters(), config)
+    found = list(train(model, PAIRS, optimizer, config))
+    assert [p.position for p in found[:3]] == [
+        Position(0, 2, 1),
+        Position(0, 4, 2),
+        Position(0, 5, 3),
+    ]
+    assert [p.is_epoch_end for p in found] == [False, False, True] * 2
+    assert sum(p.num_tokens for p in found[:3]) == sum(len(tgt) + 1 for _, tgt in PAIRS)
+
+
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adadelta")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_on_as_if_never_stopped(name: str) -> None:
+    momentum = 0.9 if name in {"sgd", "rmsprop"} else 0.0
+    config = Training(optimizer=name, momentum=momentum, weight_decay=0.01, learning_rate=0.01)
+    models = [small_model({"context": "initial"}) for _ in range(2)]
+    first, second = (make_optimizer(model.parameters(), config) for model in models)
+    for part in range(4):
+        update(models[0], [collate(PAIRS[part : part + 4])], first, config)
+        update(models[1], [collate(PAIRS[part : part + 4])], second, config)
+        kept = optimizer_tensors(second)
+        second = make_optimizer(models[1].parameters(), config)
+        restore_optimizer(second, kept)
+    for name_, tensor in models[0].state_dict().items():
+        assert torch.equal(tensor, models[1].state_dict()[name_]), name_
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss(name: str) -> None:
+    model = small_model({"context": "initial"})
+    rate = {"sgd": 1.0, "adadelta": 1.0}.get(name, 0.01)
+    config = Training(optimizer=name, learning_rate=rate)
+    optimizer = make_optimizer(model.parameters(), config)
+    losses = [update(model, [collate(PAIRS)], optimizer, config) for _ in range(30)]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_adam_is_fused_on_the_cpu() -> None:

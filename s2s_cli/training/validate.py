@@ -1,0 +1,85 @@
+"""How good a model is on the validation pairs, and by which measure models are compared."""
+
+import time
+from typing import NamedTuple
+
+from s2s_cli.checkpoint import LoadedModel
+from s2s_cli.config import Decoding, Training
+from s2s_cli.data.batch import collate
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.tokenized import EncodedCorpus
+from s2s_cli.decoding.translator import Translator
+from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
+from s2s_cli.training.loss import measure_tokens
+
+GREEDY = Decoding(beam_size=1, length_penalty=0.0)
+"""Validation decodes greedily: it ranks checkpoints, and it must be quick."""
+
+
+class Material(NamedTuple):
+    """What a model is fitted to and chosen by."""
+
+    train: EncodedCorpus
+    valid: EncodedCorpus
+    valid_text: Corpus
+    """The same pairs as `valid`, as text."""
+    scoring: ScoringSettings
+
+
+class Measures(NamedTuple):
+    """What a model scores on the validation pairs."""
+
+    loss: float
+    """Nats per real target token."""
+    perplexity: float
+    accuracy: float
+    """Share of tokens, 0 to 1, that are the likeliest after the reference's beginning."""
+    bleu: float
+    """Of greedy translations."""
+    chrf: float
+    """Of greedy translations."""
+    seconds: float
+    hypotheses: list[str]
+
+    def scores(self) -> dict[str, float]:
+        """The numbers that a model's card keeps."""
+        return {
+            name: getattr(self, name) for name in ("bleu", "chrf", "loss", "perplexity", "accuracy")
+        }
+
+    def rank(self, best_by: str) -> float:
+        """The chosen measure, turned so that more is better."""
+        value: float = getattr(self, best_by)
+        return -value if best_by == "perplexity" else value
+
+
+CRITERIA = {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity", "accuracy": "accuracy"}
+"""The measures by which the best model can be chosen, as people write them."""
+
+
+def describe_rank(best_by: str, rank: float) -> str:
+    """The best score in words, as in `BLEU 31.40`."""
+    return (
+        f"{CRITERIA[best_by]} {abs(rank):.3f}"
+        if abs(rank) < 1
+        else (f"{CRITERIA[best_by]} {abs(rank):.2f}")
+    )
+
+
+def validate(loaded: LoadedModel, material: Material, config: Training) -> Measures:
+    """Measure a model with the reference as input, and by its own translations."""
+    started = time.perf_counter()
+    model = loaded.model
+    model.eval()
+    device, size = next(model.parameters()).device, config.batch_size
+    size = size if config.batch_by == "sentences" else GREEDY.batch_size
+    pairs = sorted(material.valid.pairs, key=lambda pair: len(pair[1]))
+    measures = measure_tokens(
+        model, (collate(pairs[i : i + size]).to(device) for i in range(0, len(pairs), size))
+    )
+    text = material.valid_text
+    translator = Translator(model, loaded.src, loaded.tgt, device)
+    hypotheses = [translation.text for translation in translator.translate(text.src, GREEDY)]
+    bleu, chrf = score_corpus(["bleu", "chrf"], hypotheses, [text.tgt], material.scoring)
+    seconds = time.perf_counter() - started
+    return Measures(*measures, bleu.value, chrf.value, seconds, hypotheses)
