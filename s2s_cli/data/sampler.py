@@ -31,9 +31,7 @@ def epoch_batches(
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths)).tolist()
     sizes = [max(pair) + 1 if by_tokens else 1 for pair in lengths]
-    pool_size = POOL_BATCHES * (
-        batch_size * len(sizes) // sum(sizes) + 1 if by_tokens else batch_size
-    )
+    pool_size = POOL_BATCHES * max(1, batch_size * len(sizes) // sum(sizes))
     batches: list[list[int]] = []
     for start in range(0, len(order), pool_size):
         pool = sorted(order[start : start + pool_size], key=lambda i: lengths[i][::-1])

@@ -141,11 +141,8 @@ def test_an_epoch_of_accumulated_batches_counts_updates_and_batches() -> None:
     config = Training(batch_size=4, accumulate=2, epochs=2)  # five batches: 2, 2 and 1
     optimizer = make_optimizer(model.parameters(), config)
     found = list(train(model, PAIRS, optimizer, config))
-    assert [p.position for p in found[:3]] == [
-        Position(0, 2, 1),
-        Position(0, 4, 2),
-        Position(0, 5, 3),
-    ]
+    positions = [Position(0, 2, 1), Position(0, 4, 2), Position(0, 5, 3)]
+    assert [p.position for p in found[:3]] == positions
     assert [p.is_epoch_end for p in found] == [False, False, True] * 2
     assert sum(p.num_tokens for p in found[:3]) == sum(len(tgt) + 1 for _, tgt in PAIRS)
 
