@@ -1,7 +1,7 @@
 """The only reader and writer of model folders and training checkpoints.
 
 Both are sealed folders (`sealed.py`): hashes are checked before anything is parsed. Tensors are
-safetensors, all else is JSON and TSV: nothing is ever pickled.
+safetensors, subwords are sentencepiece models, all else is JSON and TSV: nothing is ever pickled.
 """
 
 import json
@@ -20,6 +20,7 @@ from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.sealed import read_sealed, to_json, write_sealed
 from s2s_cli.text.codec import Codec
+from s2s_cli.text.subword import Subwords
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import PAD_ID, Vocabulary
 
@@ -29,6 +30,7 @@ FORMAT = 2
 WEIGHTS = "model.safetensors"
 CARD = "config.json"
 VOCABULARIES = ("src.tsv", "tgt.tsv")
+SUBWORDS = ("src.model", "tgt.model")
 TRAINING_TENSORS = "training.safetensors"
 TRAINING_FACTS = "training.json"
 
@@ -82,12 +84,17 @@ def build_model(card_model: Model, src: Vocabulary, tgt: Vocabulary) -> Seq2Seq:
 
 
 def make_codecs(
-    text: Text, src_lang: str, tgt_lang: str, src: Vocabulary, tgt: Vocabulary
+    text: Text,
+    src_lang: str,
+    tgt_lang: str,
+    src: Vocabulary,
+    tgt: Vocabulary,
+    subwords: tuple[Subwords | None, Subwords | None] = (None, None),
 ) -> tuple[Codec, Codec]:
     """Source and target text tools of a model."""
     return (
-        Codec(make_tokenizer(text.src_tokenizer, src_lang, text.lowercase), src),
-        Codec(make_tokenizer(text.tgt_tokenizer, tgt_lang, text.lowercase), tgt),
+        Codec(make_tokenizer(text.src_tokenizer, src_lang, text.lowercase, subwords[0]), src),
+        Codec(make_tokenizer(text.tgt_tokenizer, tgt_lang, text.lowercase, subwords[1]), tgt),
     )
 
 
@@ -104,6 +111,9 @@ def save_model(folder: Path, loaded: LoadedModel, training: TrainingState | None
         VOCABULARIES[0]: loaded.src.vocabulary.to_tsv().encode(),
         VOCABULARIES[1]: loaded.tgt.vocabulary.to_tsv().encode(),
     }
+    for name, codec in zip(SUBWORDS, (loaded.src, loaded.tgt), strict=True):
+        if codec.tokenizer.subwords is not None:
+            files[name] = codec.tokenizer.subwords.content
     if training is not None:
         files[TRAINING_TENSORS] = safetensors.torch.save(training.tensors)
         files[TRAINING_FACTS] = to_json(training.facts)
@@ -118,21 +128,16 @@ def load_model(folder: Path) -> LoadedModel:
             together.
     """
     names = (WEIGHTS, CARD, *VOCABULARIES)
-    files = read_sealed(folder, names)
+    files = read_sealed(folder, names, optional=SUBWORDS)
     card = _parse_card(folder, files[CARD])
-    try:
-        src, tgt = (
-            Vocabulary.from_tsv(files[name].decode(), str(folder / name)) for name in VOCABULARIES
-        )
-    except (DataError, UnicodeDecodeError) as error:
-        raise CheckpointError(str(error)) from error
+    src, tgt = _parse_codecs(folder, files, card)
     # Its first weights are thrown away, and must cost a running training no random numbers.
     with torch.random.fork_rng(devices=[]):
-        model = build_model(card.model, src, tgt)
+        model = build_model(card.model, src.vocabulary, tgt.vocabulary)
     weights = _parse_tensors(folder / WEIGHTS, files[WEIGHTS])
     _check_weights(folder / WEIGHTS, weights, model.state_dict())
     model.load_state_dict(weights)
-    return LoadedModel(model, *make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt), card)
+    return LoadedModel(model, src, tgt, card)
 
 
 def load_training_state(folder: Path) -> TrainingState:
@@ -164,6 +169,32 @@ def _parse_card(folder: Path, content: bytes) -> ModelCard:
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder / CARD}: not a model description ({reason})") from error
+
+
+def _parse_codecs(folder: Path, files: dict[str, bytes], card: ModelCard) -> tuple[Codec, Codec]:
+    try:
+        src, tgt = (
+            Vocabulary.from_tsv(files[name].decode(), str(folder / name)) for name in VOCABULARIES
+        )
+        subwords = (
+            _parse_subwords(folder / SUBWORDS[0], files, card.text.src_subword, src),
+            _parse_subwords(folder / SUBWORDS[1], files, card.text.tgt_subword, tgt),
+        )
+    except (DataError, UnicodeDecodeError) as error:
+        raise CheckpointError(str(error)) from error
+    return make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt, subwords)
+
+
+def _parse_subwords(
+    path: Path, files: dict[str, bytes], kind: str, vocabulary: Vocabulary
+) -> Subwords | None:
+    if kind == "none":
+        return None
+    if path.name not in files:
+        raise CheckpointError(f"{path}: missing, though {CARD} says {kind} subwords")
+    subwords = Subwords(files[path.name], kind, str(path))
+    subwords.check_fits(vocabulary, str(path))
+    return subwords
 
 
 def _parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:

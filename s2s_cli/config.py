@@ -15,7 +15,8 @@ FilePath = Annotated[str, StringConstraints(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[int, Field(ge=1)]
-TokenizerName = Literal["auto", "jieba", "moses", "char", "space"]
+TokenizerName = Literal["auto", "jieba", "moses", "char", "space", "none"]
+SubwordKind = Literal["none", "bpe", "unigram"]
 
 
 class Section(BaseModel):
@@ -73,11 +74,35 @@ class Text(Section):
     """How a sentence becomes tokens, and tokens a sentence."""
 
     src_tokenizer: TokenizerName = "auto"
-    """`jieba`, `moses`, `char`, `space`; `auto` chooses by language and says what it chose."""
+    """`jieba`, `moses`, `char`, `space`; `none`: all to the subwords; `auto`: by language."""
     tgt_tokenizer: TokenizerName = "auto"
     """The same for the target side."""
     lowercase: bool = False
     """Lower-case both sides; scores are then case-insensitive, and their signature says so."""
+    src_subword: SubwordKind = "none"
+    """Cut the tokeniser's words further, by sentencepiece: `bpe` or `unigram`; `none` does not."""
+    tgt_subword: SubwordKind = "none"
+    """The same for the target side."""
+    subword_sampling: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Other pieces each epoch: the share of merges `bpe` drops, `unigram`'s alpha; 0 is off."""
+
+    @model_validator(mode="after")
+    def _subwords_where_needed(self) -> Self:
+        for side, tokenizer, subword in (
+            ("src", self.src_tokenizer, self.src_subword),
+            ("tgt", self.tgt_tokenizer, self.tgt_subword),
+        ):
+            if tokenizer == "none" and subword == "none":
+                raise ValueError(
+                    f"{side}_tokenizer none leaves sentences whole and needs a {side}_subword, "
+                    "bpe or unigram; space splits at spaces"
+                )
+        if self.subword_sampling and self.src_subword == self.tgt_subword == "none":
+            raise ValueError(
+                f"subword_sampling {self.subword_sampling:g} needs a src_subword or tgt_subword, "
+                "bpe or unigram"
+            )
+        return self
 
 
 class Vocab(Section):
@@ -86,7 +111,11 @@ class Vocab(Section):
     max_size: Annotated[int, Field(ge=5)] = 10_000
     """Most entries a side, the four markers `<unk> <pad> <sos> <eos>` included."""
     min_freq: Size = 2
-    """Tokens seen less often in the training text are unknown."""
+    """Words seen less often in the training text are unknown; subwords are all kept."""
+    shared: bool = False
+    """One vocabulary, and one set of subwords, for both sides, from the text of both."""
+    character_coverage: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of running characters that get a subword; null: 0.9995 for zh, ja and ko, else 1."""
 
 
 class Sizes(Section):
@@ -350,3 +379,13 @@ class Config(Section):
     """Fitting the model."""
     decoding: Decoding = Decoding()
     """Searching for a translation."""
+
+    @model_validator(mode="after")
+    def _one_vocabulary_of_one_kind(self) -> Self:
+        src, tgt = self.text.src_subword, self.text.tgt_subword
+        if self.vocab.shared and src != tgt:
+            raise ValueError(
+                "vocab.shared needs the same subwords on both sides, not text.src_subword "
+                f"{src} and text.tgt_subword {tgt}"
+            )
+        return self

@@ -1,7 +1,7 @@
 """The layout of a run folder, `runs/<name>/`.
 
 config.yaml     the recipe, with every override
-vocab/          src.tsv, tgt.tsv, vocab.json
+vocab/          src.tsv, tgt.tsv, vocab.json; with subwords src.model, tgt.model
 model/          the best model so far: all that translating needs
 checkpoints/    step-N: the last model with the state of its training
 epochs/         epoch-N: models of the epochs that are averaged at the end, if any are
@@ -18,6 +18,7 @@ from s2s_cli.config import Section
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.files import write_file
 from s2s_cli.sealed import is_sealed, repair_sealed, saved_at, to_json
+from s2s_cli.text.subword import Subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")
@@ -57,6 +58,25 @@ class VocabularyCard(Section):
     """Least frequency of an entry."""
     trained_on: list[str]
     """SHA-256 of the training text's files, in order."""
+    src_subword: str = "none"
+    """What cuts the tokeniser's words into pieces: `bpe`, `unigram`, or nothing."""
+    tgt_subword: str = "none"
+    """The same for the target side."""
+    shared: bool = False
+    """Whether both sides have one vocabulary."""
+    character_coverage: float | None = None
+    """Share of running characters that got a subword, where the recipe says one."""
+
+    def describe_tokens(self) -> tuple[str, str]:
+        """What makes the tokens of source and target, as in `jieba + bpe`."""
+        src, tgt = (
+            tokenizer if subword == "none" else f"{tokenizer} + {subword}"
+            for tokenizer, subword in (
+                (self.src_tokenizer, self.src_subword),
+                (self.tgt_tokenizer, self.tgt_subword),
+            )
+        )
+        return src, tgt
 
 
 class Vocabularies(NamedTuple):
@@ -65,6 +85,8 @@ class Vocabularies(NamedTuple):
     src: Vocabulary
     tgt: Vocabulary
     card: VocabularyCard
+    subwords: tuple[Subwords | None, Subwords | None] = (None, None)
+    """Source's and target's."""
 
 
 class RunFolder(NamedTuple):
@@ -157,10 +179,14 @@ class RunFolder(NamedTuple):
         return backup
 
     def save_vocabularies(self, vocabularies: Vocabularies) -> None:
-        """Write `src.tsv`, `tgt.tsv` and, last, `vocab.json`."""
+        """Write the tables, the subwords if there are any and, last, `vocab.json`."""
         (self.vocab_path / "vocab.json").unlink(missing_ok=True)
         write_file(self.vocab_path / "src.tsv", vocabularies.src.to_tsv())
         write_file(self.vocab_path / "tgt.tsv", vocabularies.tgt.to_tsv())
+        for name, subwords in zip(("src.model", "tgt.model"), vocabularies.subwords, strict=True):
+            (self.vocab_path / name).unlink(missing_ok=True)
+            if subwords is not None:
+                write_file(self.vocab_path / name, subwords.content)
         write_file(self.vocab_path / "vocab.json", to_json(vocabularies.card.model_dump()))
 
     def has_vocabularies(self) -> bool:
@@ -183,12 +209,24 @@ class RunFolder(NamedTuple):
                 Vocabulary.from_tsv(path.read_bytes().decode("utf-8"), str(path))
                 for path in (self.vocab_path / "src.tsv", self.vocab_path / "tgt.tsv")
             )
+            subwords = (
+                _load_subwords(card.src_subword, src, self.vocab_path / "src.model"),
+                _load_subwords(card.tgt_subword, tgt, self.vocab_path / "tgt.model"),
+            )
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"{self.vocab_path}: damaged ({reason}); build them anew with `s2s vocab build`"
             ) from error
-        return Vocabularies(src, tgt, card)
+        return Vocabularies(src, tgt, card, subwords)
+
+
+def _load_subwords(kind: str, vocabulary: Vocabulary, path: Path) -> Subwords | None:
+    if kind == "none":
+        return None
+    subwords = Subwords(path.read_bytes(), kind, str(path))
+    subwords.check_fits(vocabulary, str(path))
+    return subwords
 
 
 def latest_run(runs: Path = RUNS) -> RunFolder:

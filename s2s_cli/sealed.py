@@ -64,8 +64,15 @@ def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, o
         shutil.rmtree(aside)
 
 
-def read_sealed(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+def read_sealed(
+    folder: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, bytes]:
     """The named files, each checked against the manifest before anything parses it.
+
+    Args:
+        folder: the sealed folder.
+        names: files that it must have.
+        optional: files that are read too if they were written.
 
     Raises:
         CheckpointError: the folder, its manifest or a file is missing or damaged.
@@ -73,8 +80,9 @@ def read_sealed(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     while True:
         place = _find(folder)
         manifest = _read_manifest(place)
+        wanted = [*names, *(name for name in optional if name in manifest)]
         try:
-            return {name: _read_file(place / name, manifest.get(name)) for name in names}
+            return {name: _read_file(place / name, manifest.get(name)) for name in wanted}
         except CheckpointError:
             # Replaced while it was read? Then its manifest is another one now.
             if _read_manifest(_find(folder)) == manifest:

@@ -5,11 +5,17 @@ from typing import NamedTuple
 
 from s2s_cli.config import Config
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import TokenizedCorpus
+from s2s_cli.data.tokenized import SubwordPair, TokenizedCorpus, segment_corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
+from s2s_cli.text.language import has_many_characters
+from s2s_cli.text.subword import Subwords, train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, choose_tokenizer, make_tokenizer
 from s2s_cli.text.vocabulary import MARKERS, Vocabulary
+
+MOST_CHARACTERS = 0.9995
+"""Of running characters where there are thousands: those seen once are better unknown, so that
+the model learns what to do with an unknown one."""
 
 
 class Coverage(NamedTuple):
@@ -23,10 +29,12 @@ class Coverage(NamedTuple):
     """Types that the vocabulary knows."""
     share: float
     """Of running tokens, 0 to 1, that it knows."""
+    tokens_per_word: float | None
+    """Pieces that a word is cut into on average; None where there are no subwords or no words."""
 
 
 def make_tokenizers(config: Config) -> tuple[Tokenizer, Tokenizer]:
-    """The tokenisers of a recipe, source and target."""
+    """What splits sentences into words, source and target; subwords are yet to come."""
     text, data = config.text, config.data
     return (
         make_tokenizer(text.src_tokenizer, data.src_lang, text.lowercase),
@@ -34,27 +42,62 @@ def make_tokenizers(config: Config) -> tuple[Tokenizer, Tokenizer]:
     )
 
 
-def build_vocabularies(config: Config, corpus: Corpus, tokens: TokenizedCorpus) -> Vocabularies:
-    """Keep the most frequent tokens of the training text.
+def build_vocabularies(config: Config, corpus: Corpus, words: TokenizedCorpus) -> Vocabularies:
+    """Learn subwords where the recipe asks for them; keep the most frequent tokens of the text.
 
     Args:
-        config: sizes, languages and tokenisers.
+        config: sizes, languages, tokenisers and subwords.
         corpus: the training text, for its hashes.
-        tokens: the same, tokenised.
+        words: the same, tokenised.
 
     Raises:
-        ConfigError: no token of a side is frequent enough.
+        ConfigError: no token of a side is frequent enough, or the text's characters alone are
+            more than the subwords may be.
     """
-    size, least = config.vocab.max_size, config.vocab.min_freq
-    src = Vocabulary.build(tokens.count_src(), size, least)
-    tgt = Vocabulary.build(tokens.count_tgt(), size, least)
+    subwords = _train_subwords(config, words)
+    tokens = segment_corpus(words, subwords)
+    counts = tokens.count_src(), tokens.count_tgt()
+    if config.vocab.shared:
+        counts = (counts[0] + counts[1],) * 2
+    src, tgt = (
+        _build(config, side_counts, side_subwords)
+        for side_counts, side_subwords in zip(counts, subwords, strict=True)
+    )
     for lang, vocabulary in ((config.data.src_lang, src), (config.data.tgt_lang, tgt)):
         if len(vocabulary) == len(MARKERS):
             raise ConfigError(
-                f"no {lang} token of {corpus.name} occurs {least} times, so nothing would be "
-                "known; lower --min-freq (vocab.min_freq)"
+                f"no {lang} token of {corpus.name} occurs {config.vocab.min_freq} times, so "
+                "nothing would be known; lower --min-freq (vocab.min_freq)"
             )
-    return Vocabularies(src, tgt, describe_vocabularies(config, corpus))
+    return Vocabularies(src, tgt, describe_vocabularies(config, corpus), subwords)
+
+
+def _train_subwords(config: Config, words: TokenizedCorpus) -> SubwordPair:
+    text, data = config.text, config.data
+    if config.vocab.shared and text.src_subword != "none":
+        both = _learn(config, text.src_subword, words.src + words.tgt, data.src_lang, data.tgt_lang)
+        return both, both
+    return (
+        _learn(config, text.src_subword, words.src, data.src_lang),
+        _learn(config, text.tgt_subword, words.tgt, data.tgt_lang),
+    )
+
+
+def _learn(config: Config, kind: str, sentences: list[list[str]], *langs: str) -> Subwords | None:
+    if kind == "none":
+        return None
+    coverage = config.vocab.character_coverage
+    if coverage is None:
+        coverage = MOST_CHARACTERS if any(map(has_many_characters, langs)) else 1.0
+    return train_subwords(kind, sentences, config.vocab.max_size, coverage)
+
+
+def _build(config: Config, counts: Counter[str], subwords: Subwords | None) -> Vocabulary:
+    if subwords is None:
+        return Vocabulary.build(counts, config.vocab.max_size, config.vocab.min_freq)
+    # All pieces, the unused as well: sampling and new text may need them.
+    pieces = Counter({piece: counts[piece] for piece in subwords.pieces})
+    return Vocabulary.build(pieces, config.vocab.max_size, min_freq=0)
 
 
 def describe_vocabularies(config: Config, corpus: Corpus) -> VocabularyCard:
@@ -69,7 +112,20 @@ def describe_vocabularies(config: Config, corpus: Corpus) -> VocabularyCard:
         max_size=config.vocab.max_size,
         min_freq=config.vocab.min_freq,
         trained_on=list(corpus.origin.values()),
+        src_subword=text.src_subword,
+        tgt_subword=text.tgt_subword,
+        shared=config.vocab.shared,
+        character_coverage=config.vocab.character_coverage,
     )
+
+
+def sizes_of(card: VocabularyCard) -> dict[str, int | float | None]:
+    """The keys of `vocab` that may be chosen anew whenever vocabularies are built."""
+    return {
+        "max_size": card.max_size,
+        "min_freq": card.min_freq,
+        "character_coverage": card.character_coverage,
+    }
 
 
 def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFolder) -> None:
@@ -78,8 +134,7 @@ def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFo
     Raises:
         ConfigError: they do not belong to this recipe and its text.
     """
-    sizes = {"max_size": found.max_size, "min_freq": found.min_freq}
-    for key, value in wanted.model_copy(update=sizes):
+    for key, value in wanted.model_copy(update=sizes_of(found)):
         if getattr(found, key) != value:
             what = "of other text" if key == "trained_on" else f"with {key} {getattr(found, key)}"
             raise ConfigError(
@@ -89,14 +144,23 @@ def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFo
 
 
 def measure_coverage(
-    name: str, corpus: TokenizedCorpus, vocabularies: Vocabularies
+    name: str, words: TokenizedCorpus, vocabularies: Vocabularies
 ) -> list[Coverage]:
     """How much of a split the vocabularies know, source and target."""
     card = vocabularies.card
-    return [
-        _measure(f"{name} {card.src_lang}", corpus.src, corpus.count_src(), vocabularies.src),
-        _measure(f"{name} {card.tgt_lang}", corpus.tgt, corpus.count_tgt(), vocabularies.tgt),
-    ]
+    tokens = segment_corpus(words, vocabularies.subwords)
+    src, tgt = (
+        _measure(f"{name} {lang}", sentences, counts, vocabulary)
+        for lang, sentences, counts, vocabulary in (
+            (card.src_lang, tokens.src, tokens.count_src(), vocabularies.src),
+            (card.tgt_lang, tokens.tgt, tokens.count_tgt(), vocabularies.tgt),
+        )
+    )
+    if card.src_subword != "none" and card.src_tokenizer != "none":
+        src = src._replace(tokens_per_word=_fertility(src, words.src))
+    if card.tgt_subword != "none" and card.tgt_tokenizer != "none":
+        tgt = tgt._replace(tokens_per_word=_fertility(tgt, words.tgt))
+    return [src, tgt]
 
 
 def _measure(
@@ -109,4 +173,9 @@ def _measure(
         num_types=len(counts),
         num_kept=sum(token in vocabulary for token in counts),
         share=vocabulary.coverage(counts),
+        tokens_per_word=None,
     )
+
+
+def _fertility(coverage: Coverage, words: list[list[str]]) -> float:
+    return coverage.num_tokens / sum(map(len, words))

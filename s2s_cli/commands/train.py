@@ -130,6 +130,7 @@ def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: Ho
         make_card,
         read_texts,
     )
+    from s2s_cli.vocabularies import sizes_of
 
     config = recipe.config
     texts = read_texts(config)
@@ -140,7 +141,7 @@ def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: Ho
         say(f"--fresh: the former run was moved to {backup}")
     run.repair()
     # The vocabularies may have been built with other sizes; the run keeps a true record.
-    sizes = {"max_size": vocabularies.card.max_size, "min_freq": vocabularies.card.min_freq}
+    sizes = sizes_of(vocabularies.card)
     folder = {"folder": str(Path(config.data.folder).absolute())}
     config = config.model_copy(
         update={
@@ -178,18 +179,18 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
                     f"{run.vocab_path}: was built with {sizes}; give `s2s vocab build` the other "
                     "sizes, or train anew with --fresh"
                 )
+            src, tgt = found.describe_tokens()
             say(
                 f"vocabularies of {run.vocab_path}: {found.src_lang} {len(vocabularies.src):,} "
-                f"({found.src_tokenizer}), {found.tgt_lang} {len(vocabularies.tgt):,} "
-                f"({found.tgt_tokenizer}); {sizes}"
+                f"({src}), {found.tgt_lang} {len(vocabularies.tgt):,} ({tgt}); {sizes}"
             )
             return vocabularies
         say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
     else:
         say(f"no vocabularies in {run.vocab_path}: building them")
-    vocabularies = build_vocabularies(config, texts.train, texts.train_tokens)
+    vocabularies = build_vocabularies(config, texts.train, texts.train_words)
     run.save_vocabularies(vocabularies)
-    show_vocabularies(vocabularies, run, {"train": texts.train_tokens, "valid": texts.valid_tokens})
+    show_vocabularies(vocabularies, run, {"train": texts.train_words, "valid": texts.valid_words})
     return vocabularies
 
 

@@ -33,7 +33,7 @@ def build(
     valid_tgt: opt.ValidTgtOption = None,
     sets: opt.SetOption = None,
 ) -> None:
-    """Count the tokens of the training text and write runs/<recipe>/vocab/src.tsv and tgt.tsv."""
+    """Learn subwords if asked, count tokens, write runs/<recipe>/vocab/src.tsv and tgt.tsv."""
     from s2s_cli.console import say
     from s2s_cli.data.corpus import load_training
     from s2s_cli.data.tokenized import tokenize_corpus
@@ -87,12 +87,12 @@ def show(
             row = (token_id, vocabulary.tokens[token_id], vocabulary.counts[token_id])
             write_result("\t".join(map(str, row)))
         return
-    name, lang = (
-        (card.src_tokenizer, card.src_lang)
+    name, lang, subwords = (
+        (card.src_tokenizer, card.src_lang, vocabularies.subwords[0])
         if side == "src"
-        else (card.tgt_tokenizer, card.tgt_lang)
+        else (card.tgt_tokenizer, card.tgt_lang, vocabularies.subwords[1])
     )
-    codec = Codec(make_tokenizer(name, lang, card.lowercase), vocabulary)
+    codec = Codec(make_tokenizer(name, lang, card.lowercase, subwords), vocabulary)
     tokens = codec.tokenizer.tokenize(sentence)
     write_result(f"tokens\t{' '.join(tokens)}")
     write_result(f"ids\t{' '.join(map(str, vocabulary.encode(tokens)))}")
@@ -107,14 +107,24 @@ def show_vocabularies(
     from s2s_cli.vocabularies import measure_coverage
 
     card = vocabularies.card
+    src, tgt = card.describe_tokens()
     say(
-        f"tokenisers: {card.src_lang} {card.src_tokenizer}, {card.tgt_lang} {card.tgt_tokenizer}"
-        f"{'; lower-cased' if card.lowercase else ''}"
+        f"tokenisers: {card.src_lang} {src}, {card.tgt_lang} {tgt}"
+        f"{'; lower-cased' if card.lowercase else ''}{'; one vocabulary' if card.shared else ''}"
     )
-    rows = [
-        (label, *(f"{number:,}" for number in numbers), f"{100 * share:.2f} %")
-        for name, corpus in splits.items()
-        for label, *numbers, share in measure_coverage(name, corpus, vocabularies)
-    ]
+    sides = (card.src_lang, vocabularies.src), (card.tgt_lang, vocabularies.tgt)
+    for (lang, vocabulary), subwords in zip(sides, vocabularies.subwords, strict=True):
+        if subwords is not None and len(vocabulary) < card.max_size:
+            say(f"{lang}: the text gives {len(vocabulary):,} entries, not {card.max_size:,}")
+    has_subwords = vocabularies.subwords != (None, None)
+    rows = []
+    for name, words in splits.items():
+        for label, *numbers, share, per_word in measure_coverage(name, words, vocabularies):
+            row = (label, *(f"{number:,}" for number in numbers), f"{100 * share:.2f} %")
+            rows.append((*row, f"{per_word:.2f}" if per_word else "") if has_subwords else row)
     columns = ("", "lines", "tokens", "types", "kept", "coverage")
-    show_table(f"vocabularies in {run.vocab_path}", columns, rows)
+    show_table(
+        f"vocabularies in {run.vocab_path}",
+        (*columns, "tokens/word") if has_subwords else columns,
+        rows,
+    )

@@ -4,11 +4,15 @@ from collections import Counter
 from typing import NamedTuple
 
 from s2s_cli.data.corpus import Corpus
+from s2s_cli.text.subword import Subwords
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
 
 EncodedPair = tuple[list[int], list[int]]
 """Source and target token ids, without markers."""
+
+SubwordPair = tuple[Subwords | None, Subwords | None]
+"""What cuts the words of source and target, if anything."""
 
 
 class TokenizedCorpus(NamedTuple):
@@ -24,6 +28,11 @@ class TokenizedCorpus(NamedTuple):
     def count_tgt(self) -> Counter[str]:
         """How often each target token occurs."""
         return Counter(token for sentence in self.tgt for token in sentence)
+
+    def keep_fitting(self, max_length: int) -> "TokenizedCorpus":
+        """The pairs that `encode_corpus` keeps."""
+        kept = [pair for pair in zip(self.src, self.tgt, strict=True) if fits(*pair, max_length)]
+        return TokenizedCorpus([src for src, _ in kept], [tgt for _, tgt in kept])
 
 
 class EncodedCorpus(NamedTuple):
@@ -48,6 +57,20 @@ def tokenize_corpus(
     )
 
 
+def segment_corpus(words: TokenizedCorpus, subwords: SubwordPair) -> TokenizedCorpus:
+    """Cut the words of a corpus into pieces, on the sides that have subwords."""
+    src, tgt = subwords
+    return TokenizedCorpus(
+        [src.segment(sentence) for sentence in words.src] if src else words.src,
+        [tgt.segment(sentence) for sentence in words.tgt] if tgt else words.tgt,
+    )
+
+
+def fits(src: list[str], tgt: list[str], max_length: int) -> bool:
+    """Whether a pair has tokens on both sides, and not more than `max_length`."""
+    return 0 < len(src) <= max_length and 0 < len(tgt) <= max_length
+
+
 def encode_corpus(
     corpus: TokenizedCorpus,
     src_vocabulary: Vocabulary,
@@ -60,7 +83,7 @@ def encode_corpus(
     for src, tgt in zip(corpus.src, corpus.tgt, strict=True):
         if not src or not tgt:
             num_empty += 1
-        elif max_length is not None and max(len(src), len(tgt)) > max_length:
+        elif max_length is not None and not fits(src, tgt, max_length):
             num_too_long += 1
         else:
             pairs.append((src_vocabulary.encode(src), tgt_vocabulary.encode(tgt)))

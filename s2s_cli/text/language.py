@@ -10,7 +10,15 @@ _ALIASES = {
 }
 
 
+_MANY_CHARACTERS = {"zh", "lzh", "ja", "ko"}
+
+
 def base_language(lang: str) -> str:
     """The two-letter code of a language, without region or script, where there is one."""
     code = re.split("[-_]", lang.lower())[0]
     return _ALIASES.get(code, code)
+
+
+def has_many_characters(lang: str) -> bool:
+    """Whether a language is written with thousands of characters, many of them rare."""
+    return base_language(lang) in _MANY_CHARACTERS

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from s2s_cli.text.language import base_language
+from s2s_cli.text.subword import Subwords
 
 Split = Callable[[str], list[str]]
 Join = Callable[[Sequence[str]], str]
@@ -27,21 +28,26 @@ _WITHOUT_SPACES = {"ja", "th", "lo", "km", "my", "bo", "lzh"}
 
 
 class Tokenizer(NamedTuple):
-    """Splits sentences of one language into tokens, and joins tokens into a sentence."""
+    """Splits sentences of one language into tokens, and joins tokens into a sentence.
+
+    Tokens are words or, where there are subwords, their pieces.
+    """
 
     name: str
     lowercase: bool
     split: Split
     join: Join
+    subwords: Subwords | None = None
 
     def tokenize(self, sentence: str) -> list[str]:
         """The tokens of a sentence; none for a blank one."""
         text = " ".join(sentence.split())
-        return self.split(text.lower() if self.lowercase else text) if text else []
+        words = self.split(text.lower() if self.lowercase else text) if text else []
+        return self.subwords.segment(words) if self.subwords else words
 
     def detokenize(self, tokens: Sequence[str]) -> str:
         """The sentence that the tokens spell, spaced as the language is written."""
-        return self.join(tokens)
+        return self.join(self.subwords.join(tokens) if self.subwords else tokens)
 
 
 def choose_tokenizer(name: str, lang: str) -> str:
@@ -54,11 +60,20 @@ def choose_tokenizer(name: str, lang: str) -> str:
     return "char" if code in _WITHOUT_SPACES else "moses"
 
 
-def make_tokenizer(name: str, lang: str, lowercase: bool) -> Tokenizer:
-    """A tokeniser by its name in the recipe (`auto`, `jieba`, `moses`, `char`, `space`)."""
+def make_tokenizer(
+    name: str, lang: str, lowercase: bool, subwords: Subwords | None = None
+) -> Tokenizer:
+    """A tokeniser by its name in the recipe (`auto`, `jieba`, `moses`, `char`, `space`, `none`).
+
+    Args:
+        name: what splits sentences into words.
+        lang: language of the sentences.
+        lowercase: whether they are lower-cased before.
+        subwords: what cuts the words into pieces, if anything.
+    """
     chosen = choose_tokenizer(name, lang)
     split, join = _TOKENIZERS[chosen](base_language(lang))
-    return Tokenizer(chosen, lowercase, split, join)
+    return Tokenizer(chosen, lowercase, split, join, subwords)
 
 
 @cache
@@ -122,11 +137,17 @@ def _space(_lang: str) -> tuple[Split, Join]:
     return (lambda text: text.split(" ")), " ".join
 
 
+def _none(_lang: str) -> tuple[Split, Join]:
+    """The whole sentence goes to the subwords, and comes back in the words between its spaces."""
+    return (lambda text: [text]), " ".join
+
+
 _TOKENIZERS: dict[str, Callable[[str], tuple[Split, Join]]] = {
     "jieba": _jieba,
     "moses": _moses,
     "char": _char,
     "space": _space,
+    "none": _none,
 }
 
 _LATIN_END = re.compile(r"[A-Za-z0-9\u00c0-\u024f]$")

@@ -132,7 +132,7 @@ class Fit:
             self._save_last()
         updates = train(
             self.loaded.model,
-            self.material.train.pairs,
+            self.material.pairs_of,
             self.optimizer,
             self.config,
             self.record.position,

@@ -55,7 +55,7 @@ class Progress(NamedTuple):
 
 def train(
     model: Seq2Seq,
-    pairs: Sequence[EncodedPair],
+    pairs_of: Callable[[int], Sequence[EncodedPair]],
     optimizer: Optimizer,
     config: Training,
     start: Position = BEGINNING,
@@ -65,7 +65,7 @@ def train(
 
     Args:
         model: on its device.
-        pairs: to learn from.
+        pairs_of: what it learns from in an epoch (from 0).
         optimizer: of the model's parameters.
         config: sizes and schedules.
         start: where to begin.
@@ -75,9 +75,10 @@ def train(
         S2SError: the loss or its gradient is not finite; the weights are still those before.
     """
     device = next(model.parameters()).device
-    lengths = [(len(src), len(tgt)) for src, tgt in pairs]
     position = start
     for epoch in range(start.epoch, config.epochs):
+        pairs = pairs_of(epoch)
+        lengths = [(len(src), len(tgt)) for src, tgt in pairs]
         batches = epoch_batches(
             lengths, config.batch_size, config.seed, epoch, by_tokens=config.batch_by == "tokens"
         )

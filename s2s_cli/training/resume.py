@@ -84,6 +84,12 @@ def check_same_run(
                 f"{run.path}: {run.vocab_path / side}.tsv is not the vocabulary that the run "
                 f"was trained with; {remedy}"
             )
+    trained = resumable.loaded.src.tokenizer.subwords, resumable.loaded.tgt.tokenizer.subwords
+    if trained != vocabularies.subwords:
+        raise ConfigError(
+            f"{run.path}: the subwords in {run.vocab_path} are not those that the run was trained "
+            f"with; {remedy}"
+        )
 
 
 def _flatten(config: Config) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """From a recipe to a model that can be trained: read, encode, begin or take up again."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,11 +17,20 @@ from s2s_cli.checkpoint import (
 )
 from s2s_cli.config import Config
 from s2s_cli.data.corpus import Corpus, load_training
-from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, tokenize_corpus
+from s2s_cli.data.resampling import Resampling
+from s2s_cli.data.tokenized import (
+    EncodedPair,
+    TokenizedCorpus,
+    encode_corpus,
+    fits,
+    segment_corpus,
+    tokenize_corpus,
+)
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_metric
+from s2s_cli.text.sampling import SubwordSampler
 from s2s_cli.training.fit import Fit, Record
 from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
 from s2s_cli.training.validate import Material
@@ -30,12 +40,12 @@ Say = Callable[[str], None]
 
 
 class Texts(NamedTuple):
-    """The text of a training, and its tokens."""
+    """The text of a training, and its words."""
 
     train: Corpus
     valid: Corpus
-    train_tokens: TokenizedCorpus
-    valid_tokens: TokenizedCorpus
+    train_words: TokenizedCorpus
+    valid_words: TokenizedCorpus
 
 
 class Plan(NamedTuple):
@@ -50,7 +60,7 @@ class Plan(NamedTuple):
 
 
 def read_texts(config: Config) -> Texts:
-    """Read and tokenise what a recipe trains on and chooses by.
+    """Read what a recipe trains on and chooses by, and split it into words.
 
     Raises:
         DataError: a file is missing, malformed, or does not fit its partner; a split is empty.
@@ -63,15 +73,17 @@ def read_texts(config: Config) -> Texts:
 
 
 def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: Say) -> Material:
-    """Turn tokens into ids, saying how many pairs are left out and why.
+    """Turn words into ids, saying how many pairs are left out and why.
 
     Raises:
         DataError: nothing is left of a split.
     """
     both = vocabularies.src, vocabularies.tgt
     longest = config.data.max_length
-    train = encode_corpus(texts.train_tokens, *both, longest)
-    valid = encode_corpus(texts.valid_tokens, *both, longest)
+    train_tokens = segment_corpus(texts.train_words, vocabularies.subwords)
+    valid_tokens = segment_corpus(texts.valid_words, vocabularies.subwords)
+    train = encode_corpus(train_tokens, *both, longest)
+    valid = encode_corpus(valid_tokens, *both, longest)
     for name, corpus, text in (("train", train, texts.train), ("valid", valid, texts.valid)):
         if not corpus.pairs:
             raise DataError(
@@ -86,10 +98,27 @@ def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: 
         tail = f"; left out: {left_out}" if left_out else ""
         say(f"{name}: {len(corpus.pairs):,} pairs, {corpus.num_tgt_tokens():,} target tokens{tail}")
     kept = [
-        max(len(src), len(tgt)) <= longest and bool(src) and bool(tgt)
-        for src, tgt in zip(texts.valid_tokens.src, texts.valid_tokens.tgt, strict=True)
+        fits(src, tgt, longest) for src, tgt in zip(valid_tokens.src, valid_tokens.tgt, strict=True)
     ]
-    return Material(train, valid, texts.valid.keep(kept), choose_scoring(config, say))
+    scoring, resample = choose_scoring(config, say), _resample(config, train_tokens, vocabularies)
+    return Material(train, valid, texts.valid.keep(kept), scoring, resample)
+
+
+def _resample(
+    config: Config, tokens: TokenizedCorpus, vocabularies: Vocabularies
+) -> Callable[[int], list[EncodedPair]] | None:
+    """What cuts the training pairs otherwise for each epoch, if the recipe asks for it."""
+    amount, longest = config.text.subword_sampling, config.data.max_length
+    if not amount:
+        return None
+    src, tgt = vocabularies.subwords
+    samplers = (
+        SubwordSampler(src, amount) if src else None,
+        SubwordSampler(tgt, amount) if tgt else None,
+    )
+    both = vocabularies.src, vocabularies.tgt
+    resampling = Resampling(samplers, both, config.training.seed, longest)
+    return partial(resampling.pairs, tokens.keep_fitting(longest))
 
 
 def choose_scoring(config: Config, say: Say) -> ScoringSettings:
@@ -146,7 +175,8 @@ def _begin(plan: Plan) -> Fit:
     card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
     torch.manual_seed(plan.config.training.seed)
     model = build_model(card.model, src, tgt).to(plan.device)
-    codecs = make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt)
+    subwords = plan.vocabularies.subwords
+    codecs = make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt, subwords)
     loaded = LoadedModel(model, *codecs, card)
     return Fit(loaded, plan.material, plan.config.training, plan.run)
 

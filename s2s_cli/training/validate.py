@@ -1,13 +1,14 @@
 """How good a model is on the validation pairs, and by which measure models are compared."""
 
 import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding, Training
 from s2s_cli.data.batch import collate
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import EncodedCorpus
+from s2s_cli.data.tokenized import EncodedCorpus, EncodedPair
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
 from s2s_cli.training.loss import measure_tokens
@@ -24,6 +25,12 @@ class Material(NamedTuple):
     valid_text: Corpus
     """The same pairs as `valid`, as text."""
     scoring: ScoringSettings
+    resample: Callable[[int], Sequence[EncodedPair]] | None = None
+    """The training pairs as an epoch sees them, where each sees other subwords."""
+
+    def pairs_of(self, epoch: int) -> Sequence[EncodedPair]:
+        """The training pairs of an epoch (from 0)."""
+        return self.train.pairs if self.resample is None else self.resample(epoch)
 
 
 class Measures(NamedTuple):
