@@ -87,7 +87,7 @@ def test_overrides_reach_any_key_and_the_last_wins() -> None:
         ({"data": {"train": {"src": "a", "tgtt": "b"}}}, "data.train.tgtt: no such key"),
         ({"decoding": {"n_best": 9}}, "needs a beam_size of at least 9"),
         ({"model": {"hidden_size": 7}}, "an even hidden_size"),
-        ({"training": {"learning_rate": "fast"}}, "Step size of Adam"),
+        ({"training": {"learning_rate": "fast"}}, "Step size of the optimizer"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tree: dict[str, object], message: str) -> None:

@@ -1,0 +1,65 @@
+import gzip
+from pathlib import Path
+
+import pytest
+import torch
+
+from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.training.vectors import fill_embeddings
+
+VOCABULARY = Vocabulary(["cat", "dog", "emu"], [5, 4, 1])
+FILE = "3 2\ncat 1 2\nbird 9 9\ndog -0.5 1e-1\n"
+
+
+def fill(path: Path, text: str | bytes, width: int = 2) -> tuple[torch.Tensor, object]:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    table = torch.full((7, width), 7.0)
+    return table, fill_embeddings(table, VOCABULARY, path, "model.src_vectors")
+
+
+def test_known_words_get_their_vectors_and_coverage_is_told(tmp_path: Path) -> None:
+    table, coverage = fill(tmp_path / "v.vec", FILE)
+    assert table[4].tolist() == [1, 2]
+    assert table[5].tolist() == pytest.approx([-0.5, 0.1])
+    assert (table[[0, 1, 2, 3, 6]] == 7).all()
+    assert coverage == (2, 7, 0.9)
+
+
+@pytest.mark.parametrize("text", [FILE.partition("\n")[2], FILE.replace("\n", "\r\n")])
+def test_headers_may_miss_and_lines_may_end_in_crlf(tmp_path: Path, text: str) -> None:
+    assert fill(tmp_path / "v.txt", text)[0][4].tolist() == [1, 2]
+
+
+def test_a_packed_file_is_read(tmp_path: Path) -> None:
+    assert fill(tmp_path / "v.vec.gz", gzip.compress(FILE.encode()))[0][4].tolist() == [1, 2]
+
+
+def test_words_with_spaces_and_of_other_bytes_are_passed_over(tmp_path: Path) -> None:
+    table, _ = fill(tmp_path / "v.txt", "cat 1 2\nNew York 3 4\n")
+    assert table[4].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3 300\ncat 1 2\n", "vectors of .* are 300 wide, the embeddings 2; set .* to 300"),
+        ("cat 1 2 3\n", "are 3 wide, the embeddings 2"),
+        ("emus 1 2\n", "knows no word of the vocabulary"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fill(tmp_path / "v.vec", text)
+
+
+@pytest.mark.parametrize("line", ["dog 1", "dog 1 x", "dog nan 1", "\xff 1 2".encode("latin-1")])
+def test_a_malformed_line_is_named(tmp_path: Path, line: str | bytes) -> None:
+    line = line.encode() if isinstance(line, str) else line
+    with pytest.raises(DataError, match=r"v\.vec:2: expected a word and 2 numbers"):
+        fill(tmp_path / "v.vec", b"cat 1 2\n" + line + b"\n")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        fill_embeddings(torch.zeros(7, 2), VOCABULARY, tmp_path / "none", "model.src_vectors")
