@@ -256,6 +256,8 @@ class Training(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seeds weights, dropout, teacher forcing and the order of data: same seed, same bytes."""
+    init_from: FilePath | None = None
+    """Fine-tuning: folder of the model whose weights and vocabularies training begins with."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
     epochs: Size = 10

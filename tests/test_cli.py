@@ -484,3 +484,20 @@ def test_the_four_commands_verbatim(tmp_path: Path) -> None:
         "I like studying machine learning.\n"
     )
     assert json.loads(s2s("eval", "--bleu", cwd=tmp_path).stdout)["bleu"]["score"] >= 90
+
+
+def test_a_model_is_fine_tuned_on_other_text(texts: Path) -> None:
+    s2s(*tiny_train("--run", "general"), cwd=texts)
+    for name in ("my.zh", "my.en"):
+        lines = (texts / name).read_text(encoding="utf-8").split("\n")
+        (texts / name).write_text("\n".join(lines[:16]) + "\n", encoding="utf-8")
+    special = tiny_train("--from", "general", "--run", "special")
+    done = s2s(*special, cwd=texts)
+    assert "vocabularies: those of" in done.stderr
+    assert "fine-tuning" in done.stderr
+    for side in ("src", "tgt"):
+        theirs, ours = (texts / run / "vocab" / f"{side}.tsv" for run in ("general", "special"))
+        assert theirs.read_bytes() == ours.read_bytes()
+    assert "is trained already" in s2s(*special, cwd=texts).stderr
+    other = tiny_train("--from", "general", "--run", "other", "--set", "model.cell=lstm")
+    assert "its model.cell is gru" in s2s(*other, cwd=texts, status=1).stderr

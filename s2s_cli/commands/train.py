@@ -33,6 +33,10 @@ def train(
         int | None, typer.Option("--epochs", min=1, help="Most passes over the training pairs.")
     ] = None,
     device: opt.DeviceOption = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Fine-tune: begin with this model's weights."),
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -65,7 +69,12 @@ def train(
             (valid_src, valid_tgt),
             (test_src, test_tgt),
         )
-        given = opt.given(training__epochs=epochs, training__device=device, training__seed=seed)
+        given = opt.given(
+            training__epochs=epochs,
+            training__device=device,
+            training__seed=seed,
+            training__init_from=None if init_from is None else str(init_from.absolute()),
+        )
         job = opt.make_job(config, run, [*data.overrides(), *given], sets)
         how = How(fresh, any(text.startswith("vocab.") for text in sets or ()))
         _train(job, how, stop)
@@ -161,6 +170,7 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
     """The run folder's vocabularies; built if missing, refused if they are of other text."""
     from s2s_cli.commands.vocab import show_vocabularies
     from s2s_cli.console import say
+    from s2s_cli.training.warm_start import adopt_vocabularies, load_former
     from s2s_cli.vocabularies import (
         build_vocabularies,
         check_vocabularies,
@@ -171,6 +181,8 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
     if run.has_vocabularies():
         vocabularies = run.load_vocabularies()
         found = vocabularies.card
+        if config.training.init_from is not None:  # another text's: the model's own
+            wanted = wanted.model_copy(update={"trained_on": found.trained_on})
         sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
         if found == wanted or not how.is_fresh:
             check_vocabularies(found, wanted, run)
@@ -186,6 +198,11 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
             )
             return vocabularies
         say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
+    elif config.training.init_from is not None:
+        vocabularies = adopt_vocabularies(config, load_former(config), texts.train)
+        run.save_vocabularies(vocabularies)
+        say(f"vocabularies: those of {config.training.init_from}")
+        return vocabularies
     else:
         say(f"no vocabularies in {run.vocab_path}: building them")
     vocabularies = build_vocabularies(config, texts.train, texts.train_words)

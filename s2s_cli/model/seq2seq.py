@@ -62,6 +62,16 @@ class Seq2Seq(nn.Module):
             for embedding in (self._src_embedding(), self.tgt_embedding):
                 embedding.table.weight[pad_id].zero_()
 
+    @property
+    def src_table(self) -> Tensor:
+        """Source embeddings `(vocab, embed)`."""
+        return self._src_embedding().table.weight
+
+    @property
+    def tgt_table(self) -> Tensor:
+        """Target embeddings `(vocab, embed)`."""
+        return self.tgt_embedding.table.weight
+
     def _src_embedding(self) -> Embedding:
         return self.tgt_embedding if self.is_shared else self.src_embedding
 
@@ -130,7 +140,7 @@ class Seq2Seq(nn.Module):
         return token
 
     def _predict(self, features: Tensor, rows: Tensor | None) -> Tensor:
-        return self.output(features, rows, self.tgt_embedding.table.weight)  # type: ignore[no-any-return]
+        return self.output(features, rows, self.tgt_table)  # type: ignore[no-any-return]
 
     def step(
         self, token: Tensor, state: State, memory: LookBack

@@ -34,6 +34,7 @@ from s2s_cli.text.sampling import SubwordSampler
 from s2s_cli.training.fit import Fit, Record
 from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
 from s2s_cli.training.validate import Material
+from s2s_cli.training.warm_start import load_former, take_vectors, take_weights
 from s2s_cli.vocabularies import make_tokenizers
 
 Say = Callable[[str], None]
@@ -168,13 +169,24 @@ def begin_or_resume(plan: Plan, say: Say) -> Fit:
             f"{plan.run.path}: has a model but no checkpoint to go on from; --fresh trains anew "
             "(the old run is kept aside), --run DIR trains elsewhere"
         )
-    return _begin(plan)
+    return _begin(plan, say)
 
 
-def _begin(plan: Plan) -> Fit:
+def _begin(plan: Plan, say: Say) -> Fit:
     card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
     torch.manual_seed(plan.config.training.seed)
-    model = build_model(card.model, src, tgt).to(plan.device)
+    model = build_model(card.model, src, tgt)
+    if plan.config.training.init_from is not None:
+        former = load_former(plan.config)
+        differing = take_weights(model, plan.config, plan.vocabularies, former)
+        tail = f"; other than there: {', '.join(differing)}" if differing else ""
+        say(f"fine-tuning {plan.config.training.init_from}, epoch {former.card.epoch}{tail}")
+    for key, coverage in take_vectors(model, plan.config, plan.vocabularies):
+        say(
+            f"{key}: {coverage.num_found:,} of {coverage.num_entries:,} entries have vectors, "
+            f"{coverage.share:.1%} of the running tokens"
+        )
+    model.to(plan.device)
     subwords = plan.vocabularies.subwords
     codecs = make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt, subwords)
     loaded = LoadedModel(model, *codecs, card)

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_config
+
+from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs, save_model
+from s2s_cli.config import Config, Decoding, Text, Training
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.errors import ConfigError
+from s2s_cli.recipe import check_config
+from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.training.warm_start import (
+    adopt_vocabularies,
+    load_former,
+    take_vectors,
+    take_weights,
+)
+
+TEXT = Text(src_tokenizer="jieba", tgt_tokenizer="moses")
+SRC, TGT = Vocabulary(["猫", "狗"], [2, 1]), Vocabulary(["cat", "dog", "emu"], [3, 2, 1])
+CORPUS = Corpus("new", ["猫"], ["cat"], 0, {"new": "9"})
+
+
+@pytest.fixture
+def former(tmp_path: Path) -> Path:
+    torch.manual_seed(7)
+    card = ModelCard(
+        s2s_version="0",
+        src_lang="zh",
+        tgt_lang="en",
+        text=TEXT,
+        model=make_config({}),
+        decoding=Decoding(),
+        trained_on={"train": {"old": "1"}},
+        epoch=3,
+        step=9,
+        valid_scores={},
+    )
+    model = build_model(card.model, SRC, TGT)
+    folder = tmp_path / "run" / "model"
+    save_model(folder, LoadedModel(model, *make_codecs(TEXT, "zh", "en", SRC, TGT), card))
+    return folder
+
+
+def recipe(former: Path, **sections: object) -> Config:
+    model = {"embed_size": 5, "hidden_size": 6, "attention_size": 4, "dropout": 0.3}
+    tree = {"model": model, "training": {"init_from": str(former)}}
+    for name, keys in sections.items():
+        tree[name] = {**tree.get(name, {}), **keys}
+    return check_config(tree, "test")
+
+
+def test_the_weights_and_vocabularies_are_the_models_own(former: Path) -> None:
+    config = recipe(former)
+    loaded = load_former(config)
+    vocabularies = adopt_vocabularies(config, loaded, CORPUS)
+    assert (vocabularies.src, vocabularies.tgt) == (SRC, TGT)
+    assert vocabularies.card.trained_on == ["1"]
+    model = build_model(config.model, SRC, TGT)
+    assert take_weights(model, config, vocabularies, loaded) == []
+    for name, tensor in loaded.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor)
+
+
+def test_a_run_folder_will_do(former: Path) -> None:
+    assert load_former(recipe(former.parent)).card.epoch == 3
+
+
+def test_what_leaves_the_weights_as_they_are_may_differ_and_is_told(former: Path) -> None:
+    config = recipe(former, model={"dropout": 0.5, "variational": True})
+    loaded = load_former(config)
+    vocabularies = adopt_vocabularies(config, loaded, CORPUS)
+    found = take_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
+    assert found == ["model.dropout 0.3 -> 0.5", "model.variational False -> True"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"model": {"cell": "lstm"}}, "its model.cell is gru, the recipe's lstm; .* to gru"),
+        ({"text": {"lowercase": True}}, "its text.lowercase is False, the recipe's True"),
+        ({"text": {"src_tokenizer": "char"}}, "its text.src_tokenizer is jieba"),
+        ({"data": {"tgt_lang": "de"}}, "its data.tgt_lang is en, the recipe's de"),
+    ],
+)
+def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], message: str) -> None:
+    config = recipe(former, **sections)
+    loaded = load_former(config)
+    with pytest.raises(ConfigError, match=message):
+        take_weights(
+            build_model(config.model, SRC, TGT),
+            config,
+            adopt_vocabularies(config, loaded, CORPUS),
+            loaded,
+        )
+
+
+def test_another_vocabulary_is_refused(former: Path) -> None:
+    config = recipe(former)
+    loaded = load_former(config)
+    mine = adopt_vocabularies(config, loaded, CORPUS)._replace(src=Vocabulary(["猫", "鸟"], [2, 1]))
+    with pytest.raises(ConfigError, match="the run's source vocabulary is another one"):
+        take_weights(build_model(config.model, SRC, TGT), config, mine, loaded)
+
+
+def test_vectors_are_read_beside_the_data(former: Path, tmp_path: Path) -> None:
+    (tmp_path / "en.vec").write_text("cat 1 2 3 4 5\n", encoding="utf-8")
+    config = recipe(former, model={"tgt_vectors": "en.vec"}, data={"folder": str(tmp_path)})
+    model = build_model(config.model, SRC, TGT)
+    vocabularies = Vocabularies(
+        SRC, TGT, adopt_vocabularies(config, load_former(config), CORPUS).card
+    )
+    ((key, coverage),) = take_vectors(model, config, vocabularies)
+    assert (key, coverage.num_found, coverage.share) == ("model.tgt_vectors", 1, 0.5)
+    assert model.tgt_table[4].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_training_settings_know_where_they_begin() -> None:
+    assert Training().init_from is None
