@@ -8,7 +8,15 @@ while it runs.
 from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$")]
 FilePath = Annotated[str, StringConstraints(min_length=1)]
@@ -32,23 +40,120 @@ class Section(BaseModel):
     )
 
 
+Weight = Annotated[float, Field(gt=0)]
+
+# Every union below is told apart by a function, so that an error speaks of the kind that was meant.
+
+
+def _kind_of_column(value: object) -> str:
+    return "number" if isinstance(value, int) else "name"
+
+
+def _one_or_list(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else "one"
+
+
+Column = Annotated[
+    Annotated[Size, Tag("number")] | Annotated[str, StringConstraints(min_length=1), Tag("name")],
+    Discriminator(_kind_of_column),
+]
+Files = Annotated[
+    Annotated[FilePath, Tag("one")]
+    | Annotated[tuple[FilePath, ...], Field(strict=False, min_length=1), Tag("list")],
+    Discriminator(_one_or_list),
+]
+Columns = Annotated[
+    Annotated[Column, Tag("one")]
+    | Annotated[tuple[Column, ...], Field(strict=False, min_length=1), Tag("list")],
+    Discriminator(_one_or_list),
+]
+
+
 class ParallelFiles(Section):
-    """A split read from two text files with one sentence a line (UTF-8, `.gz` accepted)."""
+    """Pairs from text files with one sentence a line (UTF-8, `.gz` accepted)."""
 
     src: FilePath
     """Source sentences."""
-    tgt: FilePath
-    """Their translations: line i belongs to line i of `src`."""
+    tgt: Files
+    """Their translations: line i belongs to line i of `src`; a list names several references."""
+    weight: Weight = 1.0
+    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+
+
+class TableFile(Section):
+    """Pairs from one file with a pair a row: TSV, CSV or JSON lines (UTF-8, `.gz` accepted)."""
+
+    file: FilePath
+    """The table."""
+    src: Column
+    """Column of the source sentences: its name, or its number from 1; in JSON lines a field."""
+    tgt: Columns
+    """Column of the translations; a list names several references, the main one first."""
+    format: Literal["auto", "tsv", "csv", "jsonl"] = "auto"
+    """`tsv`, `csv` or `jsonl`; `auto` goes by the file's name."""
+    header: bool | None = None
+    """Whether the first row names the columns; else CSV has such a row, TSV if `src` is a name."""
+    rows: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*-([1-9][0-9]*)?$")] | None = None
+    """Rows to take, counted from 1 below the header: `1-8000`, or `8001-` for all from there."""
+    weight: Weight = 1.0
+    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+
+    @model_validator(mode="after")
+    def _rows_go_forward(self) -> Self:
+        first, _, last = (self.rows or "1-").partition("-")
+        if last and int(last) < int(first):
+            raise ValueError(f"rows {self.rows} end before they begin")
+        return self
 
 
 class EmbeddedPhrasebook(Section):
-    """A split of the Chinese-English phrasebook that travels inside the package."""
+    """Pairs of the Chinese-English phrasebook that travels inside the package."""
 
     phrasebook: Literal["train", "valid", "test"]
     """Which part of the phrasebook: 10,000 train, 500 valid and 500 test pairs."""
+    weight: Weight = 1.0
+    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
 
 
-Split = ParallelFiles | EmbeddedPhrasebook
+def _kind_of_source(value: object) -> str:
+    if isinstance(value, Section):
+        return type(value).__name__
+    keys = value if isinstance(value, dict) else {}
+    if "phrasebook" in keys:
+        return "EmbeddedPhrasebook"
+    return "TableFile" if "file" in keys else "ParallelFiles"
+
+
+def _kind_of_split(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else _kind_of_source(value)
+
+
+def _kind_of_held_out(value: object) -> str:
+    return "share" if isinstance(value, int | float) else _kind_of_split(value)
+
+
+def _kind_of_optional(value: object) -> str:
+    return "none" if value is None else _kind_of_held_out(value)
+
+
+_Files = Annotated[ParallelFiles, Tag("ParallelFiles")]
+_Table = Annotated[TableFile, Tag("TableFile")]
+_Phrasebook = Annotated[EmbeddedPhrasebook, Tag("EmbeddedPhrasebook")]
+_HeldOut = Annotated[Share, Tag("share")]
+
+Source = Annotated[_Files | _Table | _Phrasebook, Discriminator(_kind_of_source)]
+_Sources = Annotated[tuple[Source, ...], Field(strict=False, min_length=1), Tag("list")]
+Split = Annotated[_Files | _Table | _Phrasebook | _Sources, Discriminator(_kind_of_split)]
+
+
+def sources_of(split: Split) -> tuple[Source, ...]:
+    """The sources of a split, be it one or a list."""
+    return split if isinstance(split, tuple) else (split,)
+
+
+def targets_of(source: ParallelFiles | TableFile) -> tuple[str | int, ...]:
+    """The files or columns of a source's references, the main one first."""
+    return source.tgt if isinstance(source.tgt, tuple) else (source.tgt,)
 
 
 class Data(Section):
@@ -61,13 +166,35 @@ class Data(Section):
     folder: str = "."
     """Folder against which the file names below are read."""
     train: Split = EmbeddedPhrasebook(phrasebook="train")
-    """Pairs to learn from: `{src: FILE, tgt: FILE}`, or `{phrasebook: train}`."""
-    valid: Split | Share = EmbeddedPhrasebook(phrasebook="valid")
+    """Pairs to learn from: `{src: FILE, tgt: FILE}`, `{file: TABLE, src: COLUMN, tgt: COLUMN}`,
+    `{phrasebook: train}`, or a list of such sources."""
+    valid: Annotated[
+        _Files | _Table | _Phrasebook | _Sources | _HeldOut, Discriminator(_kind_of_held_out)
+    ] = EmbeddedPhrasebook(phrasebook="valid")
     """Pairs that choose the checkpoint; a number holds out that share of the training pairs."""
-    test: Split | Share | None = EmbeddedPhrasebook(phrasebook="test")
+    test: Annotated[
+        _Files | _Table | _Phrasebook | _Sources | _HeldOut | Annotated[None, Tag("none")],
+        Discriminator(_kind_of_optional),
+    ] = EmbeddedPhrasebook(phrasebook="test")
     """Pairs that `s2s eval` reports on; a number holds out that share of the training pairs."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Seeds which pairs a held-out share takes; the same whatever `training.seed` is."""
     max_length: Size = 100
     """Longer training and validation pairs, in tokens, are left out, counted and reported."""
+
+    @model_validator(mode="after")
+    def _one_reference_trains_and_weights_are_for_training(self) -> Self:
+        for source in sources_of(self.train):
+            if not isinstance(source, EmbeddedPhrasebook) and len(targets_of(source)) > 1:
+                raise ValueError(
+                    "train names several targets for one source; name one (several references "
+                    "are for valid and test)"
+                )
+        for name, split in (("valid", self.valid), ("test", self.test)):
+            sources = () if split is None or isinstance(split, float) else sources_of(split)
+            if any(source.weight != 1 for source in sources):
+                raise ValueError(f"{name} has a weight; only sources of train are weighted")
+        return self
 
 
 class Text(Section):

@@ -6,6 +6,7 @@ YAML is read safely, by the 1.2 core schema: `no` is a string and `1e-3` a numbe
 import difflib
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles
+from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles, TableFile
 from s2s_cli.errors import ConfigError
 
 DEFAULT_RECIPE = "quickstart"
@@ -164,64 +165,109 @@ def parse_override(text: str) -> tuple[str, object]:
 
 
 def _apply_override(tree: dict[str, Any], dotted: str, value: object) -> None:
-    *parents, last = dotted.split(".")
-    place = tree
-    for key in parents:
-        if not isinstance(place.get(key), dict):
-            place[key] = {}
-        place = place[key]
-    if last in ParallelFiles.model_fields:
-        place.pop("phrasebook", None)  # files take the phrasebook's place
-    place[last] = value
+    """Set one key of a tree; a number in `dotted` counts the sources of a split from 0.
+
+    Raises:
+        ConfigError: the key passes through a list, but names none of its entries.
+    """
+    place: Any = tree
+    keys = dotted.split(".")
+    for depth, key in enumerate(keys):
+        is_last = depth == len(keys) - 1
+        if isinstance(place, list):
+            if not key.isdecimal() or int(key) >= len(place):
+                known = ", ".join(f"{'.'.join(keys[:depth])}.{n}" for n in range(len(place)))
+                raise ConfigError(f"options: {dotted}: passes a list; its entries are {known}")
+            index: Any = int(key)
+        else:
+            index = key
+            if is_last:
+                _make_way(place, key)
+        if is_last:
+            place[index] = deepcopy(value)  # later overrides must not change the caller's
+        else:
+            known_place = place.get(index) if isinstance(place, dict) else place[index]
+            if not isinstance(known_place, dict | list):
+                place[index] = {}
+            place = place[index]
+
+
+def _make_way(source: dict[str, Any], key: str) -> None:
+    """Files take the phrasebook's place in a split, and it theirs."""
+    if key in ("file", "src", "tgt"):
+        source.pop("phrasebook", None)
+    elif key == "phrasebook":
+        source.clear()
+
+
+class _Place(NamedTuple):
+    """Where in a recipe a problem is."""
+
+    keys: list[str]
+    section: type[BaseModel]
+    """The section, or the kind of source, that has the last key or should have it."""
+    field: FieldInfo | None
+    """The last key that is known."""
 
 
 def _explain(error: ValidationError) -> str:
     """The problem that pydantic found, in our words, with what the key is for."""
-    # A union reports every member's complaints; the member that was meant is the deepest one with
-    # the fewest, and of its complaints an unknown key says most.
+    # The deepest problem is the cause of the others, and of several an unknown key says most.
     problems = error.errors(include_url=False)
-    depth = max(len(problem["loc"]) for problem in problems)
-    members: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
-    for problem in problems:
-        if len(problem["loc"]) == depth:
-            members.setdefault(problem["loc"][:-1], []).append(problem)
-    meant = min(members.values(), key=len)
-    order = {"model_type": 2, "missing": 1}
-    problem = min(meant, key=lambda p: order.get(p["type"], 0))
-    keys = [str(key) for key in problem["loc"]]
-    fields = _fields_at(keys[:-1])
-    while len(keys) > 1 and keys[-1] not in fields and problem["type"] != "extra_forbidden":
-        keys.pop()  # pydantic ends a union's location with the member's name
-        fields = _fields_at(keys[:-1])
-    dotted = ".".join(key for key in keys if key not in _SPLIT_KINDS)
+    order = {"extra_forbidden": 0, "missing": 2}
+    problem = min(problems, key=lambda p: (-len(_locate(p).keys), order.get(p["type"], 1)))
+    place = _locate(problem)
+    dotted = ".".join(place.keys)
     if problem["type"] == "extra_forbidden":
-        hint = _suggest(keys[-1], [*fields])
-        return f"{dotted}: no such key{hint}; known are {', '.join(fields)}"
-    if problem["type"] == "string_pattern_mismatch":
-        message = "not of a form that it may have"
-    elif problem["type"] in {"model_type", "model_attributes_type"}:
-        message = "should be a mapping of keys to values"
-    else:
-        message = str(problem["msg"]).removeprefix("Value error, ")
+        return f"{dotted}: {_describe_unknown(place)}"
+    match problem["type"]:
+        case "string_pattern_mismatch":
+            message = "not of a form that it may have"
+        case "model_type" | "model_attributes_type":
+            message = "should be a mapping of keys to values"
+        case "too_short":
+            message = "should have at least one entry"
+        case _:
+            message = str(problem["msg"]).removeprefix("Value error, ")
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
-    purpose = f"; {fields[keys[-1]].description}" if keys[-1] in fields else ""
+    purpose = f"; {' '.join(str(place.field.description).split())}" if place.field else ""
     return f"{dotted}: {message[0].lower()}{message[1:]}{given}{purpose}"
 
 
-_SPLIT_KINDS = {kind.__name__: kind for kind in (ParallelFiles, EmbeddedPhrasebook)}
+_SOURCES = {kind.__name__: kind for kind in (ParallelFiles, TableFile, EmbeddedPhrasebook)}
 
 
-def _fields_at(keys: list[str]) -> dict[str, FieldInfo]:
-    """The keys that may stand at a place in a recipe."""
+def _locate(problem: ErrorDetails) -> _Place:
+    """The keys that lead to a problem, without the names of unions' members between them."""
     section: type[BaseModel] = Config
-    for key in keys:
-        if key in _SPLIT_KINDS:
-            section = _SPLIT_KINDS[key]
-        elif key in section.model_fields:
-            annotation = section.model_fields[key].annotation
+    field: FieldInfo | None = None
+    keys: list[str] = []
+    end = len(problem["loc"]) - 1
+    for index, part in enumerate(problem["loc"]):
+        if isinstance(part, int):
+            keys.append(str(part))
+        elif part in section.model_fields:
+            keys.append(part)
+            field = section.model_fields[part]
+            annotation = field.annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 section = annotation
-    return section.model_fields
+        elif part in _SOURCES:
+            section = _SOURCES[part]
+        elif index == end and problem["type"] == "extra_forbidden":
+            keys.append(part)
+    return _Place(keys, section, field)
+
+
+def _describe_unknown(place: _Place) -> str:
+    """Why a key may not stand where it stands."""
+    key, known = place.keys[-1], list(place.section.model_fields)
+    if place.section is ParallelFiles:
+        if key in TableFile.model_fields:
+            return "belongs to a table, which also names its `file`"
+        # What names neither a file nor a phrasebook is taken for files; another may be meant.
+        known += ["file", "phrasebook"]
+    return f"no such key{_suggest(key, known)}; known are {', '.join(known)}"
 
 
 def _suggest(word: str, known: list[str]) -> str:

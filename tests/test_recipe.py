@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles
+from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles, TableFile
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import (
     check_config,
@@ -18,7 +18,7 @@ from s2s_cli.recipe import (
 
 def sections() -> list[type[BaseModel]]:
     inner = [field.annotation for field in Config.model_fields.values()]
-    return [Config, ParallelFiles, EmbeddedPhrasebook, *inner]  # type: ignore[list-item]
+    return [Config, ParallelFiles, TableFile, EmbeddedPhrasebook, *inner]  # type: ignore[list-item]
 
 
 def test_every_key_is_explained() -> None:
@@ -72,6 +72,49 @@ def test_overrides_reach_any_key_and_the_last_wins() -> None:
     assert files == ParallelFiles(src="a", tgt="b")
 
 
+FILES = {"src": "a", "tgt": "b"}
+TABLE = {"file": "c.tsv", "src": 1, "tgt": "en"}
+
+
+def test_a_split_is_one_source_or_several_of_any_kind(tmp_path: Path) -> None:
+    tree = {
+        "train": [FILES, {**TABLE, "weight": 0.5}, {"phrasebook": "train"}],
+        "valid": 0.1,
+        "test": {"src": "a", "tgt": ["b", "c"]},
+    }
+    config = check_config({"data": tree}, "x")
+    assert config.data.train == (
+        ParallelFiles(src="a", tgt="b"),
+        TableFile(file="c.tsv", src=1, tgt="en", weight=0.5),
+        EmbeddedPhrasebook(phrasebook="train"),
+    )
+    assert config.data.test == ParallelFiles(src="a", tgt=("b", "c"))
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_yaml(config), encoding="utf-8")
+    assert load_recipe(str(path)).config == config
+
+
+def test_overrides_reach_a_source_of_a_list_by_its_number() -> None:
+    several = ("data.train", [FILES, TABLE])
+    overrides = [several, ("data.train.0.src", "x"), ("data.train.1.rows", "2-")]
+    train = load_recipe("quickstart", overrides).config.data.train
+    table = TableFile(file="c.tsv", src=1, tgt="en", rows="2-")
+    assert train == (ParallelFiles(src="x", tgt="b"), table)
+    assert several == ("data.train", [FILES, TABLE])
+    for key in ("data.train.src", "data.train.2.src", "data.train.-1.src"):
+        with pytest.raises(ConfigError, match=r"its entries are data\.train\.0, data\.train\.1"):
+            load_recipe("quickstart", [several, (key, "x")])
+
+
+def test_a_source_of_one_kind_takes_the_place_of_another() -> None:
+    book = load_recipe("quickstart", [("data.train", FILES), ("data.train.phrasebook", "test")])
+    assert book.config.data.train == EmbeddedPhrasebook(phrasebook="test")
+    keys = [("data.train.file", "c.tsv"), ("data.train.src", 1), ("data.train.tgt", "en")]
+    with pytest.raises(ConfigError, match=r"options: data\.train\.src: field required"):
+        load_recipe("quickstart", keys[:1])
+    assert load_recipe("quickstart", keys).config.data.train == TableFile(**TABLE)
+
+
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
@@ -85,6 +128,21 @@ def test_overrides_reach_any_key_and_the_last_wins() -> None:
         ({"data": {"valid": 1.5}}, "data.valid: input should be less than 1"),
         ({"data": {"train": {"src": "a"}}}, "data.train.tgt: field required"),
         ({"data": {"train": {"src": "a", "tgtt": "b"}}}, "data.train.tgtt: no such key"),
+        ({"data": {"train": "a.zh"}}, "data.train: should be a mapping of keys to values"),
+        ({"data": {"train": []}}, "data.train: should have at least one entry"),
+        ({"data": {"train": {"fil": "a"}}}, "data.train.fil: no such key; did you mean 'file'?"),
+        ({"data": {"train": {**FILES, "rows": "1-"}}}, "belongs to a table"),
+        ({"data": {"train": [FILES, {"src": "a"}]}}, "data.train.1.tgt: field required"),
+        ({"data": {"train": {**TABLE, "src": 0}}}, "data.train.src: input should be greater than"),
+        ({"data": {"train": {**TABLE, "tgt": [1, 0]}}}, "data.train.tgt.1: input should be"),
+        ({"data": {"train": {**TABLE, "rows": "0-5"}}}, "data.train.rows: not of a form"),
+        ({"data": {"train": {**TABLE, "rows": "5-1"}}}, "rows 5-1 end before they begin"),
+        ({"data": {"train": {**TABLE, "format": "xls"}}}, "'tsv', 'csv' or 'jsonl'"),
+        ({"data": {"train": {**TABLE, "haeder": True}}}, "did you mean 'header'?"),
+        ({"data": {"train": {**FILES, "weight": 0}}}, "data.train.weight: input should be"),
+        ({"data": {"valid": [{**FILES, "weight": 2}]}}, "valid has a weight"),
+        ({"data": {"train": {"src": "a", "tgt": ["b", "c"]}}}, "several targets for one source"),
+        ({"data": {"valid": True}}, "data.valid: input should be a valid number"),
         ({"decoding": {"n_best": 9}}, "needs a beam_size of at least 9"),
         ({"model": {"hidden_size": 7}}, "an even hidden_size"),
         ({"training": {"learning_rate": "fast"}}, "Step size of the optimizer"),

@@ -161,7 +161,8 @@ def _load_test(
     card: "ModelCard",
 ) -> "Corpus":
     """The test set: of the recipe named, else of the run's own, else what the options give."""
-    from s2s_cli.data.corpus import load_test
+    from s2s_cli.data.corpus import join_corpora
+    from s2s_cli.data.splits import load_test
     from s2s_cli.recipe import check_config, load_recipe, parse_override
 
     overrides = [*options, *(parse_override(text) for text in sets)]
@@ -175,7 +176,7 @@ def _load_test(
                 f"{recipe}: is {data.src_lang} to {data.tgt_lang}, but {place.folder} translates "
                 f"{card.src_lang} to {card.tgt_lang}; name a recipe of the same languages"
             )
-        return load_test(data)
+        return join_corpora(load_test(data))
     if not overrides:
         raise ConfigError(
             f"{place.folder}: stands in no run folder, so no test set is known; "
@@ -183,7 +184,7 @@ def _load_test(
         )
     tree: dict[str, object] = {"test": None}
     tree.update((key.removeprefix("data."), value) for key, value in overrides)
-    return load_test(check_config({"data": tree}, where="options").data)
+    return join_corpora(load_test(check_config({"data": tree}, where="options").data))
 
 
 def _evaluate_model(evaluation: Evaluation, loaded: "Loaded") -> None:

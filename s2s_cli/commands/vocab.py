@@ -7,6 +7,8 @@ import typer
 from s2s_cli.commands import options as opt
 
 if TYPE_CHECKING:
+    from s2s_cli.config import Data
+    from s2s_cli.data.corpus import Corpus
     from s2s_cli.data.tokenized import TokenizedCorpus
     from s2s_cli.run import RunFolder, Vocabularies
 
@@ -35,7 +37,8 @@ def build(
 ) -> None:
     """Learn subwords if asked, count tokens, write runs/<recipe>/vocab/src.tsv and tgt.tsv."""
     from s2s_cli.console import say
-    from s2s_cli.data.corpus import load_training
+    from s2s_cli.data.corpus import join_corpora
+    from s2s_cli.data.splits import load_training
     from s2s_cli.data.tokenized import tokenize_corpus
     from s2s_cli.vocabularies import build_vocabularies, make_tokenizers
 
@@ -45,10 +48,12 @@ def build(
     sizes = opt.given(vocab__max_size=max_size, vocab__min_freq=min_freq)
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
     recipe, folder = job
-    train, valid = load_training(recipe.config.data)
+    train_corpora, valid_corpora = load_training(recipe.config.data)
+    train, valid = join_corpora(train_corpora), join_corpora(valid_corpora)
     for name, corpus in (("train", train), ("valid", valid)):
         if corpus.num_blank:
             say(f"{name}: {corpus.num_blank:,} pairs with a blank side left out")
+    _warn_of_overlap(recipe.config.data, train, valid)
     tokenizers = make_tokenizers(recipe.config)
     splits = {
         "train": tokenize_corpus(train, *tokenizers),
@@ -57,6 +62,24 @@ def build(
     vocabularies = build_vocabularies(recipe.config, train, splits["train"])
     folder.save_vocabularies(vocabularies)
     show_vocabularies(vocabularies, folder, splits)
+
+
+def _warn_of_overlap(data: "Data", train: "Corpus", valid: "Corpus") -> None:
+    """Tell how many sentences of valid and test are known from train, if any are."""
+    from s2s_cli.console import warn
+    from s2s_cli.data.corpus import join_corpora
+    from s2s_cli.data.splits import count_overlap, load_test
+    from s2s_cli.errors import DataError
+
+    splits = {"valid": valid}
+    if data.test is not None and not isinstance(data.test, float):
+        try:
+            splits["test"] = join_corpora(load_test(data))
+        except DataError as error:
+            warn(f"test was not compared with train: {error}")
+    for name, corpus in splits.items():
+        if known := count_overlap(train, corpus):
+            warn(f"{name}: {known:,} of {len(corpus):,} source sentences also stand in train")
 
 
 @app.command("show")

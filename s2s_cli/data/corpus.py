@@ -8,126 +8,139 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import accumulate
+from itertools import accumulate, compress
 from pathlib import Path
 
-from s2s_cli.config import Data, EmbeddedPhrasebook, ParallelFiles, Split
-from s2s_cli.data.phrasebook import Splits, expand_phrasebook
-from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentence pairs of one split, blank ones left out."""
+    """Sentence pairs of one source, blank ones left out."""
 
     name: str
     src: list[str]
     tgt: list[str]
+    """The main references."""
     num_blank: int
     """Pairs left out because a side, or both, was blank."""
     origin: dict[str, str]
     """Where the text came from: name to SHA-256."""
+    more_references: tuple[list[str], ...] = ()
+    """Further translations of the same sentences, each as long as `src`."""
+    weight: float = 1.0
+    """How often a pair is seen in an epoch of training."""
 
     def __len__(self) -> int:
         return len(self.src)
 
-    def keep(self, kept: list[bool]) -> "Corpus":
+    @property
+    def references(self) -> list[list[str]]:
+        """All translations of the sentences, the main ones first."""
+        return [self.tgt, *self.more_references]
+
+    def keep(self, kept: Sequence[bool]) -> "Corpus":
         """The pairs whose place in `kept` is True."""
-        src = [sentence for sentence, is_kept in zip(self.src, kept, strict=True) if is_kept]
-        tgt = [sentence for sentence, is_kept in zip(self.tgt, kept, strict=True) if is_kept]
-        return replace(self, src=src, tgt=tgt)
+        return replace(
+            self,
+            src=list(compress(self.src, kept)),
+            tgt=list(compress(self.tgt, kept)),
+            more_references=tuple(list(compress(ref, kept)) for ref in self.more_references),
+        )
 
 
-def load_training(data: Data) -> tuple[Corpus, Corpus]:
-    """The training and the validation pairs of a recipe.
+def make_corpus(name: str, rows: Iterable[Sequence[str]], origin: dict[str, str]) -> Corpus:
+    """A corpus of rows, each a source sentence and its translations, the main one first.
 
-    Raises:
-        DataError: a file is missing, malformed, or does not fit its partner; a split is empty.
+    A row whose source or main translation is blank is left out whole and counted; where only a
+    further translation is blank the main one stands in for it.
     """
-    train, held_out = _load_train(data)
-    return train, held_out.get("valid") or load_split(data.valid, Path(data.folder), "valid")
+    rows = list(rows)
+    kept = [row for row in rows if row[0].strip() and row[1].strip()]
+    num_more = len(rows[0]) - 2 if rows else 0
+    return Corpus(
+        name=name,
+        src=[row[0] for row in kept],
+        tgt=[row[1] for row in kept],
+        num_blank=len(rows) - len(kept),
+        origin=origin,
+        more_references=tuple(
+            [row[place] if row[place].strip() else row[1] for row in kept]
+            for place in range(2, 2 + num_more)
+        ),
+    )
 
 
-def load_test(data: Data) -> Corpus:
-    """The test pairs of a recipe.
+def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
+    """All pairs as one corpus, in order, without their weights.
 
-    Raises:
-        DataError: as `load_training`; or the recipe names no test set.
+    A pair with fewer references than others has its main one again in their place, which changes
+    no score that takes the best match.
     """
-    if data.test is None:
-        raise DataError("data.test: the recipe names no test set; give --test-src and --test-tgt")
-    if isinstance(data.test, float):
-        return _load_train(data)[1]["test"]
-    return load_split(data.test, Path(data.folder), "test")
+    if len(corpora) == 1:
+        return corpora[0]
+    num_more = max(len(corpus.more_references) for corpus in corpora)
+    return Corpus(
+        name="+".join(corpus.name for corpus in corpora),
+        src=[sentence for corpus in corpora for sentence in corpus.src],
+        tgt=[sentence for corpus in corpora for sentence in corpus.tgt],
+        num_blank=sum(corpus.num_blank for corpus in corpora),
+        origin={name: digest for corpus in corpora for name, digest in corpus.origin.items()},
+        more_references=tuple(
+            [
+                sentence
+                for corpus in corpora
+                for sentence in [*corpus.more_references, *[corpus.tgt] * num_more][place]
+            ]
+            for place in range(num_more)
+        ),
+    )
 
 
-def _load_train(data: Data) -> tuple[Corpus, dict[str, Corpus]]:
-    """The training pairs, and what is held out of them for validation and test."""
-    train = load_split(data.train, Path(data.folder), "train")
-    shares = {"valid": data.valid, "test": data.test}
-    held_out = {name: share for name, share in shares.items() if isinstance(share, float)}
-    return _hold_out(train, held_out) if held_out else (train, {})
+def weights_of(corpora: Sequence[Corpus]) -> list[float] | None:
+    """The weight of every pair of the joined corpora; None if each pair is seen once an epoch."""
+    if all(corpus.weight == 1 for corpus in corpora):
+        return None
+    return [corpus.weight for corpus in corpora for _ in corpus.src]
 
 
-def load_split(split: Split | float, folder: Path, name: str) -> Corpus:
-    """Read one split from its files, or from the phrasebook.
+def read_parallel(src_path: Path, tgt_path: Path, *more_tgt_paths: Path) -> Corpus:
+    """Read files whose lines belong together; pairs with a blank side are dropped whole.
 
-    Raises:
-        DataError: as `load_splits`.
-    """
-    match split:
-        case EmbeddedPhrasebook():
-            pairs = getattr(_phrasebook(), split.phrasebook)
-            src, tgt = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            origin = {f"phrasebook:{split.phrasebook}": _hash_pairs(pairs)}
-            corpus = Corpus(f"phrasebook-{split.phrasebook}", src, tgt, 0, origin)
-        case ParallelFiles():
-            for side, path in (("src", folder / split.src), ("tgt", folder / split.tgt)):
-                if not path.is_file():
-                    raise DataError(
-                        f"data.{name}.{side}: no such file: {path}; name its folder with "
-                        f"--data-dir, or the files with --{name}-src and --{name}-tgt"
-                    )
-            corpus = read_parallel(folder / split.src, folder / split.tgt)
-        case _:
-            raise ConfigError(f"data.{name}: a share of the training pairs cannot be read alone")
-    if not corpus.src:
-        raise DataError(f"data.{name}: no sentence pairs left in {corpus.name}; give it some text")
-    return corpus
-
-
-def read_parallel(src_path: Path, tgt_path: Path) -> Corpus:
-    """Read two files whose lines belong together; pairs with a blank side are dropped whole.
+    Args:
+        src_path: the source sentences.
+        tgt_path: their translations.
+        more_tgt_paths: further translations.
 
     Raises:
         DataError: a file is missing or not UTF-8, or the files differ in length.
     """
-    src_bytes, tgt_bytes = read_bytes(src_path), read_bytes(tgt_path)
-    src, tgt = decode_lines(src_bytes, src_path), decode_lines(tgt_bytes, tgt_path)
-    if len(src) != len(tgt):
-        if not src or not tgt:
-            empty = tgt_path if src else src_path
-            raise DataError(f"{empty}: empty; it needs a line for each of its partner's")
-        line = _find_misalignment(src, tgt) + 1
-        raise DataError(
-            f"{src_path} has {len(src)} lines, {tgt_path} has {len(tgt)}; parallel files need one "
-            f"sentence per line; they seem to part at line {line}"
-        )
-    pairs = [pair for pair in zip(src, tgt, strict=True) if pair[0].strip() and pair[1].strip()]
-    origin = {
-        str(path): hashlib.sha256(content).hexdigest()
-        for path, content in ((src_path, src_bytes), (tgt_path, tgt_bytes))
-    }
-    return Corpus(
-        name="-".join(part for part in (src_path.parent.name, _stem(src_path)) if part),
-        src=[pair[0] for pair in pairs],
-        tgt=[pair[1] for pair in pairs],
-        num_blank=len(src) - len(pairs),
-        origin=origin,
+    paths = (src_path, tgt_path, *more_tgt_paths)
+    contents = [read_bytes(path) for path in paths]
+    src, *refs = [
+        decode_lines(content, path) for content, path in zip(contents, paths, strict=True)
+    ]
+    for path, ref in zip(paths[1:], refs, strict=True):
+        _check_same_length(src_path, src, path, ref)
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    origin = {str(path): digest for path, digest in zip(paths, digests, strict=True)}
+    return make_corpus(name_of(src_path), zip(src, *refs, strict=True), origin)
+
+
+def _check_same_length(src_path: Path, src: list[str], tgt_path: Path, tgt: list[str]) -> None:
+    if len(src) == len(tgt):
+        return
+    if not src or not tgt:
+        empty = tgt_path if src else src_path
+        raise DataError(f"{empty}: empty; it needs a line for each of its partner's")
+    line = _find_misalignment(src, tgt) + 1
+    raise DataError(
+        f"{src_path} has {len(src)} lines, {tgt_path} has {len(tgt)}; parallel files need one "
+        f"sentence per line; they seem to part at line {line}"
     )
 
 
@@ -178,46 +191,15 @@ def decode_lines(content: bytes, where: Path) -> list[str]:
     return lines
 
 
-def _hold_out(train: Corpus, shares: dict[str, float]) -> tuple[Corpus, dict[str, Corpus]]:
-    """Split off shares of the pairs by a hash of the source sentence: stable, and disjoint."""
-    if sum(shares.values()) >= 1:
-        raise DataError("data.valid and data.test hold out everything; leave some pairs to train")
-    names = [*shares, "train"]
-    bounds = list(accumulate(shares.values()))
-    parts: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
-    for pair in zip(train.src, train.tgt, strict=True):
-        digest = hashlib.sha256(pair[0].encode()).digest()
-        place = int.from_bytes(digest[:8], "big") / 2**64
-        parts[names[sum(place >= bound for bound in bounds)]].append(pair)
-    for name, pairs in parts.items():
-        if not pairs:
-            raise DataError(f"data.{name}: {len(train)} pairs are too few to hold out such a share")
-    corpora = {
-        name: Corpus(
-            name=f"{train.name}-{name}",
-            src=[src for src, _ in pairs],
-            tgt=[tgt for _, tgt in pairs],
-            num_blank=0,
-            # Its own hash: another share is other data, though the files are the same.
-            origin={f"{'+'.join(train.origin)}#{name}": _hash_pairs(pairs)},
-        )
-        for name, pairs in parts.items()
-    }
-    rest = replace(corpora.pop("train"), name=train.name, num_blank=train.num_blank)
-    return rest, corpora
+def name_of(path: Path) -> str:
+    """What a corpus is called: its folder and the file's name without extensions."""
+    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return "-".join(part for part in (path.parent.name, stem) if part)
 
 
-@cache
-def _phrasebook() -> Splits:
-    return expand_phrasebook()
-
-
-def _hash_pairs(pairs: list[tuple[str, str]]) -> str:
-    return hashlib.sha256("\n".join(f"{src}\t{tgt}" for src, tgt in pairs).encode()).hexdigest()
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+def hash_pairs(pairs: Iterable[Sequence[str]]) -> str:
+    """SHA-256 of some pairs, for what is a part of a file or of none."""
+    return hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode()).hexdigest()
 
 
 def _find_misalignment(src: list[str], tgt: list[str]) -> int:

@@ -137,6 +137,7 @@ class Fit:
             self.config,
             self.record.position,
             lambda: self.record.num_decays,
+            self.material.train_weights,
         )
         for progress in updates:
             self._count(progress)

@@ -60,6 +60,7 @@ def train(
     config: Training,
     start: Position = BEGINNING,
     count_decays: Callable[[], int] = lambda: 0,
+    weights: Sequence[float] | None = None,
 ) -> Iterator[Progress]:
     """Update the model batch by batch, from `start` to the last epoch.
 
@@ -68,8 +69,9 @@ def train(
         pairs_of: what it learns from in an epoch (from 0).
         optimizer: of the model's parameters.
         config: sizes and schedules.
-        start: where to begin.
+        start: where to begin, or to go on.
         count_decays: asked at each update how often a plateau was met so far.
+        weights: how often each pair is seen in an epoch; once if None.
 
     Raises:
         S2SError: the loss or its gradient is not finite; the weights are still those before.
@@ -80,7 +82,12 @@ def train(
         pairs = pairs_of(epoch)
         lengths = [(len(src), len(tgt)) for src, tgt in pairs]
         batches = epoch_batches(
-            lengths, config.batch_size, config.seed, epoch, by_tokens=config.batch_by == "tokens"
+            lengths,
+            config.batch_size,
+            config.seed,
+            epoch,
+            weights,
+            by_tokens=config.batch_by == "tokens",
         )
         for index in range(position.batch, len(batches), config.accumulate):
             started = time.perf_counter()

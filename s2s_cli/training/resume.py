@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, load_training_state
-from s2s_cli.config import Config
+from s2s_cli.config import Config, sources_of
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.run import RunFolder, Vocabularies
 
@@ -16,8 +16,10 @@ MAY_CHANGE = {
     "data.train",
     "data.valid",
     "data.test",
+    "data.split_seed",
 }
-"""Keys that a resumed run may have otherwise; the data's content is compared by its hash."""
+"""Keys that a resumed run may have otherwise; the data's content is compared by its hash, and the
+sources' weights by themselves."""
 
 
 class Resumable(NamedTuple):
@@ -93,8 +95,10 @@ def check_same_run(
 
 
 def _flatten(config: Config) -> dict[str, object]:
-    return {
+    flat = {
         f"{section}.{key}": value
         for section, keys in config.model_dump(mode="json").items()
         for key, value in keys.items()
     }
+    flat["data.train weights"] = [source.weight for source in sources_of(config.data.train)]
+    return flat

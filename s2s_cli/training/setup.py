@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import compress
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,9 @@ from s2s_cli.checkpoint import (
     save_model,
 )
 from s2s_cli.config import Config
-from s2s_cli.data.corpus import Corpus, load_training
+from s2s_cli.data.corpus import Corpus, join_corpora, weights_of
 from s2s_cli.data.resampling import Resampling
+from s2s_cli.data.splits import load_training
 from s2s_cli.data.tokenized import (
     EncodedPair,
     TokenizedCorpus,
@@ -47,6 +49,8 @@ class Texts(NamedTuple):
     valid: Corpus
     train_words: TokenizedCorpus
     valid_words: TokenizedCorpus
+    train_weights: list[float] | None = None
+    """How often each training pair is seen in an epoch; None if each is seen once."""
 
 
 class Plan(NamedTuple):
@@ -66,10 +70,15 @@ def read_texts(config: Config) -> Texts:
     Raises:
         DataError: a file is missing, malformed, or does not fit its partner; a split is empty.
     """
-    train, valid = load_training(config.data)
+    train_corpora, valid_corpora = load_training(config.data)
+    train, valid = join_corpora(train_corpora), join_corpora(valid_corpora)
     tokenizers = make_tokenizers(config)
     return Texts(
-        train, valid, tokenize_corpus(train, *tokenizers), tokenize_corpus(valid, *tokenizers)
+        train,
+        valid,
+        tokenize_corpus(train, *tokenizers),
+        tokenize_corpus(valid, *tokenizers),
+        weights_of(train_corpora),
     )
 
 
@@ -98,11 +107,17 @@ def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: 
         left_out = ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
         tail = f"; left out: {left_out}" if left_out else ""
         say(f"{name}: {len(corpus.pairs):,} pairs, {corpus.num_tgt_tokens():,} target tokens{tail}")
-    kept = [
-        fits(src, tgt, longest) for src, tgt in zip(valid_tokens.src, valid_tokens.tgt, strict=True)
-    ]
+    valid_text = texts.valid.keep(_find_kept(valid_tokens, longest))
+    weights = texts.train_weights
+    if weights is not None:
+        weights = list(compress(weights, _find_kept(train_tokens, longest)))
     scoring, resample = choose_scoring(config, say), _resample(config, train_tokens, vocabularies)
-    return Material(train, valid, texts.valid.keep(kept), scoring, resample)
+    return Material(train, valid, valid_text, scoring, resample, weights)
+
+
+def _find_kept(tokens: TokenizedCorpus, longest: int) -> list[bool]:
+    """Which pairs `encode_corpus` keeps."""
+    return [fits(src, tgt, longest) for src, tgt in zip(tokens.src, tokens.tgt, strict=True)]
 
 
 def _resample(

@@ -28,6 +28,9 @@ class Material(NamedTuple):
     resample: Callable[[int], Sequence[EncodedPair]] | None = None
     """The training pairs as an epoch sees them, where each sees other subwords."""
 
+    train_weights: list[float] | None = None
+    """How often each pair of `train` is seen in an epoch; None if each is seen once."""
+
     def pairs_of(self, epoch: int) -> Sequence[EncodedPair]:
         """The training pairs of an epoch (from 0)."""
         return self.train.pairs if self.resample is None else self.resample(epoch)
@@ -87,6 +90,6 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     text = material.valid_text
     translator = Translator(model, loaded.src, loaded.tgt, device)
     hypotheses = [translation.text for translation in translator.translate(text.src, GREEDY)]
-    bleu, chrf = score_corpus(["bleu", "chrf"], hypotheses, [text.tgt], material.scoring)
+    bleu, chrf = score_corpus(["bleu", "chrf"], hypotheses, text.references, material.scoring)
     seconds = time.perf_counter() - started
     return Measures(*measures, bleu.value, chrf.value, seconds, hypotheses)

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.config import Data, ParallelFiles
-from s2s_cli.data.corpus import decode_lines, load_test, load_training, read_lines, read_parallel
+from s2s_cli.data.corpus import (
+    Corpus,
+    decode_lines,
+    join_corpora,
+    read_lines,
+    read_parallel,
+    weights_of,
+)
 from s2s_cli.errors import DataError
 
 
@@ -94,33 +100,27 @@ def test_a_lost_line_of_real_text_is_found(tmp_path: Path, real_data: Path) -> N
     assert abs(line - 501) <= 5
 
 
-def test_a_share_is_held_out_by_source_sentence(tmp_path: Path) -> None:
-    src = write(tmp_path / "s", "".join(f"sentence {i % 400}\n" for i in range(800)))
-    tgt = write(tmp_path / "t", "".join(f"line {i}\n" for i in range(800)))
-    data = Data(train=ParallelFiles(src=str(src), tgt=str(tgt)), valid=0.1, test=0.2)
-    train, valid = load_training(data)
-    test = load_test(data)
-    assert len(train) + len(valid) + len(test) == 800
-    assert 40 < len(valid) < 130
-    assert 100 < len(test) < 220
-    assert not set(train.src) & set(valid.src)
-    assert not set(train.src) & set(test.src)
-    assert not set(valid.src) & set(test.src)
-    assert load_training(data) == (train, valid)
-    other, _ = load_training(data.model_copy(update={"valid": 0.2}))
-    assert other.origin != train.origin  # another share is other data
+def test_further_references_are_read_and_blank_ones_are_the_main_one_again(tmp_path: Path) -> None:
+    src = write(tmp_path / "s", "1\n2\n3\n4\n")
+    main, second = write(tmp_path / "r0", "a\nb\n\nd\n"), write(tmp_path / "r1", "A\n\nC\nD\n")
+    corpus = read_parallel(src, main, second)
+    assert corpus.src == ["1", "2", "4"]
+    assert corpus.references == [["a", "b", "d"], ["A", "b", "D"]]
+    assert corpus.num_blank == 1
+    assert list(corpus.origin) == [str(src), str(main), str(second)]
+    assert corpus.keep([False, True, True]).references == [["b", "d"], ["b", "D"]]
+    write(second, "A\nB\nC\n")
+    with pytest.raises(DataError, match=r"s has 4 lines, .*r1 has 3"):
+        read_parallel(src, main, second)
 
 
-def test_empty_splits_are_refused(tmp_path: Path) -> None:
-    blank = write(tmp_path / "blank", "\n\n")
-    data = Data(train=ParallelFiles(src=str(blank), tgt=str(blank)))
-    with pytest.raises(DataError, match=r"data\.train: no sentence pairs"):
-        load_training(data)
-    with pytest.raises(DataError, match="names no test set"):
-        load_test(Data(test=None))
-
-
-def test_the_phrasebook_is_the_default() -> None:
-    train, valid = load_training(Data())
-    assert (len(train), len(valid), len(load_test(Data()))) == (10_000, 500, 500)
-    assert "我喜欢学习机器学习。" in load_test(Data()).src
+def test_joined_corpora_have_all_pairs_and_as_many_references_as_the_richest() -> None:
+    one = Corpus("one", ["1"], ["a"], 2, {"f": "0"}, weight=0.5)
+    two = Corpus("two", ["2", "3"], ["b", "c"], 1, {"g": "1"}, (["B", "C"],))
+    joined = join_corpora([one, two])
+    assert joined.src == ["1", "2", "3"]
+    assert joined.references == [["a", "b", "c"], ["a", "B", "C"]]
+    assert (joined.name, joined.num_blank, joined.origin) == ("one+two", 3, {"f": "0", "g": "1"})
+    assert join_corpora([one]) is one
+    assert weights_of([one, two]) == [0.5, 1, 1]
+    assert weights_of([two]) is None

@@ -1,4 +1,8 @@
+from collections import Counter
 from itertools import pairwise
+
+import numpy as np
+import pytest
 
 from s2s_cli.data.sampler import POOL_BATCHES, epoch_batches
 
@@ -18,6 +22,12 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert order(1, 3) == order(1, 3)
     assert order(1, 3) != order(1, 4)
     assert order(1, 3) != order(2, 3)
+
+
+def test_without_weights_the_order_is_one_permutation() -> None:
+    # Pairs of one length stay as drawn, and one batch is not shuffled: models depend on this order.
+    expected = np.random.default_rng([7, 3]).permutation(50).tolist()
+    assert epoch_batches([(1, 1)] * 50, 50, seed=7, epoch=3) == [expected]
 
 
 def test_batches_hold_pairs_of_like_length() -> None:
@@ -51,3 +61,42 @@ def test_a_pair_of_more_tokens_than_a_batch_stands_alone() -> None:
     batches = epoch_batches([(3, 3), (50, 3), (3, 3)], 10, seed=1, epoch=0, by_tokens=True)
     assert [1] in batches
     assert sorted(i for batch in batches for i in batch) == [0, 1, 2]
+
+
+def count(weights: list[float], epoch: int, seed: int = 1) -> Counter[int]:
+    batches = epoch_batches(LENGTHS[: len(weights)], 8, seed, epoch, weights)
+    return Counter(index for batch in batches for index in batch)
+
+
+def test_weights_of_one_draw_every_pair_once() -> None:
+    assert count([1.0] * 100, 0) == Counter(range(100))
+
+
+def test_a_whole_weight_repeats_and_a_fraction_draws_a_share() -> None:
+    weights = [2.0] * 100 + [0.25] * 400 + [1.5] * 200
+    drawn = count(weights, epoch=0)
+    assert all(drawn[index] == 2 for index in range(100))
+    assert all(drawn[index] in (0, 1) for index in range(100, 500))
+    assert sum(drawn[index] for index in range(100, 500)) == pytest.approx(100, abs=1)
+    assert all(drawn[index] in (1, 2) for index in range(500, 700))
+    assert sum(drawn[index] for index in range(500, 700)) == pytest.approx(300, abs=1)
+
+
+def test_the_share_is_a_function_of_seed_and_epoch_and_drawn_anew() -> None:
+    weights = [0.5] * 200
+    assert count(weights, 0) == count(weights, 0)
+    assert count(weights, 0) != count(weights, 1)
+    assert count(weights, 0) != count(weights, 0, seed=2)
+
+
+def test_over_many_epochs_each_pair_comes_as_often_as_its_weight_says() -> None:
+    weights = [0.3] * 20 + [1.7] * 10
+    total: Counter[int] = Counter()
+    for epoch in range(400):
+        total.update(count(weights, epoch))
+    for index, weight in enumerate(weights):
+        assert total[index] / 400 == pytest.approx(weight, abs=0.12)
+
+
+def test_an_epoch_is_never_empty() -> None:
+    assert all(count([0.001] * 3, epoch).total() == 1 for epoch in range(20))

@@ -96,6 +96,18 @@ def weights_of(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
+def test_pairs_are_seen_as_often_as_their_weights_say(tmp_path: Path) -> None:
+    fit = make_fit(tmp_path, CONFIG)
+    once = fit.material.train
+    weights = [2.0] * 10 + [0.5] * (len(once.pairs) - 10)
+    fit.material = fit.material._replace(train_weights=weights)
+    num_pairs = 20 + round(0.5 * (len(once.pairs) - 10))
+    num_batches = {
+        event.num_batches for event in fit.steps(lambda: False) if not isinstance(event, Validation)
+    }
+    assert num_batches == {-(-num_pairs // CONFIG.batch_size)}
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
 @pytest.mark.parametrize("teacher_forcing", [1.0, 0.5])
 def test_every_kind_of_model_resumes_to_the_same_bytes(
@@ -342,6 +354,11 @@ class TestWhatMayDiffer:
     def test_settings_may_not(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"training\.seed 1 -> 2.*--fresh"):
             self.check(tmp_path, {"training": {"seed": 2}})
+
+    def test_the_weights_of_the_data_may_not(self, tmp_path: Path) -> None:
+        train = {"phrasebook": "train", "weight": 2.0}
+        with pytest.raises(ConfigError, match=r"data\.train weights \[1\.0\] -> \[2\.0\]"):
+            self.check(tmp_path, {"data": {"train": train}})
 
     def test_the_data_may_not(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"the train text \(t\) has changed"):

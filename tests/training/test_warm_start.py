@@ -108,9 +108,7 @@ def test_vectors_are_read_beside_the_data(former: Path, tmp_path: Path) -> None:
     (tmp_path / "en.vec").write_text("cat 1 2 3 4 5\n", encoding="utf-8")
     config = recipe(former, model={"tgt_vectors": "en.vec"}, data={"folder": str(tmp_path)})
     model = build_model(config.model, SRC, TGT)
-    vocabularies = Vocabularies(
-        SRC, TGT, adopt_vocabularies(config, load_former(config), CORPUS).card
-    )
+    vocabularies = adopt_vocabularies(config, load_former(config), CORPUS)
     ((key, coverage),) = take_vectors(model, config, vocabularies)
     assert (key, coverage.num_found, coverage.share) == ("model.tgt_vectors", 1, 0.5)
     assert model.tgt_table[4].tolist() == [1, 2, 3, 4, 5]

@@ -1,0 +1,232 @@
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from s2s_cli.config import TableFile
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.tables import read_table
+from s2s_cli.errors import ConfigError, DataError
+
+FIELDS = {"src": "s", "tgt": "t"}
+
+
+def read(path: Path, content: str | bytes, **keys: object) -> Corpus:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_table(TableFile(**{"file": path.name, "src": 1, "tgt": 2, **keys}), path)
+
+
+def pairs(corpus: Corpus) -> list[tuple[str, str]]:
+    return list(zip(corpus.src, corpus.tgt, strict=True))
+
+
+PAIRS = [("我。", "me."), ("你\u2028好", "hi, “you”")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "keys"),
+    [
+        ("a.tsv", "我。\tme.\n你\u2028好\thi, “you”\n", {}),
+        ("a.TSV", "\ufeffme.\t我。\tx\r\nhi, “you”\t你\u2028好\ty\r\n\r\n", {"src": 2, "tgt": 1}),
+        (
+            "a.txt",
+            "zh\ten\n我。\tme.\n你\u2028好\thi, “you”",
+            {"format": "tsv", "src": "zh", "tgt": "en"},
+        ),
+        ("a.tsv", "zh\ten\n我。\tme.\n你\u2028好\thi, “you”\n", {"src": "zh"}),
+        ("a.tsv", "zh\ten\n我。\tme.\n你\u2028好\thi, “you”\n", {"header": True}),
+        ("a.csv", 'zh,en\n我。,me.\n你\u2028好,"hi, “you”"\n', {}),
+        ("a.csv", 'en,zh\r\nme.,我。\r\n"hi, “you”",你\u2028好\r\n', {"src": "zh", "tgt": "en"}),
+        ("a.csv", '我。,me.\n你\u2028好,"hi, “you”"\n', {"header": False}),
+        (
+            "a.jsonl",
+            '{"s": "我。", "t": "me."}\n{"t": "hi, “you”", "s": "你\u2028好"}\n',
+            {"src": "s", "tgt": "t"},
+        ),
+        (
+            "a.ndjson",
+            '{"t": {"zh": "我。", "en": "me."}}\n'
+            '{"t": {"zh": "你\u2028好", "en": "hi, “you”"}}\n\n',
+            {"src": "t.zh", "tgt": "t.en"},
+        ),
+        (
+            "a.jsonl",
+            '{"a.b": "我。", "t": "me."}\n{"a.b": "你\u2028好", "t": "hi, “you”"}',
+            {"src": "a.b", "tgt": "t"},
+        ),
+    ],
+)
+def test_every_format_gives_the_same_pairs_plain_and_packed(
+    tmp_path: Path, name: str, content: str, keys: dict[str, object]
+) -> None:
+    corpus = read(tmp_path / name, content, **keys)
+    assert pairs(corpus) == PAIRS
+    packed = gzip.compress(content.encode())
+    assert pairs(read(tmp_path / f"{name}.gz", packed, **keys)) == PAIRS
+    assert corpus.name == f"{tmp_path.name}-a"
+    assert corpus.num_blank == 0
+
+
+SENTENCE = st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_size=1).filter(
+    str.strip
+)
+
+
+@given(st.lists(st.tuples(SENTENCE, SENTENCE), min_size=1))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_other_programs_write_is_read_back(
+    tmp_path: Path, rows: list[tuple[str, str]]
+) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([("src", "tgt"), *rows])
+    assert pairs(read(tmp_path / "a.csv", file.getvalue())) == rows
+    for escaped in (True, False):
+        lines = "".join(
+            json.dumps({"src": src, "tgt": tgt}, ensure_ascii=escaped) + "\n" for src, tgt in rows
+        )
+        assert pairs(read(tmp_path / "a.jsonl", lines, src="src", tgt="tgt")) == rows
+
+
+def test_a_line_break_inside_a_field_is_a_space(tmp_path: Path) -> None:
+    corpus = read(tmp_path / "a.csv", 'a,b\n"one\ntwo","three\r\n""four"""\n')
+    assert pairs(corpus) == [("one two", 'three "four"')]
+    corpus = read(tmp_path / "a.jsonl", '{"a": "one\\ntwo", "b": "x\\r\\ny"}', src="a", tgt="b")
+    assert pairs(corpus) == [("one two", "x y")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "keys"),
+    [
+        ("a.tsv", "1\ta\n\n \tb\n4\t\n5\te\n\n\n", {}),
+        ("a.csv", "x,y\n1,a\n\n ,b\n4,\n5,e\n\n", {}),
+        (
+            "a.jsonl",
+            '{"x":"1","y":"a"}\n\n{"x":" ","y":"b"}\n{"x":"4","y":""}\n{"x":"5","y":"e"}\n\n',
+            {"src": "x", "tgt": "y"},
+        ),
+    ],
+)
+def test_rows_with_a_blank_side_go_as_pairs_and_are_counted(
+    tmp_path: Path, name: str, content: str, keys: dict[str, object]
+) -> None:
+    corpus = read(tmp_path / name, content, **keys)
+    assert pairs(corpus) == [("1", "a"), ("5", "e")]
+    assert corpus.num_blank == 3  # the empty lines at the end are no rows
+
+
+def test_rows_are_counted_from_one_below_the_header(tmp_path: Path) -> None:
+    content = "s,t\n" + "".join(f"{n},t{n}\n" for n in range(1, 11))
+    path = tmp_path / "a.csv"
+    whole = read(path, content)
+    first, rest = read(path, content, rows="1-4"), read(path, content, rows="5-")
+    assert first.src == ["1", "2", "3", "4"]
+    assert first.src + rest.src == whole.src
+    assert read(path, content, rows="10-10").src == ["10"]
+    assert len({first.name, rest.name, whole.name}) == 3
+    # The file is named by its own hash, and the part by another.
+    assert first.origin[str(path)] == rest.origin[str(path)]
+    assert list(first.origin.values()) != list(rest.origin.values())
+    for rows in ("1-11", "11-"):
+        with pytest.raises(DataError, match=f"a.csv: has 10 rows, not rows {rows}"):
+            read(path, content, rows=rows)
+
+
+def test_columns_make_other_data_of_one_file(tmp_path: Path) -> None:
+    content = "a\tb\n"
+    one = read(tmp_path / "a.tsv", content)
+    other = read(tmp_path / "a.tsv", content, src=2, tgt=1)
+    assert list(one.origin.values()) != list(other.origin.values())
+
+
+def test_several_columns_are_several_references(tmp_path: Path) -> None:
+    corpus = read(tmp_path / "a.tsv", "s\ta\tb\tc\nS\tA\t\tC\n", tgt=(3, 2, 4))
+    assert corpus.references == [["b"], ["a"], ["c"]]
+    assert corpus.num_blank == 1  # the main one is blank
+    corpus = read(
+        tmp_path / "a.jsonl", '{"s":"x","r":["n"],"t":"a","u":" "}', src="s", tgt=("t", "u")
+    )
+    assert corpus.references == [["a"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "keys", "message"),
+    [
+        ("a.tsv", "a\tb\nc\n", {}, "a.tsv:2: has 1 column, but line 1 has 2; no TAB may stand"),
+        ("a.tsv", "a\tb\n\nc\td\te\n", {}, "a.tsv:3: has 3 columns, but line 1 has 2"),
+        ("a.tsv", "a\tb\n", {"tgt": 3}, "a.tsv:1: has 2 columns, there is no column 3"),
+        (
+            "a.tsv",
+            "x\ty\na\tb\n",
+            {"src": "z"},
+            "a.tsv:1: 'z' is no column; the header is 'x', 'y'",
+        ),
+        ("a.tsv", "x\tx\na\tb\n", {"src": "x"}, "a.tsv:1: 'x' is named twice"),
+        ("a.tsv", b"a\tb\nc\xff\td\n", {}, "a.tsv:2: byte 2 (0xff) is not UTF-8"),
+        ("a.csv", 'x,y\n"a\nb",c\nd\n', {}, "a.csv:4: has 1 column, but line 1 has 2; quote"),
+        ("a.csv", 'x,y\na,b\n"c"d,e\n', {}, "a.csv:3: the row that begins here is not CSV"),
+        ("a.csv", 'x,y\na,"b\nc,d\n', {}, "a.csv:2: the row that begins here is not CSV"),
+        ("a.jsonl", '{"s": "a", "t": "b"}\n{"s": \n', FIELDS, "a.jsonl:2: not JSON ("),
+        ("a.jsonl", '["a", "b"]', FIELDS, "a.jsonl:1: not a JSON object"),
+        ("a.jsonl", "[" * 100_000, FIELDS, "a.jsonl:1: JSON that cannot be read"),
+        ("a.jsonl", '{"s": "a"}', FIELDS, "a.jsonl:1: has no field 't'; its fields are 's'"),
+        ("a.jsonl", '{"s": "a"}', {"src": "s.x", "tgt": "s"}, "a.jsonl:1: has no field 's.x'"),
+        (
+            "a.jsonl",
+            '{"s": "a", "t": 5}',
+            FIELDS,
+            "a.jsonl:1: field 't' holds 5, which is not a string",
+        ),
+        ("a.jsonl", '{"s": null, "t": ""}', FIELDS, "field 's' holds null"),
+        ("a.jsonl", '{"s": "\\ud83d", "t": "b"}', FIELDS, "a.jsonl:1: field 's' holds half a"),
+    ],
+)
+def test_a_malformed_row_is_named_by_file_and_line(
+    tmp_path: Path, name: str, content: str | bytes, keys: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / name, content, **keys)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "message"),
+    [
+        ("cmn.txt", {}, "cmn.txt: the name does not tell its format; say `format: tsv`"),
+        ("cmn.gz", {}, "does not tell its format"),
+        ("a.jsonl", {}, "column 1 of JSON lines; name their fields"),
+        ("a.jsonl", {"src": "s", "tgt": "t", "header": True}, "header of JSON lines"),
+        ("a.csv", {"header": False, "tgt": "t"}, "column 't' is named, but `header` is false"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    tmp_path: Path, name: str, keys: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path / name, "a\tb\n", **keys)
+    assert message in str(caught.value)
+
+
+def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:
+    for content in ("", "\n\n", "x,y\n"):
+        assert len(read(tmp_path / "a.csv", content)) == 0
+
+
+def test_the_tatoeba_download_reads_as_it_comes(real_data: Path) -> None:
+    path = real_data / "tatoeba-zh-en" / "cmn.txt"
+    corpus = read_table(TableFile(file="cmn.txt", src=2, tgt=1, format="tsv"), path)
+    assert pairs(corpus)[0] == ("嗨。", "Hi.")  # no BOM
+    assert len(corpus) == path.read_bytes().count(b"\n") - 1  # its last line is empty
+    assert corpus.num_blank == 0
+
+
+def test_the_tutorials_csv_reads_by_its_header(real_data: Path) -> None:
+    path = real_data / "en-fr-csv" / "english_french_dataset.csv"
+    table = TableFile(file=path.name, src="english", tgt="french", rows="1-8000")
+    corpus = read_table(table, path)
+    assert len(corpus) == 8000
+    assert pairs(corpus)[0][0] == "Tom isn't ashamed of what he did."
