@@ -1,6 +1,5 @@
 """`s2s eval`: translate a test set and score it, or score translations that exist."""
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -9,12 +8,13 @@ import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.loading import Loaded, Place, load_translator, locate_model
+from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
     from s2s_cli.data.corpus import Corpus
-    from s2s_cli.scoring.metrics import MetricName, Score, ScoringSettings
+    from s2s_cli.scoring.metrics import MetricName
 
 
 def evaluate(
@@ -42,6 +42,16 @@ def evaluate(
     ] = None,
     lowercase: Annotated[
         bool | None, typer.Option("--lowercase", help="Ignore case in every score.")
+    ] = None,
+    tokenized: Annotated[
+        bool,
+        typer.Option("--tokenized", help="Also BLEU of words: jieba's for zh, else Moses'."),
+    ] = False,
+    accuracy: Annotated[
+        bool | None,
+        typer.Option(
+            "--accuracy/--no-accuracy", help="Exact match (default: if references are labels)."
+        ),
     ] = None,
     beam_size: opt.BeamSizeOption = None,
     length_penalty: opt.LengthPenaltyOption = None,
@@ -73,18 +83,49 @@ def evaluate(
         }
         _refuse([name for name, value in needless.items() if value is not None])
         lang = _choose_language(tgt_lang, config)
-        _score_files(names, hyp, ref or [], lang, bool(lowercase), tokenize)
+        files = Files(hyp, ref or [])
+        how = How(names, lang, bool(lowercase), tokenize, tokenized, accuracy)
+        _score_files(files, how)
         return
     place = locate_model(config, run, model)
     data_sets = [text for text in sets or [] if text.startswith("data.")]
     other_sets = [text for text in sets or [] if text not in data_sets]
     loaded = load_translator(place, device, decoding, other_sets)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
-    test = _load_test(config, place, data.overrides(), data_sets, loaded.card)
-    settings = _choose_scoring(loaded.card, lowercase, tokenize, names)
-    reports = place.run.reports_path if place.run else Path("reports")
-    evaluation = Evaluation(names, place.folder, test, settings, report or reports / test.name)
-    _evaluate_model(evaluation, loaded)
+    tests = _load_test(config, place, data.overrides(), data_sets, loaded.card)
+    ignores_case = _choose_case(lowercase, loaded.card)
+    how = How(names, loaded.card.tgt_lang, ignores_case, tokenize, tokenized, accuracy)
+    reports = report or (place.run.reports_path if place.run else Path("reports"))
+    is_folder_of_one = report is not None and len(tests) == 1
+    folders = [reports if is_folder_of_one else reports / test.name for test in tests]
+    _evaluate_model(place.folder, loaded, list(zip(tests, folders, strict=True)), how)
+
+
+class How(NamedTuple):
+    """What the options say about scoring."""
+
+    names: "list[MetricName]"
+    tgt_lang: str
+    lowercase: bool
+    tokenize: str | None
+    tokenized: bool
+    accuracy: bool | None
+
+    def measures(self) -> Measures:
+        """The same, set up for the language; checked before anything is translated."""
+        from s2s_cli.scoring.metrics import ScoringSettings, make_metric
+
+        settings = ScoringSettings(self.tgt_lang, self.lowercase, self.tokenize)
+        for name in self.names:
+            make_metric(name, settings)
+        return Measures(self.names, settings, self.tokenized, self.accuracy)
+
+
+class Files(NamedTuple):
+    """Translations that exist, and their references."""
+
+    hyp: Path | None
+    refs: list[Path]
 
 
 def _refuse(needless: list[str]) -> None:
@@ -107,50 +148,26 @@ def _choose_language(tgt_lang: str | None, config: str | None) -> str:
     return lang
 
 
-def _choose_scoring(
-    card: "ModelCard", lowercase: bool | None, tokenize: str | None, names: "list[MetricName]"
-) -> "ScoringSettings":
-    """Scores as the model's language and case ask for; checked before anything is translated."""
+def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
+    """Whether scores ignore case, as those of lower-cased models do."""
     from s2s_cli.console import say
-    from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 
     if lowercase is None and card.text.lowercase:
         say("scores ignore case, as the model's text is lower-cased")
-    is_lowercase = card.text.lowercase if lowercase is None else lowercase
-    settings = ScoringSettings(card.tgt_lang, is_lowercase, tokenize)
-    for name in names:
-        make_metric(name, settings)
-    return settings
+    return card.text.lowercase if lowercase is None else lowercase
 
 
-class Evaluation(NamedTuple):
-    """What is evaluated, how, and where the report goes."""
-
-    names: "list[MetricName]"
-    model: Path
-    test: "Corpus"
-    settings: "ScoringSettings"
-    report: Path
-
-
-def _score_files(
-    names: "list[MetricName]",
-    hyp: Path | None,
-    refs: list[Path],
-    lang: str,
-    is_lowercase: bool,
-    tokenize: str | None,
-) -> None:
+def _score_files(files: Files, how: How) -> None:
     """Score existing translations; no model is needed."""
     from s2s_cli.data.corpus import read_lines
-    from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
 
-    if hyp is None or not refs:
-        missing = "--hyp FILE" if hyp is None else "--ref FILE"
+    if files.hyp is None or not files.refs:
+        missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
-    settings = ScoringSettings(lang, is_lowercase, tokenize)
-    scores = score_corpus(names, read_lines(hyp), [read_lines(ref) for ref in refs], settings)
-    _show(f"{hyp} against {', '.join(map(str, refs))}", scores)
+    hypotheses, references = read_lines(files.hyp), [read_lines(ref) for ref in files.refs]
+    found = measure(how.measures(), hypotheses, references)
+    title = f"{files.hyp} against {', '.join(map(str, files.refs))}"
+    show_scores(title, {str(files.hyp): found})
 
 
 def _load_test(
@@ -159,9 +176,8 @@ def _load_test(
     options: list[tuple[str, object]],
     sets: list[str],
     card: "ModelCard",
-) -> "Corpus":
-    """The test set: of the recipe named, else of the run's own, else what the options give."""
-    from s2s_cli.data.corpus import join_corpora
+) -> "list[Corpus]":
+    """The test sets: of the recipe named, else of the run's own, else what the options give."""
     from s2s_cli.data.splits import load_test
     from s2s_cli.recipe import check_config, load_recipe, parse_override
 
@@ -176,7 +192,7 @@ def _load_test(
                 f"{recipe}: is {data.src_lang} to {data.tgt_lang}, but {place.folder} translates "
                 f"{card.src_lang} to {card.tgt_lang}; name a recipe of the same languages"
             )
-        return join_corpora(load_test(data))
+        return load_test(data)
     if not overrides:
         raise ConfigError(
             f"{place.folder}: stands in no run folder, so no test set is known; "
@@ -184,89 +200,31 @@ def _load_test(
         )
     tree: dict[str, object] = {"test": None}
     tree.update((key.removeprefix("data."), value) for key, value in overrides)
-    return join_corpora(load_test(check_config({"data": tree}, where="options").data))
+    return load_test(check_config({"data": tree}, where="options").data)
 
 
-def _evaluate_model(evaluation: Evaluation, loaded: "Loaded") -> None:
-    """Translate the test set, score it, print the scores and write the report."""
-    from s2s_cli.console import say
-    from s2s_cli.scoring.metrics import score_corpus
-
-    test = evaluation.test
-    say(f"test set {test.name}: {len(test):,} sentences")
-    started = time.perf_counter()
-    translations = loaded.translator.translate(test.src, loaded.decoding)
-    seconds = time.perf_counter() - started
-    hypotheses = [translation.text for translation in translations]
-    scores = score_corpus(evaluation.names, hypotheses, [test.tgt], evaluation.settings)
-    _write_report(evaluation, loaded, hypotheses, scores, seconds)
-    _show(f"{evaluation.model} on {test.name} ({len(test):,} sentences)", scores)
-    say(f"report: {evaluation.report}/report.md")
-
-
-def _write_report(
-    evaluation: Evaluation,
-    loaded: "Loaded",
-    hypotheses: list[str],
-    scores: "list[Score]",
-    seconds: float,
+def _evaluate_model(
+    model: Path, loaded: "Loaded", tests: "list[tuple[Corpus, Path]]", how: How
 ) -> None:
-    from s2s_cli.checkpoint import WEIGHTS, s2s_version
-    from s2s_cli.files import write_file
-    from s2s_cli.scoring.metrics import sacrebleu_version, score_sentences
-    from s2s_cli.scoring.report import Example, format_report
-    from s2s_cli.sealed import sealed_hash, to_json
+    """Translate each test set, score it, print the scores and write a report to its folder."""
+    from s2s_cli.console import say
+    from s2s_cli.scoring.labels import check_one_reference
 
-    test, card = evaluation.test, loaded.card
-    speed = len(test) / seconds
-    facts = {
-        "test_set": test.name,
-        "sentences": len(test),
-        "blank_pairs_left_out": test.num_blank,
-        "model": str(evaluation.model),
-        "weights_sha256": sealed_hash(evaluation.model, WEIGHTS),
-        "epoch": card.epoch,
-        "step": card.step,
-        "languages": f"{card.src_lang}-{card.tgt_lang}",
-        "decoding": loaded.decoding.model_dump(),
-        "device": str(loaded.translator.device),
-        "seconds": round(seconds, 3),
-        "sentences_per_second": round(speed, 1),
-        "data_sha256": test.origin,
-        "s2s_version": s2s_version(),
-        "sacrebleu_version": sacrebleu_version(),
-    }
-    found = {"scores": _as_dict(scores), **facts}
-    folder = evaluation.report
-    write_file(folder / "hypotheses.txt", _lines(hypotheses))
-    write_file(folder / "references.txt", _lines(test.tgt))
-    write_file(folder / "scores.json", to_json(found))
-    chrf = score_sentences(hypotheses, [test.tgt], evaluation.settings)
-    rows = zip(test.src, test.tgt, hypotheses, chrf, strict=True)
-    title = f"{card.src_lang} to {card.tgt_lang} on {test.name}"
-    shown = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
-    examples = [Example(*row) for row in rows]
-    write_file(folder / "report.md", format_report(title, shown, scores, examples))
-
-
-def _show(title: str, scores: "list[Score]") -> None:
-    """The scores as JSON on stdout, and as a table on stderr."""
-    from s2s_cli.console import show_table
-
-    rows = [(score.name, f"{score.value:.2f}", score.signature) for score in scores]
-    show_table(title, ("measure", "score", "signature"), rows)
-    typer.echo(json.dumps(_as_dict(scores)))
-
-
-def _as_dict(scores: "list[Score]") -> dict[str, dict[str, object]]:
-    return {score.name: {"score": score.value, "signature": score.signature} for score in scores}
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {entry}" for key, entry in value.items())
-    return str(value)
-
-
-def _lines(sentences: list[str]) -> str:
-    return "".join(f"{sentence}\n" for sentence in sentences)
+    measures = how.measures()
+    if how.accuracy:
+        for test, _ in tests:
+            check_one_reference(test.references)
+    found = {}
+    for test, folder in tests:
+        say(f"test set {test.name}: {len(test):,} sentences")
+        started = time.perf_counter()
+        translations = loaded.translator.translate(test.src, loaded.decoding)
+        seconds = time.perf_counter() - started
+        hypotheses = [translation.text for translation in translations]
+        found[test.name] = measure(measures, hypotheses, test.references)
+        evaluated = Evaluated(model, loaded, test, hypotheses, seconds)
+        write_report(folder, evaluated, measures.settings, found[test.name])
+    names = ", ".join(f"{test.name} ({len(test):,} sentences)" for test, _ in tests)
+    show_scores(f"{model} on {names}", found)
+    for _, folder in tests:
+        say(f"report: {folder}/report.md")

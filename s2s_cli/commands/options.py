@@ -60,7 +60,10 @@ TestSrcOption = Annotated[
     Path | None, typer.Option("--test-src", metavar="FILE", help="Test text, source side.")
 ]
 TestTgtOption = Annotated[
-    Path | None, typer.Option("--test-tgt", metavar="FILE", help="Test text, target side.")
+    list[Path] | None,
+    typer.Option(
+        "--test-tgt", metavar="FILE", help="Test text, target side; again for more references."
+    ),
 ]
 BeamSizeOption = Annotated[
     int | None, typer.Option("--beam-size", min=1, help="Hypotheses kept; 1 is greedy search.")
@@ -87,7 +90,8 @@ class DataOptions(NamedTuple):
     folder: Path | None = None
     train: tuple[Path | None, Path | None] = (None, None)
     valid: tuple[Path | None, Path | None] = (None, None)
-    test: tuple[Path | None, Path | None] = (None, None)
+    test: tuple[Path | None, list[Path] | None] = (None, None)
+    """The source file, and the files of its references."""
 
     def overrides(self) -> list[tuple[str, object]]:
         """The keys of a recipe that these options set; says on stderr what it assumes.
@@ -105,14 +109,19 @@ class DataOptions(NamedTuple):
         ):
             if value is not None:
                 found.append((key, str(value)))
-        splits = {"train": self.train, "valid": self.valid, "test": self.test}
-        for name, (src, tgt) in splits.items():
-            if (src is None) != (tgt is None):
-                missing = "tgt" if tgt is None else "src"
+        splits = {
+            "train": (self.train[0], [self.train[1]] if self.train[1] else []),
+            "valid": (self.valid[0], [self.valid[1]] if self.valid[1] else []),
+            "test": (self.test[0], self.test[1] or []),
+        }
+        for name, (src, refs) in splits.items():
+            if (src is None) != (not refs):
+                missing = "src" if src is None else "tgt"
                 raise ConfigError(f"--{name}-{missing}: missing; a split needs both of its sides")
             if src is not None:
                 # Given on the command line, so meant from where the user stands.
-                files = {"src": str(src.absolute()), "tgt": str(tgt.absolute() if tgt else "")}
+                paths = [str(path.absolute()) for path in refs]
+                files = {"src": str(src.absolute()), "tgt": paths[0] if len(paths) == 1 else paths}
                 found.append((f"data.{name}", files))
         if self.train[0] is not None:
             if self.valid[0] is None:

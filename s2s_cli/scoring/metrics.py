@@ -12,6 +12,7 @@ from sacrebleu.metrics.ter import TER
 
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.language import base_language
+from s2s_cli.text.tokenizer import Tokenizer
 
 MetricName = Literal["bleu", "chrf", "ter"]
 METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
@@ -73,6 +74,33 @@ def score_corpus(
         text = result.format(signature=signature)
         scores.append(Score(name, float(result.score), signature, text))
     return scores
+
+
+def score_tokens(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    settings: ScoringSettings,
+    tokenizer: Tokenizer,
+) -> Score:
+    """BLEU of the words that a tokeniser of ours finds, as papers report "BLEU on tokens".
+
+    Translations and references are cut by the same tokeniser, lower-cased first if it does so, and
+    compared without any further tokenisation. The translations are the detokenised ones: what a
+    model joined wrongly is not scored as if it had been right, and models of words and of subwords
+    compare. Never compare it with BLEU of another tokeniser; the signature names ours.
+
+    Args:
+        hypotheses: one detokenised translation a line.
+        references: one or more lists of raw references, each as long as `hypotheses`.
+        settings: whether case counts.
+        tokenizer: into words.
+    """
+    check_lengths(hypotheses, references)
+    metric = BLEU(lowercase=settings.lowercase, tokenize="none", force=True)
+    cut = [[" ".join(tokenizer.tokenize(line)) for line in side] for side in references]
+    result = metric.corpus_score([" ".join(tokenizer.tokenize(line)) for line in hypotheses], cut)
+    signature = f"{metric.get_signature().format()}|words:{tokenizer.name}"
+    return Score("bleu-tokens", float(result.score), signature, result.format(signature=signature))
 
 
 def score_sentences(

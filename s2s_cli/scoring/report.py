@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from s2s_cli.scoring.labels import MAX_LABELS, OTHER, Confusion
 from s2s_cli.scoring.metrics import Score
 
 NUM_EXAMPLES = 20
@@ -13,7 +14,7 @@ class Example(NamedTuple):
     """One sentence of a test set, translated and scored."""
 
     source: str
-    reference: str
+    references: Sequence[str]
     hypothesis: str
     chrf: float
 
@@ -23,6 +24,7 @@ def format_report(
     facts: Sequence[tuple[str, str]],
     scores: Sequence[Score],
     examples: Sequence[Example],
+    confusion: Confusion | None = None,
 ) -> str:
     """Markdown: the facts, the scores with their signatures, the best and the worst sentences.
 
@@ -33,6 +35,7 @@ def format_report(
         facts: name and value pairs: model, data, settings.
         scores: of the corpus.
         examples: all sentences of the test set.
+        confusion: of the labels, if the test set asks for labels.
     """
     lines = [f"# {_escape(title)}", "", "| | |", "|---|---|"]
     lines += [f"| {_escape(name)} | {_escape(value)} |" for name, value in facts]
@@ -40,6 +43,8 @@ def format_report(
     for score in scores:
         signature = score.signature.replace("|", "\\|")  # else it would end the table's cell
         lines.append(f"| {score.name} | {score.value:.2f} | `{signature}` |")
+    if confusion is not None and len(confusion.labels) <= MAX_LABELS:
+        lines += _format_confusion(confusion)
     ranked = sorted(range(len(examples)), key=lambda i: (-examples[i].chrf, i))
     # Of few sentences none is shown twice.
     num_best = min(NUM_EXAMPLES, (len(ranked) + 1) // 2)
@@ -52,10 +57,28 @@ def format_report(
             lines += [
                 f"- line {index + 1}, chrF {example.chrf:.1f}",
                 f"  - source: {_escape(example.source)}",
-                f"  - reference: {_escape(example.reference)}",
+                *(f"  - reference: {_escape(reference)}" for reference in example.references),
                 f"  - translation: {_escape(example.hypothesis)}",
             ]
     return "\n".join(lines) + "\n"
+
+
+def _format_confusion(confusion: Confusion) -> list[str]:
+    """What was translated as what, and how well each label is found."""
+    names = [f"*{_escape(label)}*" for label in confusion.labels]
+    lines = ["", "## Labels: references in rows, translations in columns", ""]
+    lines.append(f"| | {' | '.join([*names, OTHER])} | precision | recall | F1 |")
+    lines.append("|---" * (len(names) + 5) + "|")
+    for name, row, quality in zip(names, confusion.counts, confusion.qualities(), strict=True):
+        shares = (quality.precision, quality.recall, quality.f1)
+        cells = [*map(str, row), *(format_share(share) for share in shares)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def format_share(share: float | None) -> str:
+    """A share in per cent, or a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _escape(text: str) -> str:

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from s2s_cli.errors import ConfigError, DataError
-from s2s_cli.scoring.metrics import METRIC_NAMES, ScoringSettings, score_corpus, score_sentences
+from s2s_cli.scoring.metrics import (
+    METRIC_NAMES,
+    ScoringSettings,
+    score_corpus,
+    score_sentences,
+    score_tokens,
+)
+from s2s_cli.text.tokenizer import make_tokenizer
 
 ENGLISH = (
     ["The cat sat on the mat.", "It is raining today", "We like to study machine learning."],
@@ -101,3 +108,16 @@ def test_sentences_are_scored_one_by_one() -> None:
     scores = score_sentences(["same here", "xyz"], [["same here", "abc"]], ScoringSettings("en"))
     assert scores[0] == pytest.approx(100)
     assert scores[1] == 0
+
+
+def test_bleu_of_tokens_is_the_sacrebleu_commands_on_tokenised_files(tmp_path: Path) -> None:
+    for texts, lang, lowercase in ((ENGLISH, "en", True), (CHINESE, "zh", False)):
+        tokenizer = make_tokenizer("auto", lang, lowercase)
+        cut = tuple([" ".join(tokenizer.tokenize(line)) for line in side] for side in texts)
+        options = ["-tok", "none", "--force", *(["-lc"] if lowercase else [])]
+        theirs = sacrebleu_command(tmp_path, cut, *options)[0]
+        hypotheses, *references = texts
+        ours = score_tokens(hypotheses, references, ScoringSettings(lang, lowercase), tokenizer)
+        assert round(ours.value, 8) == theirs["score"]
+        assert ours.signature == f"{theirs['signature']}|words:{tokenizer.name}"
+        assert ours.name == "bleu-tokens"
