@@ -20,7 +20,7 @@ from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.sealed import read_sealed, to_json, write_sealed
 from s2s_cli.text.codec import Codec
-from s2s_cli.text.subword import Subwords
+from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import PAD_ID, Vocabulary
 
@@ -89,7 +89,7 @@ def make_codecs(
     tgt_lang: str,
     src: Vocabulary,
     tgt: Vocabulary,
-    subwords: tuple[Subwords | None, Subwords | None] = (None, None),
+    subwords: SubwordPair = (None, None),
 ) -> tuple[Codec, Codec]:
     """Source and target text tools of a model."""
     return (

@@ -241,7 +241,7 @@ class Vocab(Section):
     """Words seen less often in the training text are unknown; subwords are all kept."""
     shared: bool = False
     """One vocabulary, and one set of subwords, for both sides, from the text of both."""
-    character_coverage: Annotated[float, Field(gt=0, le=1)] | None = None
+    character_coverage: Annotated[float, Field(ge=0.98, le=1)] | None = None
     """Share of running characters that get a subword; null: 0.9995 for zh, ja and ko, else 1."""
 
 

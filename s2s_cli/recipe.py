@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -230,7 +230,11 @@ def _explain(error: ValidationError) -> str:
         case _:
             message = str(problem["msg"]).removeprefix("Value error, ")
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
-    purpose = f"; {' '.join(str(place.field.description).split())}" if place.field else ""
+    if not place.keys:
+        return message  # of sections that do not go together; it names their keys
+    purpose = ""
+    if place.field and not _is_section(place.field):
+        purpose = f"; {' '.join(str(place.field.description).split())}"
     return f"{dotted}: {message[0].lower()}{message[1:]}{given}{purpose}"
 
 
@@ -249,14 +253,17 @@ def _locate(problem: ErrorDetails) -> _Place:
         elif part in section.model_fields:
             keys.append(part)
             field = section.model_fields[part]
-            annotation = field.annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
+            if _is_section(field):
+                section = cast("type[BaseModel]", field.annotation)
         elif part in _SOURCES:
             section = _SOURCES[part]
         elif index == end and problem["type"] == "extra_forbidden":
             keys.append(part)
     return _Place(keys, section, field)
+
+
+def _is_section(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def _describe_unknown(place: _Place) -> str:

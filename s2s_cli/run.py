@@ -18,7 +18,7 @@ from s2s_cli.config import Section
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.files import write_file
 from s2s_cli.sealed import is_sealed, repair_sealed, saved_at, to_json
-from s2s_cli.text.subword import Subwords
+from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")
@@ -85,8 +85,7 @@ class Vocabularies(NamedTuple):
     src: Vocabulary
     tgt: Vocabulary
     card: VocabularyCard
-    subwords: tuple[Subwords | None, Subwords | None] = (None, None)
-    """Source's and target's."""
+    subwords: SubwordPair = (None, None)
 
 
 class RunFolder(NamedTuple):

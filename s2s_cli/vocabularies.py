@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from s2s_cli.config import Config
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import SubwordPair, TokenizedCorpus, segment_corpus
+from s2s_cli.data.tokenized import TokenizedCorpus, segment_corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.text.language import has_many_characters
-from s2s_cli.text.subword import Subwords, train_subwords
+from s2s_cli.text.subword import SubwordPair, Subwords, train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, choose_tokenizer, make_tokenizer
 from s2s_cli.text.vocabulary import MARKERS, Vocabulary
 
@@ -177,5 +177,6 @@ def _measure(
     )
 
 
-def _fertility(coverage: Coverage, words: list[list[str]]) -> float:
-    return coverage.num_tokens / sum(map(len, words))
+def _fertility(coverage: Coverage, words: list[list[str]]) -> float | None:
+    num_words = sum(map(len, words))
+    return coverage.num_tokens / num_words if num_words else None

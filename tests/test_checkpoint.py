@@ -19,6 +19,7 @@ from s2s_cli.checkpoint import (
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError
 from s2s_cli.sealed import MANIFEST, is_sealed, repair_sealed, saved_at, sha256
+from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 
@@ -196,3 +197,48 @@ def test_a_reader_finds_the_model_while_it_is_being_replaced(folder: Path) -> No
     assert load_model(folder).card.step == 2
     assert is_sealed(folder)
     assert saved_at(folder)
+
+
+def make_with_subwords() -> LoadedModel:
+    plain = make_loaded()
+    subwords = train_subwords("bpe", [["甲乙", "乙甲"]] * 3, 20, 1.0)
+    src = Vocabulary(subwords.pieces, [1] * len(subwords.pieces))
+    text = plain.card.text.model_copy(update={"src_subword": "bpe"})
+    card = plain.card.model_copy(update={"text": text})
+    codecs = make_codecs(text, "zh", "en", src, plain.tgt.vocabulary, (subwords, None))
+    return LoadedModel(build_model(card.model, src, plain.tgt.vocabulary), *codecs, card)
+
+
+def test_subwords_come_back_with_their_model(tmp_path: Path) -> None:
+    original = make_with_subwords()
+    save_model(tmp_path / "model", original)
+    loaded = load_model(tmp_path / "model")
+    assert loaded.src.encode("甲乙 乙") == original.src.encode("甲乙 乙")
+    assert loaded.src.tokenizer.subwords == original.src.tokenizer.subwords
+    assert loaded.tgt.tokenizer.subwords is None
+    assert not (tmp_path / "model" / "tgt.model").exists()
+
+
+def test_damaged_missing_or_foreign_subwords_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    save_model(folder, make_with_subwords())
+    path = folder / "src.model"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(CheckpointError, match=r"src\.model: differs from what manifest\.json says"):
+        load_model(folder)
+    reseal(folder, "src.model", b"garbage")
+    with pytest.raises(CheckpointError, match=r"src\.model: not a sentencepiece model"):
+        load_model(folder)
+    other = train_subwords("bpe", [["甲丙", "丙丁"]] * 3, 20, 1.0)
+    reseal(folder, "src.model", other.content)
+    with pytest.raises(CheckpointError, match=r"src\.model: its pieces are not the tokens"):
+        load_model(folder)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"src\.model: missing"):
+        load_model(folder)
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    del manifest["files"]["src.model"]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"src\.model: missing, though config\.json says bpe"):
+        load_model(folder)

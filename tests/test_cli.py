@@ -24,6 +24,11 @@ TINY = [
     *("--set", "training.batch_size=16", "--set", "text.src_tokenizer=char"),
 ]
 
+SUBWORDS = [
+    *("--set", "text.src_tokenizer=none", "--set", "text.src_subword=unigram"),
+    *("--set", "text.tgt_subword=bpe", "--set", "text.subword_sampling=0.3"),
+]
+
 
 def s2s(
     *arguments: object, cwd: Path, stdin: str | bytes = b"", status: int = 0
@@ -294,8 +299,41 @@ def test_the_vocabulary_that_was_built_is_used(texts: Path) -> None:
     assert "max_size 6" in done.stderr
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path) -> None:
-    more = ["--epochs", 30, "--set", "training.patience=30", "--set", "training.save_every=3"]
+def test_subwords_are_built_shown_trained_and_spelled_out_again(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", *SUBWORDS, "--run", "r"]
+    files += ["--valid-src", "my.zh", "--valid-tgt", "my.en"]
+    built = s2s("vocab", "build", *files, "--max-size", 30, cwd=texts).stderr
+    assert "tokenisers: zh none + unigram, en moses + bpe" in built
+    assert "tokens/word" in built
+    names = ["src.model", "src.tsv", "tgt.model", "tgt.tsv"]
+    assert sorted(path.name for path in (texts / "r/vocab").iterdir()) == [*names, "vocab.json"]
+    shown = s2s("vocab", "show", "cat fisher!", "--side", "tgt", "--run", "r", cwd=texts).stdout
+    tokens, _, unknown = shown.splitlines()
+    assert tokens.replace(" ", "").startswith("tokens\t▁cat▁fish")
+    assert unknown.endswith("!")
+    trained = s2s("train", *files, "--epochs", 2, *TINY[:6], cwd=texts)
+    assert "(none + unigram), en " in trained.stderr
+    assert {*names} <= {path.name for path in (texts / "r/model").iterdir()}
+    moved = (texts / "r/model").rename(texts / "alone")  # a model folder needs no other
+    said = s2s("translate", "--model", moved, cwd=texts, stdin="猫狗\n\n狗鱼").stdout
+    assert said.count("\n") == 3
+    assert "▁" not in said
+    other = s2s(*tiny_train("--run", "r"), cwd=texts, status=1)
+    assert "r/vocab: was built with src_" in other.stderr
+
+
+def test_a_small_text_says_how_many_subwords_it_gives_or_takes(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--set", "text.src_tokenizer=none"]
+    files += ["--set", "text.src_subword=bpe", "--valid-src", "my.zh", "--valid-tgt", "my.en"]
+    built = s2s("vocab", "build", *files, cwd=texts).stderr
+    assert re.search(r"zh: the text gives \d+ entries, not 10,000", built)
+    few = s2s("vocab", "build", *files, "--max-size", 6, cwd=texts, status=1).stderr
+    assert "vocab.max_size: 6 entries are too few, the characters of the text alone take 9" in few
+
+
+@pytest.mark.parametrize("how", [[], SUBWORDS], ids=["words", "subwords"])
+def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path, how: list[str]) -> None:
+    more = ["--epochs", 30, "--set", "training.patience=30", "--set", "training.save_every=3", *how]
     s2s(*tiny_train("--run", "whole", *more), cwd=texts)
     command = [*S2S, *map(str, tiny_train("--run", "killed", *more))]
     process = subprocess.Popen(command, cwd=texts, stderr=subprocess.DEVNULL)

@@ -144,8 +144,18 @@ def test_a_source_of_one_kind_takes_the_place_of_another() -> None:
         ({"data": {"train": {"src": "a", "tgt": ["b", "c"]}}}, "several targets for one source"),
         ({"data": {"valid": True}}, "data.valid: input should be a valid number"),
         ({"decoding": {"n_best": 9}}, "needs a beam_size of at least 9"),
-        ({"model": {"hidden_size": 7}}, "an even hidden_size"),
+        ({"model": {"hidden_size": 7}}, "my.yaml: model: a bidirectional encoder needs an even"),
         ({"training": {"learning_rate": "fast"}}, "Step size of the optimizer"),
+        (
+            {"text": {"src_tokenizer": "none"}},
+            "src_tokenizer none leaves sentences whole and needs",
+        ),
+        ({"text": {"subword_sampling": 0.1}}, "subword_sampling 0.1 needs a src_subword or tgt"),
+        ({"text": {"src_subword": "wordpiece"}}, "text.src_subword: input should be 'none', 'bpe'"),
+        (
+            {"text": {"src_subword": "bpe"}, "vocab": {"shared": True}},
+            "vocab.shared needs the same subwords on both sides, not text.src_subword bpe and",
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tree: dict[str, object], message: str) -> None:

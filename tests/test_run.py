@@ -5,6 +5,7 @@ import pytest
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard, latest_run
 from s2s_cli.sealed import write_sealed
+from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 CARD = VocabularyCard(
@@ -75,3 +76,27 @@ def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None
     run.repair()
     assert {path.name for path in tmp_path.rglob(".tmp-*")} == {".tmp-notes", ".tmp-thesis"}
     assert run.checkpoint_path(20).is_dir()
+
+
+def test_subwords_lie_beside_the_vocabularies_and_leave_with_them(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    subwords = train_subwords("unigram", [["我们"], ["我"]] * 3, 20, 1.0)
+    src = Vocabulary(subwords.pieces, [1] * len(subwords.pieces))
+    card = CARD.model_copy(update={"src_subword": "unigram"})
+    plain = Vocabularies(Vocabulary(["我"], [2]), Vocabulary(["I"], [3]), CARD)
+    cut = Vocabularies(src, Vocabulary(["I"], [3]), card, (subwords, None))
+    run.save_vocabularies(cut)
+    assert run.load_vocabularies() == cut
+    assert sorted(path.name for path in run.vocab_path.iterdir()) == [
+        *("src.model", "src.tsv", "tgt.tsv", "vocab.json")
+    ]
+    (run.vocab_path / "src.model").write_bytes(b"garbage")
+    with pytest.raises(DataError, match=r"src\.model: not a sentencepiece model"):
+        run.load_vocabularies()
+    (run.vocab_path / "src.model").unlink()
+    with pytest.raises(DataError, match="damaged"):
+        run.load_vocabularies()
+    run.save_vocabularies(cut)
+    run.save_vocabularies(plain)
+    assert run.load_vocabularies() == plain
+    assert not (run.vocab_path / "src.model").exists()

@@ -184,6 +184,8 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
         if config.training.init_from is not None:  # another text's: the model's own
             wanted = wanted.model_copy(update={"trained_on": found.trained_on})
         sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
+        if found.character_coverage is not None:
+            sizes += f", character_coverage {found.character_coverage:g}"
         if found == wanted or not how.is_fresh:
             check_vocabularies(found, wanted, run)
             if how.names_sizes and found != wanted:

@@ -4,15 +4,12 @@ from collections import Counter
 from typing import NamedTuple
 
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.text.subword import Subwords
+from s2s_cli.text.subword import SubwordPair
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
 
 EncodedPair = tuple[list[int], list[int]]
 """Source and target token ids, without markers."""
-
-SubwordPair = tuple[Subwords | None, Subwords | None]
-"""What cuts the words of source and target, if anything."""
 
 
 class TokenizedCorpus(NamedTuple):

@@ -91,6 +91,10 @@ class Subwords:
             )
 
 
+SubwordPair = tuple[Subwords | None, Subwords | None]
+"""What cuts the words of source and target, if anything."""
+
+
 def train_subwords(
     kind: str, sentences: Iterable[Sequence[str]], max_size: int, coverage: float
 ) -> Subwords:

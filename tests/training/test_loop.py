@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from conftest import KINDS, describe_kind, make_model
 
 from s2s_cli.config import Model, Training
 from s2s_cli.data.batch import collate
+from s2s_cli.data.tokenized import EncodedPair
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -78,12 +80,20 @@ def test_progress_counts_updates_epochs_and_real_tokens() -> None:
     assert sum(p.num_tokens for p in progress[:3]) == sum(len(tgt) + 1 for _, tgt in PAIRS)
 
 
-def test_going_on_from_a_position_equals_never_having_stopped() -> None:
+def lengthen(epoch: int) -> list[EncodedPair]:
+    """The same pairs, but other in every epoch."""
+    return [(src + [4 + epoch] * (i % 3), tgt) for i, (src, tgt) in enumerate(PAIRS)]
+
+
+@pytest.mark.parametrize("pairs_of", [lambda _: PAIRS, lengthen], ids=["same", "resampled"])
+def test_going_on_from_a_position_equals_never_having_stopped(
+    pairs_of: Callable[[int], list[EncodedPair]],
+) -> None:
     config = Training(epochs=2, batch_size=8)
 
     def run_from(model: Seq2Seq, start: Position, stop_at: int | None) -> dict[str, torch.Tensor]:
         optimizer = make_optimizer(model.parameters(), config)
-        for progress in train(model, lambda _: PAIRS, optimizer, config, start):
+        for progress in train(model, pairs_of, optimizer, config, start):
             if progress.position.step == stop_at:
                 break
         return optimizer_tensors(optimizer)
@@ -94,10 +104,25 @@ def test_going_on_from_a_position_equals_never_having_stopped() -> None:
     tensors = run_from(halved, Position(), 4)
     optimizer = make_optimizer(halved.parameters(), config)
     restore_optimizer(optimizer, tensors)
-    for _ in train(halved, lambda _: PAIRS, optimizer, config, Position(1, 1, 4)):
+    for _ in train(halved, pairs_of, optimizer, config, Position(1, 1, 4)):
         pass
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, halved.state_dict()[name]), name
+
+
+def test_each_epoch_trains_on_its_own_pairs_and_counts_their_tokens() -> None:
+    model, config = small_model({"context": "initial"}), Training(epochs=2, batch_size=8)
+    asked: list[int] = []
+
+    def resample(epoch: int) -> list[EncodedPair]:
+        asked.append(epoch)
+        return [([4], [5] * (epoch + 1)) for _ in PAIRS]
+
+    optimizer = make_optimizer(model.parameters(), config)
+    progress = list(train(model, resample, optimizer, config))
+    assert asked == [0, 1]
+    tokens = [sum(p.num_tokens for p in progress if p.position.epoch == e) for e in range(2)]
+    assert tokens == [len(PAIRS) * 2, len(PAIRS) * 3]
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.config import Config, Data, Text, Vocab
+from s2s_cli.data.corpus import Corpus, load_training
+from s2s_cli.data.tokenized import TokenizedCorpus, segment_corpus, tokenize_corpus
+from s2s_cli.errors import ConfigError
+from s2s_cli.run import RunFolder, Vocabularies
+from s2s_cli.text.vocabulary import MARKERS
+from s2s_cli.vocabularies import (
+    build_vocabularies,
+    check_vocabularies,
+    describe_vocabularies,
+    make_tokenizers,
+    measure_coverage,
+)
+
+CORPUS, _ = load_training(Data.model_validate({"train": {"phrasebook": "valid"}}))
+
+
+def configure(text: dict[str, object], **vocab: object) -> Config:
+    sections = {"text": Text.model_validate(text), "vocab": Vocab.model_validate(vocab)}
+    return Config.model_validate(sections)
+
+
+def build(config: Config, corpus: Corpus = CORPUS) -> tuple[Vocabularies, TokenizedCorpus]:
+    words = tokenize_corpus(corpus, *make_tokenizers(config))
+    return build_vocabularies(config, corpus, words), words
+
+
+BOTH = {"src_subword": "bpe", "tgt_subword": "bpe"}
+
+
+@pytest.mark.parametrize("kind", ["none", "bpe", "unigram"])
+def test_a_shared_vocabulary_is_one_of_both_texts(kind: str) -> None:
+    text = {"src_subword": kind, "tgt_subword": kind}
+    found, words = build(configure(text, shared=True, max_size=1_200, min_freq=1))
+    assert found.src == found.tgt
+    assert found.subwords[0] == found.subwords[1]
+    tokens = segment_corpus(words, found.subwords)
+    assert found.src.counts[4:] == tuple(sorted(found.src.counts[4:], reverse=True))
+    for count, token in list(zip(found.src.counts, found.src.tokens, strict=True))[4:100]:
+        assert count == tokens.count_src()[token] + tokens.count_tgt()[token]
+    assert {"我", "▁我"} & {*found.src.tokens}
+    assert {"I", "▁I"} & {*found.src.tokens}
+
+
+def test_pieces_are_all_kept_and_words_by_their_frequency() -> None:
+    text = {"src_tokenizer": "none", "src_subword": "bpe"}
+    found, words = build(configure(text, max_size=900, min_freq=3))
+    src, tgt = found.subwords
+    assert src is not None
+    assert tgt is None
+    assert {*found.src.tokens} == {*src.pieces, *MARKERS}
+    assert len(found.src) == 900
+    assert min(found.tgt.counts[4:]) == 3
+    assert segment_corpus(words, found.subwords).tgt == words.tgt
+
+
+def test_the_rarest_characters_of_chinese_are_unknown_unless_asked_for() -> None:
+    text = {"src_tokenizer": "none", "src_subword": "unigram", "tgt_subword": "unigram"}
+    some, words = build(configure(text, max_size=2_000))
+    every, _ = build(configure(text, max_size=2_000, character_coverage=1.0))
+    coverages = [measure_coverage("train", words, found) for found in (some, every)]
+    assert 0.99 < coverages[0][0].share < 1
+    assert [side.share for side in coverages[1]] == [1, 1]
+    assert coverages[0][1].share == 1  # English has few characters, and needs them all
+
+
+def test_coverage_tells_how_many_pieces_a_word_takes_where_there_are_words() -> None:
+    text = {"src_tokenizer": "none", **BOTH}
+    found, words = build(configure(text, max_size=900))
+    src, tgt = measure_coverage("train", words, found)
+    assert src.tokens_per_word is None
+    assert tgt.tokens_per_word is not None
+    assert 1 < tgt.tokens_per_word < 2
+    plain, words = build(configure({}, max_size=900))
+    assert [side.tokens_per_word for side in measure_coverage("train", words, plain)] == [None] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "vocab", "problem"),
+    [
+        ({"src_subword": "unigram", "tgt_subword": "bpe"}, {}, "with src_subword bpe"),
+        ({"src_tokenizer": "none", **BOTH}, {}, "with src_tokenizer jieba"),
+        (BOTH, {"shared": True}, "with shared False"),
+    ],
+)
+def test_vocabularies_of_other_subwords_are_refused(
+    text: dict[str, object], vocab: dict[str, object], problem: str
+) -> None:
+    found = describe_vocabularies(configure(BOTH), CORPUS)
+    wanted = describe_vocabularies(configure(text, **vocab), CORPUS)
+    with pytest.raises(ConfigError, match=f"was built {problem}; build it anew"):
+        check_vocabularies(found, wanted, RunFolder(Path("r")))
+    sizes = configure(BOTH, max_size=99, min_freq=9, character_coverage=0.99)
+    check_vocabularies(found, describe_vocabularies(sizes, CORPUS), RunFolder(Path("r")))
