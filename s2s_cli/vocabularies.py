@@ -74,21 +74,27 @@ def build_vocabularies(config: Config, corpus: Corpus, words: TokenizedCorpus) -
 
 def _train_subwords(config: Config, words: TokenizedCorpus) -> SubwordPair:
     text, data = config.text, config.data
-    if config.vocab.shared and text.src_subword != "none":
-        both = _learn(config, text.src_subword, words.src + words.tgt, data.src_lang, data.tgt_lang)
+    src, tgt = (data.src_lang, words.src), (data.tgt_lang, words.tgt)
+    if config.vocab.shared:
+        both = _learn(config, text.src_subword, src, tgt)
         return both, both
-    return (
-        _learn(config, text.src_subword, words.src, data.src_lang),
-        _learn(config, text.tgt_subword, words.tgt, data.tgt_lang),
-    )
+    return _learn(config, text.src_subword, src), _learn(config, text.tgt_subword, tgt)
 
 
-def _learn(config: Config, kind: str, sentences: list[list[str]], *langs: str) -> Subwords | None:
+def _learn(config: Config, kind: str, *sides: tuple[str, list[list[str]]]) -> Subwords | None:
     if kind == "none":
         return None
     coverage = config.vocab.character_coverage
     if coverage is None:
-        coverage = MOST_CHARACTERS if any(map(has_many_characters, langs)) else 1.0
+        # Of each side's own characters: beside English, Chinese ones would all be rare.
+        sizes = [sum(len(word) for words in sentences for word in words) for _, sentences in sides]
+        left_out = [
+            size * (1 - MOST_CHARACTERS)
+            for (lang, _), size in zip(sides, sizes, strict=True)
+            if has_many_characters(lang)
+        ]
+        coverage = 1 - sum(left_out) / max(1, sum(sizes))
+    sentences = [words for _, sentences in sides for words in sentences]
     return train_subwords(kind, sentences, config.vocab.max_size, coverage)
 
 

@@ -68,6 +68,14 @@ def test_the_rarest_characters_of_chinese_are_unknown_unless_asked_for() -> None
     assert coverages[0][1].share == 1  # English has few characters, and needs them all
 
 
+def test_beside_english_no_more_chinese_characters_are_unknown_than_alone() -> None:
+    alone, words = build(configure(BOTH, max_size=2_000))
+    shared, _ = build(configure(BOTH, max_size=2_000, shared=True))
+    many = [measure_coverage("train", words, found)[0].share for found in (alone, shared)]
+    assert many[1] == pytest.approx(many[0], abs=5e-4)
+    assert many[0] < 1
+
+
 def test_coverage_tells_how_many_pieces_a_word_takes_where_there_are_words() -> None:
     text = {"src_tokenizer": "none", **BOTH}
     found, words = build(configure(text, max_size=900))
