@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -470,14 +472,32 @@ def find_conflicts(training: Training) -> Iterator[str]:
 class Decoding(Section):
     """Searching for a translation."""
 
+    search: Literal["beam", "sample"] = "beam"
+    """Search for the likeliest translations, or draw some from the model's distribution."""
     beam_size: Size = 5
-    """Hypotheses kept per sentence; 1 is greedy search."""
+    """Hypotheses that beam search keeps per sentence; 1 is greedy search."""
     length_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """Alpha of the GNMT length penalty ((5 + length) / 6) ** alpha; 0 compares plain sums."""
+    """Alpha, the power of the length penalty; 0 compares plain sums."""
+    length_penalty_kind: Literal["gnmt", "length"] = "gnmt"
+    """Sums are divided by ((5 + length) / 6) ** alpha (GNMT), or by length ** alpha."""
+    coverage_penalty: Annotated[float, Field(ge=0)] = 0.0
+    """Beta of GNMT's coverage penalty on source words that got little attention; 0 is none."""
+    no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
+    """No run of so many tokens comes twice in a translation; 0 lets all repeat."""
+    min_length_factor: Annotated[float, Field(ge=0)] = 0.0
+    """A translation has at least this many tokens per source token, rounded down."""
     max_length_factor: Annotated[float, Field(gt=0)] = 2.0
     """A translation has at most this many tokens per source token, plus ten."""
     n_best: Size = 1
-    """Translations returned per sentence, best first; at most `beam_size`."""
+    """Translations per sentence: the best first, at most `beam_size`; or so many samples."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling divides the logits by this: below 1 it dares less, above 1 more."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """Sampling draws among so many likeliest tokens; 0 is all."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Sampling draws among the fewest likeliest tokens that have this probability together."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Seeds sampling: same seed and same sentence, same samples, whatever the batch."""
     batch_size: Size = 64
     """Sentences translated at a time."""
     keep_unk: bool = False
@@ -485,10 +505,19 @@ class Decoding(Section):
 
     @model_validator(mode="after")
     def _n_best_fits_the_beam(self) -> Self:
-        if self.n_best > self.beam_size:
+        if self.search == "beam" and self.n_best > self.beam_size:
             raise ValueError(
                 f"n_best {self.n_best} needs a beam_size of at least {self.n_best}, "
                 f"not {self.beam_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lengths_leave_room(self) -> Self:
+        if self.min_length_factor > self.max_length_factor:
+            raise ValueError(
+                f"min_length_factor {self.min_length_factor} is above max_length_factor "
+                f"{self.max_length_factor}; no translation can be both"
             )
         return self
 
@@ -518,3 +547,14 @@ class Config(Section):
                 f"{src} and text.tgt_subword {tgt}"
             )
         return self
+
+    @field_validator("decoding")
+    @classmethod
+    def _coverage_needs_attention(cls, decoding: Decoding, info: ValidationInfo) -> Decoding:
+        model = info.data.get("model")  # None if it is wrong itself
+        if decoding.coverage_penalty and model is not None and model.context != "attention":
+            raise ValueError(
+                "coverage_penalty counts attention, and this model has none; leave it 0, or set "
+                "model.context to attention"
+            )
+        return decoding

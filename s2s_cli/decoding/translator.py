@@ -7,10 +7,14 @@ import torch
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
-from s2s_cli.decoding.beam import Hypothesis, beam_search
+from s2s_cli.decoding.beam import beam_search
+from s2s_cli.decoding.hypothesis import Hypothesis
+from s2s_cli.decoding.sampling import sample
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.vocabulary import MARKERS, UNK_ID
+
+SEARCHES = {"beam": beam_search, "sample": sample}
 
 TOKENS_PER_SENTENCE = 50
 """A batch holds at most this many source tokens, padding included, per `batch_size`."""
@@ -52,6 +56,7 @@ class Translator(NamedTuple):
 
     def translate(self, lines: Sequence[str], config: Decoding) -> list[Translation]:
         """Translate lines; a blank line becomes an empty one without asking the model."""
+        search = SEARCHES[config.search]
         was_training = self.model.training
         self.model.eval()
         tokens = [self.src.tokenizer.tokenize(line) for line in lines]
@@ -59,12 +64,9 @@ class Translator(NamedTuple):
         for batch in _batches_by_length([len(sentence) for sentence in tokens], config.batch_size):
             encoded = [self.src.vocabulary.encode(tokens[i]) for i in batch]
             src, src_lengths = collate_src(encoded)
-            for i, found in zip(
-                batch,
-                beam_search(self.model, src.to(self.device), src_lengths, config),
-                strict=True,
-            ):
-                results[i] = found[: config.n_best]
+            found = search(self.model, src.to(self.device), src_lengths, config)
+            for i, hypotheses in zip(batch, found, strict=True):
+                results[i] = hypotheses
         self.model.train(was_training)
         return [
             Translation(line, sentence, self._candidates(sentence, found, config.keep_unk))

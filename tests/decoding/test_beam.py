@@ -1,4 +1,4 @@
-import itertools
+import math
 
 import pytest
 import torch
@@ -6,9 +6,13 @@ from conftest import KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
-from s2s_cli.decoding.beam import MAX_LENGTH_EXTRA, beam_search, length_penalty
-from s2s_cli.errors import S2SError
+from s2s_cli.decoding.beam import beam_search
+from s2s_cli.decoding.constraint import MAX_LENGTH_EXTRA
+from s2s_cli.decoding.penalty import coverage_penalty, length_penalty
+from s2s_cli.decoding.predictor import Predictor
+from s2s_cli.errors import ConfigError, S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.recipe import check_config
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 SOURCES = [[4, 5, 6], [7], [9, 4, 8, 5, 6], [10, 11]]
@@ -50,33 +54,168 @@ def test_a_beam_of_one_is_greedy_search(kind: dict[str, object]) -> None:
         assert found[0].token_ids == greedy(model, source, len(source) + MAX_LENGTH_EXTRA)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.7, 1.0])
-@pytest.mark.parametrize("context", ["initial", "attention"])
-def test_a_wide_beam_equals_brute_force(
-    alpha: float, context: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("s2s_cli.decoding.beam.MAX_LENGTH_EXTRA", 3)
-    model = make_model({"context": context}, tgt_vocab=6, scale=3.0)
-    source, limit = [4, 5], 3
+SETTINGS: dict[str, dict[str, object]] = {
+    "plain sums": {"length_penalty": 0.0},
+    "gnmt": {"length_penalty": 0.7},
+    "length": {"length_penalty_kind": "length", "length_penalty": 0.8},
+    "coverage": {"coverage_penalty": 0.4},
+    "minimum": {"min_length_factor": 1.0, "max_length_factor": 1.0},
+    "no word twice": {"no_repeat_ngram": 1},
+    "no bigram twice": {"no_repeat_ngram": 2, "length_penalty_kind": "length"},
+    "no word twice, but four words": {
+        "no_repeat_ngram": 1, "min_length_factor": 2.0, "max_length_factor": 2.0
+    },
+    "all": {
+        "coverage_penalty": 1.0,
+        "length_penalty_kind": "length",
+        "min_length_factor": 0.5,
+        "max_length_factor": 0.5,
+        "no_repeat_ngram": 2,
+    },
+}  # fmt: skip
+PREFIXES = ([], [5], [4, 4], [5, UNK_ID, 4, 4, 5, 4])
+
+every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+every_prefix = pytest.mark.parametrize("prefix", PREFIXES, ids=str)
+
+
+def may_follow(
+    body: list[int], source: list[int], config: Decoding, prefix: list[int], extra: int
+) -> list[int]:
+    """By the rules as the keys word them, what may follow `body`: words 0, 4, 5, or eos."""
+    if len(body) < len(prefix):
+        return [prefix[len(body)]]
+    longest = max(int(config.max_length_factor * len(source)) + extra, len(prefix))
+    if len(body) == longest:
+        return [EOS_ID]
     words = [UNK_ID, 4, 5]
-    everything = [
-        [*body, EOS_ID] for n in range(limit + 1) for body in itertools.product(words, repeat=n)
-    ]
-    scored = sorted(
-        (
-            (log_prob_of(model, source, tokens) / length_penalty(len(tokens), alpha), tokens)
-            for tokens in everything
-        ),
-        reverse=True,
+    if size := config.no_repeat_ngram:
+        grams = [tuple(body[i : i + size]) for i in range(len(body) - size + 1)]
+        words = [w for w in words if tuple([*body, w][-size:]) not in grams]
+    can_end = len(body) >= int(config.min_length_factor * len(source))
+    return [*words, EOS_ID] if can_end or not words else words
+
+
+def everything(
+    source: list[int], config: Decoding, prefix: list[int], extra: int
+) -> list[list[int]]:
+    whole, open_ = [], [[]]
+    while open_:
+        body = open_.pop()
+        for token in may_follow(body, source, config, prefix, extra):
+            (whole if token == EOS_ID else open_).append([*body, token])
+    return whole
+
+
+def scores_by_stepping(
+    model: Predictor, source: list[int], targets: list[list[int]], config: Decoding
+) -> list[float]:
+    """Scores as Wu et al. 2016 define them, of targets that end in eos."""
+    state, memory = model.encode(*collate_src([source] * len(targets)))
+    last = torch.full((len(targets),), BOS_ID)
+    sums = [0.0] * len(targets)
+    attention = [[0.0] * len(source) for _ in targets]
+    for position in range(max(map(len, targets))):
+        logits, state, weights = model.step(last, state, memory)
+        logits[:, [PAD_ID, BOS_ID]] = -torch.inf
+        log_probs = logits.log_softmax(-1)
+        last = torch.tensor([t[position] if position < len(t) else PAD_ID for t in targets])
+        for row, target in enumerate(targets):
+            if position < len(target):
+                sums[row] += log_probs[row, target[position]].item()
+                if weights is not None:
+                    seen = weights[row, : len(source)].tolist()
+                    attention[row] = [a + b for a, b in zip(attention[row], seen, strict=True)]
+    found = []
+    for target, total, seen in zip(targets, sums, attention, strict=True):
+        length, alpha = len(target), config.length_penalty
+        base = length if config.length_penalty_kind == "length" else (5 + length) / 6
+        cover = sum(math.log(min(max(p, 1e-37), 1.0)) for p in seen)
+        coverage = config.coverage_penalty * cover if config.coverage_penalty else 0.0
+        found.append(total / base**alpha + coverage)
+    return found
+
+
+def skip_impossible(kind: dict[str, object], setting: dict[str, object]) -> None:
+    if setting.get("coverage_penalty") and kind["context"] != "attention":
+        pytest.skip("nothing to cover without attention")
+
+
+@every_kind
+@every_setting
+@every_prefix
+def test_a_wide_beam_equals_brute_force(
+    kind: dict[str, object],
+    setting: dict[str, object],
+    prefix: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    skip_impossible(kind, setting)
+    extra = 0 if "max_length_factor" in setting else 3
+    monkeypatch.setattr("s2s_cli.decoding.constraint.MAX_LENGTH_EXTRA", extra)
+    model = make_model(kind, tgt_vocab=6, scale=9.0)  # firm enough to look somewhere
+    source = [4, 5]
+    settings = {"max_length_factor": 1e-6} | setting
+    config = Decoding(beam_size=200, n_best=200, **settings)  # type: ignore[arg-type]
+    targets = everything(source, config, prefix, extra)
+    scores = scores_by_stepping(model, source, targets, config)
+    ranked = sorted(zip(scores, targets, strict=True), reverse=True)
+    (found,) = beam_search(model, *collate_src([source]), config, [prefix])
+    assert len(found) == len(ranked) <= 200
+    longest = max(int(config.max_length_factor * len(source)) + extra, len(prefix))
+    for hypothesis, (score, target) in zip(found, ranked, strict=True):
+        assert hypothesis.score == pytest.approx(score, abs=1e-4)
+        assert hypothesis.token_ids[: len(prefix)] == prefix[: len(target)]
+        assert hypothesis.is_complete == (len(hypothesis.token_ids) < longest)
+    assert [*found[0].token_ids, EOS_ID] == ranked[0][1]
+    assert sorted([*h.token_ids, EOS_ID] for h in found) == sorted(targets)
+    # Asked for fewer, the search may stop early, and still finds the best.
+    (best,) = beam_search(
+        model, *collate_src([source]), config.model_copy(update={"n_best": 2}), [prefix]
     )
-    size = len(scored)
-    config = Decoding(beam_size=size, n_best=size, length_penalty=alpha, max_length_factor=1e-6)
-    (found,) = beam_search(model, *collate_src([source]), config)
-    assert len(found) == size
-    for hypothesis, (score, tokens) in zip(found, scored, strict=True):
-        assert hypothesis.score == pytest.approx(score, abs=1e-5)
-        assert hypothesis.is_complete == (len(tokens) <= limit)
-    assert [*found[0].token_ids, EOS_ID] == scored[0][1]
+    assert [h.token_ids for h in best] == [h.token_ids for h in found[:2]]
+
+
+@every_kind
+@every_setting
+def test_no_setting_lets_a_sentence_see_its_batch(
+    kind: dict[str, object], setting: dict[str, object]
+) -> None:
+    skip_impossible(kind, setting)
+    model = make_model(kind)
+    config = Decoding(beam_size=3, n_best=2, **setting)  # type: ignore[arg-type]
+    prefixes = [[5], [], [4, 6, 7], []]
+    together = beam_search(model, *collate_src(SOURCES), config, prefixes)
+    for source, prefix, found in zip(SOURCES, prefixes, together, strict=True):
+        (alone,) = beam_search(model, *collate_src([source]), config, [prefix])
+        assert [h.token_ids for h in found] == [h.token_ids for h in alone]
+        for one, other in zip(found, alone, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+def test_a_coverage_penalty_without_attention_is_a_clear_error() -> None:
+    with pytest.raises(ConfigError, match=r"decoding\.coverage_penalty: counts attention"):
+        beam_search(
+            make_model({"context": "initial"}),
+            *collate_src(SOURCES),
+            Decoding(coverage_penalty=0.1),
+        )
+
+
+def test_a_word_that_got_no_attention_can_still_be_ranked() -> None:
+    coverage = torch.tensor([[0.0, 1.0], [0.5, 2.0], [1.0, 1.0]])
+    penalties = coverage_penalty(coverage, 2.0)
+    assert penalties.isfinite().all()
+    assert penalties[1].item() == pytest.approx(2 * math.log(0.5))
+    assert penalties[2].item() == 0
+    assert penalties[0] < penalties[1]
+
+
+def test_a_setting_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="no translation can be both"):
+        Decoding(min_length_factor=2.5)
+    with pytest.raises(ConfigError, match=r"decoding: coverage_penalty counts attention"):
+        check_config({"model": {"context": "initial"}, "decoding": {"coverage_penalty": 1.0}}, "x")
 
 
 @every_kind
@@ -122,6 +261,24 @@ def test_attention_comes_with_each_hypothesis() -> None:
             assert not hypothesis.weights[:, len(source) + 1 :].any()
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_attention_returned_is_that_of_the_hypothesis_itself(cell: str) -> None:
+    model = make_model({"context": "attention", "cell": cell}, scale=9.0)
+    config = Decoding(beam_size=4, n_best=4)
+    found = beam_search(model, *collate_src(SOURCES), config)
+    for source, hypotheses in zip(SOURCES, found, strict=True):
+        for hypothesis in hypotheses:
+            state, memory = model.encode(*collate_src([source]))
+            rows = []
+            for token in [BOS_ID, *hypothesis.token_ids]:
+                _, state, weights = model.step(torch.tensor([token]), state, memory)
+                rows.append(weights[0])
+            assert hypothesis.weights is not None
+            torch.testing.assert_close(
+                hypothesis.weights[:, : len(source) + 1], torch.stack(rows), atol=1e-4, rtol=0
+            )
+
+
 def test_no_translation_is_longer_than_its_limit() -> None:
     model = make_model({"context": "attention"})
     with torch.no_grad():
@@ -139,6 +296,7 @@ def test_the_length_penalty_is_gnmts() -> None:
     assert length_penalty(7, 1.0) == 2.0
     assert length_penalty(7, 0.5) == pytest.approx(2.0**0.5)
     assert length_penalty(99, 0.0) == 1.0
+    assert length_penalty(9, 0.5, "length") == pytest.approx(3.0)
 
 
 def test_a_beam_wider_than_all_there_is_ends() -> None:

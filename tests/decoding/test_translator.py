@@ -32,7 +32,7 @@ def test_lines_come_back_in_order_whatever_the_batch(context: str) -> None:
 
 
 def test_blank_lines_stay_blank_and_never_meet_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s2s_cli.decoding.translator.beam_search", None)
+    monkeypatch.setattr("s2s_cli.decoding.translator.SEARCHES", {"beam": None})
     found = make_translator().translate(["", " \t ", "\u2028"], Decoding())
     assert [translation.text for translation in found] == ["", "", ""]
 

@@ -1,0 +1,181 @@
+"""Hypotheses that are still being written: what beam search and sampling share.
+
+Both begin alike, ask the model for the next token, choose in their own way, and let hypotheses
+that end in eos go.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2s_cli.config import Decoding
+from s2s_cli.decoding.constraint import Bounds, make_bounds, restrict
+from s2s_cli.decoding.hypothesis import Finished, Hypothesis, Trace
+from s2s_cli.decoding.penalty import coverage_penalty, first_coverage, length_penalty
+from s2s_cli.decoding.predictor import Predictor, SourceMemory, forbid_markers
+from s2s_cli.errors import ConfigError, S2SError
+from s2s_cli.model.recurrent import State, select_rows
+from s2s_cli.text.vocabulary import BOS_ID, EOS_ID
+
+
+class Living(NamedTuple):
+    """The unfinished hypotheses of the sentences that are still searched, `beam` rows each."""
+
+    sentences: list[int]  # which sentence of the batch each `beam` rows belong to
+    bounds: Bounds  # of `batch` rows
+    scores: Tensor  # (batch, beam) log-probability so far; -inf where no hypothesis lives
+    tokens: Tensor  # (batch * beam, length) written so far, bos first
+    rows: Tensor  # (batch * beam,) numbers of the rows in the trace's latest step
+    coverage: Tensor | None  # (batch * beam, src_len) attention so far, if it is penalised
+    state: State  # parts (batch * beam, ...)
+    memory: SourceMemory | None  # of `batch` rows
+
+    @property
+    def beam(self) -> int:
+        """Rows of a sentence."""
+        return self.scores.size(1)
+
+
+class Prediction(NamedTuple):
+    """What the model says of the next token."""
+
+    logits: Tensor  # (batch * beam, vocab), -inf where a token may not come
+    normalizer: Tensor  # (batch * beam, 1): logits less this are log-probabilities
+    state: State
+    weights: Tensor | None  # (batch * beam, src_len), attention
+
+
+class Choice(NamedTuple):
+    """The tokens that a search takes next."""
+
+    tokens: Tensor  # (batch * beam,)
+    parents: Tensor  # (batch * beam,) rows that they continue
+    scores: Tensor  # (batch, beam) log-probability with them
+
+
+def begin(
+    model: Predictor,
+    src: Tensor,
+    src_lengths: Tensor,
+    beam: int,
+    config: Decoding,
+    prefixes: Sequence[list[int]] | None,
+) -> Living:
+    """Encode a batch; every row begins alike, with bos.
+
+    Args:
+        model: in evaluation mode.
+        src: `(batch, src_len)` token ids, eos at the end, padded.
+        src_lengths: `(batch,)` on the CPU, eos counted.
+        beam: rows for each sentence.
+        config: length limits; whether coverage counts.
+        prefixes: token ids that each translation begins with.
+    """
+    batch = src.size(0)
+    state, memory = model.encode(src, src_lengths)
+    rows = torch.arange(batch, device=src.device).repeat_interleave(beam)
+    coverage = None
+    if config.coverage_penalty:
+        coverage = first_coverage(src_lengths.cpu(), src.size(1)).to(src.device)[rows]
+    return Living(
+        sentences=list(range(batch)),
+        bounds=make_bounds(src_lengths, prefixes or [[]] * batch, config, src.device),
+        scores=torch.zeros((batch, beam), device=src.device),
+        tokens=torch.full((batch * beam, 1), BOS_ID, device=src.device),
+        rows=torch.arange(batch * beam, device=src.device),
+        coverage=coverage,
+        state=select_rows(state, rows),
+        memory=memory,
+    )
+
+
+def predict(model: Predictor, living: Living, config: Decoding) -> Prediction:
+    """Ask the model for the next token of every row.
+
+    Raises:
+        ConfigError: coverage is penalised, and the model has no attention.
+    """
+    logits, state, weights = model.step(living.tokens[:, -1], living.state, living.memory)
+    if living.coverage is not None and weights is None:
+        raise ConfigError(
+            "decoding.coverage_penalty: counts attention, and this model has none; set it to 0"
+        )
+    normalizer = forbid_markers(logits).logsumexp(-1, keepdim=True)
+    return Prediction(
+        restrict(logits, living.tokens, living.bounds, config), normalizer, state, weights
+    )
+
+
+def advance(living: Living, prediction: Prediction, choice: Choice, trace: Trace) -> Living:
+    """Every row one token longer."""
+    parents = choice.parents
+    weights = None if prediction.weights is None else prediction.weights[parents]
+    trace.add(living.rows[parents], weights)
+    coverage = living.coverage
+    if coverage is not None and weights is not None:
+        coverage = coverage[parents] + weights
+    return living._replace(
+        scores=choice.scores,
+        tokens=torch.cat([living.tokens[parents], choice.tokens.unsqueeze(1)], dim=1),
+        rows=torch.arange(len(parents), device=parents.device),
+        coverage=coverage,
+        state=select_rows(prediction.state, parents),
+    )
+
+
+def harvest(living: Living, finished: list[list[Finished]], config: Decoding) -> Living:
+    """Move hypotheses that end in eos to the finished ones of their sentence."""
+    length = living.tokens.size(1) - 1
+    ended = (living.tokens[:, -1] == EOS_ID).view_as(living.scores) & living.scores.isfinite()
+    rows = ended.flatten().nonzero().flatten()
+    scores = living.scores.flatten()[rows]
+    log_probs = scores.tolist()
+    penalty = length_penalty(length, config.length_penalty, config.length_penalty_kind)
+    coverage = [0.0] * len(rows)
+    if living.coverage is not None:
+        coverage = coverage_penalty(living.coverage[rows], config.coverage_penalty).tolist()
+    longest = living.bounds.longest.tolist()
+    for row, token_ids, log_prob, covered in zip(
+        rows.tolist(), living.tokens[rows, 1:-1].tolist(), log_probs, coverage, strict=True
+    ):
+        sentence = row // living.beam
+        found = Hypothesis(
+            token_ids=token_ids,
+            log_prob=log_prob,
+            score=log_prob / penalty + covered,
+            weights=None,
+            is_complete=length < longest[sentence],
+        )
+        finished[living.sentences[sentence]].append(Finished(found, length - 1, row))
+    return living._replace(scores=living.scores.masked_fill(ended, -torch.inf))
+
+
+def keep(living: Living, kept: list[int]) -> Living:
+    """Go on with some of the sentences, by their place among the living."""
+    if len(kept) == len(living.sentences):
+        return living
+    sentences = torch.tensor(kept, dtype=torch.long, device=living.scores.device)
+    offsets = torch.arange(living.beam, device=sentences.device)
+    rows = (sentences.unsqueeze(1) * living.beam + offsets).flatten()
+    return Living(
+        sentences=[living.sentences[index] for index in kept],
+        bounds=living.bounds.select(sentences),
+        scores=living.scores[sentences],
+        tokens=living.tokens[rows],
+        rows=living.rows[rows],
+        coverage=None if living.coverage is None else living.coverage[rows],
+        state=select_rows(living.state, rows),
+        memory=None if living.memory is None else living.memory.select(sentences),
+    )
+
+
+def check_found(finished: list[list[Finished]]) -> None:
+    """Every sentence has a translation.
+
+    Raises:
+        S2SError: one has none, for the model's scores cannot be compared.
+    """
+    if not all(finished):
+        raise S2SError("the model's scores are not numbers; was its training cut short?")

@@ -1,0 +1,36 @@
+"""What hypotheses of different lengths are ranked by (Wu et al. 2016, GNMT, equation 14)."""
+
+import torch
+from torch import Tensor
+
+LENGTH_PENALTIES = {
+    "gnmt": lambda length: (5 + length) / 6,
+    "length": float,
+}
+"""The length penalty at alpha 1; each grows with the length."""
+
+
+def length_penalty(length: int, alpha: float, kind: str = "gnmt") -> float:
+    """lp(Y): ((5 + |Y|) / 6) ** alpha, or of the kind `length` |Y| ** alpha; eos is counted."""
+    return float(LENGTH_PENALTIES[kind](length) ** alpha)
+
+
+def first_coverage(src_lengths: Tensor, src_len: int) -> Tensor:
+    """Coverage before the first step `(batch, src_len)`: 0 at words, 1 where there is none.
+
+    Eos and padding need no attention, so they start out covered.
+    """
+    is_word = torch.arange(src_len) < (src_lengths - 1).unsqueeze(1)
+    return 1 - is_word.float()
+
+
+def coverage_penalty(coverage: Tensor, beta: float) -> Tensor:
+    """cp(X; Y) = beta * sum_i log(min(sum_j p_ij, 1)), `(rows,)`: never above 0.
+
+    Args:
+        coverage: sum_j p_ij `(rows, src_len)`, attention over the source summed over the target.
+        beta: its weight.
+    """
+    # A word without any attention costs much, not everything: -inf could not be ranked.
+    least = torch.finfo(coverage.dtype).tiny
+    return beta * coverage.clamp(min=least, max=1).log().sum(-1)

@@ -1,0 +1,58 @@
+"""What a search sees of a model: `encode` and `step`, of one network or of an ensemble."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from s2s_cli.model.recurrent import State
+from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
+
+
+class SourceMemory(Protocol):
+    """What a model remembers of a batch of sources, beside its state."""
+
+    def select(self, rows: Tensor) -> "SourceMemory":
+        """The memory of some sentences of the batch."""
+        ...
+
+
+class Predictor(Protocol):
+    """Foretells the next token; `Seq2Seq` is one, `Ensemble` another."""
+
+    training: bool
+
+    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, SourceMemory | None]:
+        """Read the source.
+
+        Args:
+            src: token ids `(batch, src_len)`, padded at the end.
+            src_lengths: `(batch,)` on the CPU.
+        """
+        ...
+
+    def step(self, token: Tensor, state: State, memory: Any) -> tuple[Tensor, State, Tensor | None]:
+        """Logits `(batch * beam, vocab)`, the state after the step, attention if there is any.
+
+        Args:
+            token: last token `(batch * beam,)`; the rows of one sentence stand together.
+            state: parts whose first size is `batch * beam`.
+            memory: what `encode` returned, of `batch` rows.
+        """
+        ...
+
+    def __call__(
+        self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor, /
+    ) -> Any:
+        """Logits `(tokens, vocab)` of whole targets, the real positions row by row."""
+        ...
+
+    def train(self, mode: bool) -> Any:
+        """Set whether dropout drops."""
+        ...
+
+
+def forbid_markers(logits: Tensor) -> Tensor:
+    """Padding and bos are never predicted: their logits become -inf, in place."""
+    logits[:, [PAD_ID, BOS_ID]] = -torch.inf
+    return logits
