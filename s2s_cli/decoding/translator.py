@@ -1,16 +1,18 @@
 """Lines of text to translated lines, in input order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
+from s2s_cli.decoding.alignment import Weights, find_most_attended
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypothesis import Hypothesis
+from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.decoding.sampling import sample
-from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.vocabulary import MARKERS, UNK_ID
 
@@ -26,7 +28,7 @@ class Candidate(NamedTuple):
     text: str
     tokens: list[str]
     score: float
-    """Log-probability over length penalty; 0.0 for a blank line."""
+    """As `Hypothesis.score`; 0.0 for a blank line."""
     log_prob: float
     weights: list[list[float]] | None
     """For each target token its attention over the source tokens and their eos."""
@@ -34,7 +36,7 @@ class Candidate(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A line and its translations, best first."""
+    """A line and its translations, best first; samples in the order drawn."""
 
     source: str
     src_tokens: list[str]
@@ -47,44 +49,66 @@ class Translation(NamedTuple):
 
 
 class Translator(NamedTuple):
-    """A model with the text tools that belong to it."""
+    """A model, or an ensemble, with the text tools that belong to it."""
 
-    model: Seq2Seq
+    model: Predictor
     src: Codec
     tgt: Codec
     device: torch.device
+    dictionary: Mapping[str, str] = MappingProxyType({})
+    """What to say for source words in whose place the model says unknown."""
 
-    def translate(self, lines: Sequence[str], config: Decoding) -> list[Translation]:
-        """Translate lines; a blank line becomes an empty one without asking the model."""
+    def translate(
+        self, lines: Sequence[str], config: Decoding, prefixes: Sequence[str] | None = None
+    ) -> list[Translation]:
+        """Translate lines; a blank line becomes an empty one without asking the model.
+
+        Args:
+            lines: sentences.
+            config: how to search.
+            prefixes: for each line how its translation begins; blank for no matter how.
+        """
         search = SEARCHES[config.search]
         was_training = self.model.training
-        self.model.eval()
+        self.model.train(False)
         tokens = [self.src.tokenizer.tokenize(line) for line in lines]
+        if prefixes is None:
+            prefixes = [""] * len(lines)
+        begun = [self.tgt.tokenizer.tokenize(prefix) for prefix in prefixes]
         results: list[list[Hypothesis]] = [[] for _ in lines]
-        for batch in _batches_by_length([len(sentence) for sentence in tokens], config.batch_size):
+        for batch in batches_by_length([len(sentence) for sentence in tokens], config.batch_size):
             encoded = [self.src.vocabulary.encode(tokens[i]) for i in batch]
             src, src_lengths = collate_src(encoded)
-            found = search(self.model, src.to(self.device), src_lengths, config)
+            forced = [self.tgt.vocabulary.encode(begun[i]) for i in batch]
+            found = search(self.model, src.to(self.device), src_lengths, config, forced)
             for i, hypotheses in zip(batch, found, strict=True):
                 results[i] = hypotheses
         self.model.train(was_training)
         return [
-            Translation(line, sentence, self._candidates(sentence, found, config.keep_unk))
-            for line, sentence, found in zip(lines, tokens, results, strict=True)
+            Translation(line, sentence, self._candidates(sentence, prefix, found, config))
+            for line, sentence, prefix, found in zip(lines, tokens, begun, results, strict=True)
         ]
 
     def _candidates(
-        self, src_tokens: list[str], found: list[Hypothesis], keep_unk: bool
+        self,
+        src_tokens: list[str],
+        prefix: list[str],
+        found: list[Hypothesis],
+        config: Decoding,
     ) -> list[Candidate]:
         if not found:
             return [Candidate("", [], 0.0, 0.0, None, True)]
         candidates = []
         for hypothesis in found:
-            tokens = self._tokens_of(hypothesis, src_tokens, keep_unk)
+            tokens = self.tgt.vocabulary.decode(hypothesis.token_ids)
+            tokens[: len(prefix)] = prefix  # as it was given, be it known or not
             weights = None
             if hypothesis.weights is not None:
                 length = len(src_tokens) + 1  # the source's eos
                 weights = hypothesis.weights[: len(tokens), :length].tolist()
+                if not config.keep_unk:
+                    free = range(len(prefix), len(tokens))
+                    tokens = self._replace_unknown(tokens, free, src_tokens, weights)
             candidates.append(
                 Candidate(
                     self.tgt.tokenizer.detokenize(tokens),
@@ -97,21 +121,19 @@ class Translator(NamedTuple):
             )
         return candidates
 
-    def _tokens_of(
-        self, hypothesis: Hypothesis, src_tokens: list[str], keep_unk: bool
+    def _replace_unknown(
+        self, tokens: list[str], places: range, src_tokens: list[str], weights: Weights
     ) -> list[str]:
-        """Target tokens; where the model says unknown, the source word it looked at most."""
-        tokens = self.tgt.vocabulary.decode(hypothesis.token_ids)
-        if keep_unk or hypothesis.weights is None:
-            return tokens
-        looked_at = hypothesis.weights[:, : len(src_tokens)].argmax(dim=1).tolist()
-        unk = MARKERS[UNK_ID]
+        """Where the model says unknown, the source word it looked at most, or its translation."""
+        looked_at = find_most_attended(weights, len(src_tokens))
+        words = [self.dictionary.get(token, token) for token in src_tokens]
         return [
-            src_tokens[looked_at[i]] if token == unk else token for i, token in enumerate(tokens)
+            words[looked_at[i]] if i in places and token == MARKERS[UNK_ID] else token
+            for i, token in enumerate(tokens)
         ]
 
 
-def _batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Indices of the sentences that have tokens, of like length together, longest first."""
     order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
     batch: list[int] = []

@@ -73,10 +73,27 @@ SETTINGS: dict[str, dict[str, object]] = {
         "no_repeat_ngram": 2,
     },
 }  # fmt: skip
-PREFIXES = ([], [5], [4, 4], [5, UNK_ID, 4, 4, 5, 4])
+PREFIXES = ([5], [4, 4], [5, UNK_ID, 4, 4, 5, 4])
 
-every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-every_prefix = pytest.mark.parametrize("prefix", PREFIXES, ids=str)
+
+def possible(kind: dict[str, object], setting: dict[str, object]) -> bool:
+    """Without attention nothing can be covered."""
+    return not setting.get("coverage_penalty") or kind["context"] == "attention"
+
+
+EVERY_WAY = [
+    pytest.param(kind, setting, id=f"{describe_kind(kind)}-{name}")
+    for kind in KINDS
+    for name, setting in SETTINGS.items()
+    if possible(kind, setting)
+]
+PREFIXED = [
+    pytest.param({"context": context}, setting, prefix, id=f"{context}-{name}-{prefix}")
+    for context in ("initial", "attention")
+    for name, setting in SETTINGS.items()
+    for prefix in PREFIXES
+    if possible({"context": context}, setting)
+]
 
 
 def may_follow(
@@ -136,21 +153,29 @@ def scores_by_stepping(
     return found
 
 
-def skip_impossible(kind: dict[str, object], setting: dict[str, object]) -> None:
-    if setting.get("coverage_penalty") and kind["context"] != "attention":
-        pytest.skip("nothing to cover without attention")
-
-
-@every_kind
-@every_setting
-@every_prefix
+@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
 def test_a_wide_beam_equals_brute_force(
+    kind: dict[str, object], setting: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare_with_brute_force(kind, setting, [], monkeypatch)
+
+
+@pytest.mark.parametrize(("kind", "setting", "prefix"), PREFIXED)
+def test_a_wide_beam_equals_brute_force_behind_a_prefix(
     kind: dict[str, object],
     setting: dict[str, object],
     prefix: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    skip_impossible(kind, setting)
+    compare_with_brute_force(kind, setting, prefix, monkeypatch)
+
+
+def compare_with_brute_force(
+    kind: dict[str, object],
+    setting: dict[str, object],
+    prefix: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     extra = 0 if "max_length_factor" in setting else 3
     monkeypatch.setattr("s2s_cli.decoding.constraint.MAX_LENGTH_EXTRA", extra)
     model = make_model(kind, tgt_vocab=6, scale=9.0)  # firm enough to look somewhere
@@ -176,12 +201,10 @@ def test_a_wide_beam_equals_brute_force(
     assert [h.token_ids for h in best] == [h.token_ids for h in found[:2]]
 
 
-@every_kind
-@every_setting
+@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
 def test_no_setting_lets_a_sentence_see_its_batch(
     kind: dict[str, object], setting: dict[str, object]
 ) -> None:
-    skip_impossible(kind, setting)
     model = make_model(kind)
     config = Decoding(beam_size=3, n_best=2, **setting)  # type: ignore[arg-type]
     prefixes = [[5], [], [4, 6, 7], []]

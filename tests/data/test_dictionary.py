@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.data.dictionary import read_dictionary
+from s2s_cli.errors import DataError
+
+
+def test_a_dictionary_maps_words_to_words(tmp_path: Path) -> None:
+    (tmp_path / "d").write_bytes("\ufeffHaus\thouse\r\nNew-York \t New York\n".encode())
+    assert read_dictionary(tmp_path / "d") == {"Haus": "house", "New-York": "New York"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Baum tree", "d:2: expected `source TAB target`, found 'Baum tree'"),
+        ("Baum\t", "d:2: expected `source TAB target`"),
+        ("\ttree", "d:2: expected `source TAB target`"),
+        ("", "d:2: expected `source TAB target`"),
+        ("Baum\ttree\tarbre", "d:2: expected `source TAB target`"),
+        ("New York\tNew York", "d:2: 'New York' is more than one word"),
+        ("Haus\thome", "d:2: 'Haus' stands here twice"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "d").write_text(f"Haus\thouse\n{line}\n")
+    with pytest.raises(DataError) as caught:
+        read_dictionary(tmp_path / "d")
+    assert message in str(caught.value)
