@@ -502,6 +502,8 @@ class Decoding(Section):
     """Sentences translated at a time."""
     keep_unk: bool = False
     """Leave `<unk>` in the output instead of the source word that got the most attention."""
+    dictionary: FilePath | None = None
+    """File of `source TAB target` lines: says the target where that source word would stand."""
 
     @model_validator(mode="after")
     def _n_best_fits_the_beam(self) -> Self:

@@ -8,6 +8,7 @@ import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.loading import Loaded, Place, load_translator, locate_model
+from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
 from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
 from s2s_cli.errors import ConfigError
 
@@ -57,6 +58,11 @@ def evaluate(
     length_penalty: opt.LengthPenaltyOption = None,
     batch_size: opt.BatchSizeOption = None,
     keep_unk: opt.KeepUnkOption = None,
+    dictionary: opt.DictionaryOption = None,
+    pairs: Annotated[
+        bool,
+        typer.Option("--score-pairs", help="Log-probabilities of the pairs, as TSV, instead."),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Folder of the report.")
     ] = None,
@@ -64,6 +70,7 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
+    from s2s_cli.data.corpus import join_corpora
     from s2s_cli.scoring.metrics import METRIC_NAMES
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
@@ -73,7 +80,15 @@ def evaluate(
         decoding__length_penalty=length_penalty,
         decoding__batch_size=batch_size,
         decoding__keep_unk=keep_unk,
+        decoding__dictionary=None if dictionary is None else str(dictionary),
     )
+    if pairs:
+        refuse_beside_pairs(
+            **{"--hyp": hyp, "--ref": ref, "--report": report, "--tokenize": tokenize},
+            **{f"--{name}": value or None for name, value in asked.items()},
+            **{"--beam-size": beam_size, "--length-penalty": length_penalty},
+            **{"--lowercase": lowercase, "--keep-unk": keep_unk, "--dictionary": dictionary},
+        )
     if hyp is not None or ref:
         needless = {
             **{"--run": run, "--model": model, "--report": report, "--device": device},
@@ -93,12 +108,18 @@ def evaluate(
     loaded = load_translator(place, device, decoding, other_sets)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     tests = _load_test(config, place, data.overrides(), data_sets, loaded.card)
+    if pairs:
+        show_pair_scores(loaded, join_corpora(tests))
+        return
     ignores_case = _choose_case(lowercase, loaded.card)
     how = How(names, loaded.card.tgt_lang, ignores_case, tokenize, tokenized, accuracy)
-    reports = report or (place.run.reports_path if place.run else Path("reports"))
+    # An ensemble is not the first member's run, whose own report stays.
+    own = place.run.reports_path if place.run and not place.others else Path("reports")
+    reports = report or own
     is_folder_of_one = report is not None and len(tests) == 1
     folders = [reports if is_folder_of_one else reports / test.name for test in tests]
-    _evaluate_model(place.folder, loaded, list(zip(tests, folders, strict=True)), how)
+    models = (place.folder, *place.others)
+    _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), how)
 
 
 class How(NamedTuple):
@@ -204,7 +225,7 @@ def _load_test(
 
 
 def _evaluate_model(
-    model: Path, loaded: "Loaded", tests: "list[tuple[Corpus, Path]]", how: How
+    models: tuple[Path, ...], loaded: "Loaded", tests: "list[tuple[Corpus, Path]]", how: How
 ) -> None:
     """Translate each test set, score it, print the scores and write a report to its folder."""
     from s2s_cli.console import say
@@ -222,9 +243,9 @@ def _evaluate_model(
         seconds = time.perf_counter() - started
         hypotheses = [translation.text for translation in translations]
         found[test.name] = measure(measures, hypotheses, test.references)
-        evaluated = Evaluated(model, loaded, test, hypotheses, seconds)
+        evaluated = Evaluated(models, loaded, test, hypotheses, seconds)
         write_report(folder, evaluated, measures.settings, found[test.name])
     names = ", ".join(f"{test.name} ({len(test):,} sentences)" for test, _ in tests)
-    show_scores(f"{model} on {names}", found)
+    show_scores(f"{' + '.join(map(str, models))} on {names}", found)
     for _, folder in tests:
         say(f"report: {folder}/report.md")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2s_cli.checkpoint import ModelCard
+    from s2s_cli.checkpoint import LoadedModel, ModelCard
     from s2s_cli.config import Decoding
     from s2s_cli.decoding.translator import Translator
     from s2s_cli.run import RunFolder
@@ -19,6 +19,8 @@ class Place(NamedTuple):
     folder: Path
     run: "RunFolder | None"
     """The run folder that it stands in, if any."""
+    others: tuple[Path, ...] = ()
+    """Model folders that predict together with it, as an ensemble."""
 
 
 class Loaded(NamedTuple):
@@ -28,10 +30,16 @@ class Loaded(NamedTuple):
     decoding: "Decoding"
     """Its search settings, with what the options override."""
     card: "ModelCard"
+    others: "tuple[ModelCard, ...]" = ()
+    """Of the other members of an ensemble."""
 
 
-def locate_model(config: str | None, run: Path | None, model: Path | None) -> Place:
+def locate_model(
+    config: str | None, run: Path | None, models: Sequence[Path] | None = None
+) -> Place:
     """The model folder that the options mean; without any, the run trained last, named on stderr.
+
+    Of several models the first one's run, languages and search settings count.
 
     Raises:
         CheckpointError: no run has a model.
@@ -39,12 +47,11 @@ def locate_model(config: str | None, run: Path | None, model: Path | None) -> Pl
     from s2s_cli.console import say
     from s2s_cli.recipe import load_recipe
     from s2s_cli.run import RUNS, RunFolder, latest_run
-    from s2s_cli.sealed import is_sealed
 
-    if model is not None:
-        folder = model / "model" if not is_sealed(model) and (model / "model").exists() else model
+    if models:
+        folder, *others = map(_find_model, models)
         owner = RunFolder(folder.absolute().parent)
-        return Place(folder, owner if owner.config_path.is_file() else None)
+        return Place(folder, owner if owner.config_path.is_file() else None, tuple(others))
     if run is not None:
         found = RunFolder(run)
     elif config is not None:
@@ -64,23 +71,96 @@ def load_translator(
     """Load a model onto a device; options, and `--set decoding.*`, override its search settings.
 
     Raises:
-        ConfigError: an override is not of the decoding section, or of the wrong type.
+        ConfigError: an override is not of the decoding section, or of the wrong type; the models
+            of an ensemble do not fit together.
     """
     from s2s_cli.checkpoint import load_model
+    from s2s_cli.decoding.ensemble import Ensemble
     from s2s_cli.decoding.translator import Translator
     from s2s_cli.device import choose_device, prepare_float32
-    from s2s_cli.recipe import check_config, parse_override
 
     chosen = choose_device(device or "auto")
     prepare_float32()
     loaded = load_model(place.folder)
-    settings = loaded.card.decoding.model_dump()
+    decoding = _override_decoding(loaded.card, given, sets)
+    dictionary = _read_dictionary(decoding, loaded.card)
+    others = [_load_member(folder, place.folder, loaded) for folder in place.others]
+    models = [loaded.model, *(other.model for other in others)]
+    model = Ensemble(models) if others else loaded.model
+    model.to(chosen).eval()
+    translator = Translator(model, loaded.src, loaded.tgt, chosen, dictionary)
+    return Loaded(translator, decoding, loaded.card, tuple(other.card for other in others))
+
+
+def _override_decoding(
+    card: "ModelCard", given: Sequence[tuple[str, object]], sets: Sequence[str]
+) -> "Decoding":
+    """The model's search settings with what options and `--set` override."""
+    from s2s_cli.recipe import check_config, parse_override
+
+    settings = card.decoding.model_dump()
     for key, value in [*given, *(parse_override(text) for text in sets)]:
         section, _, name = key.partition(".")
         if section != "decoding":
             raise ConfigError(f"--set {key}: a trained model takes only decoding.* keys here")
         settings[name] = value
-    decoding = check_config({"decoding": settings}, where="options").decoding
-    loaded.model.to(chosen).eval()
-    translator = Translator(loaded.model, loaded.src, loaded.tgt, chosen)
-    return Loaded(translator, decoding, loaded.card)
+    return check_config({"decoding": settings}, where="options").decoding
+
+
+def _find_model(path: Path) -> Path:
+    """The model folder itself, or that of a run folder."""
+    from s2s_cli.sealed import is_sealed
+
+    return path / "model" if not is_sealed(path) and (path / "model").exists() else path
+
+
+def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
+    """The dictionary for unknown words, in the case of the model's text."""
+    from s2s_cli.data.dictionary import read_dictionary
+
+    if decoding.dictionary is None:
+        return {}
+    path = Path(decoding.dictionary)
+    if not path.exists():
+        raise ConfigError(
+            f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or do "
+            "without: --set decoding.dictionary=null"
+        )
+    entries = read_dictionary(path)
+    if not card.text.lowercase:
+        return entries
+    return {source.lower(): target.lower() for source, target in entries.items()}
+
+
+def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "LoadedModel":
+    """Another member of an ensemble; it must mean the same by its token ids as the first.
+
+    Raises:
+        ConfigError: languages, text settings or vocabularies differ.
+    """
+    from s2s_cli.checkpoint import load_model
+
+    def describe(model: "LoadedModel") -> dict[str, object]:
+        card = model.card
+        facts = {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang}
+        return facts | {f"text.{key}": value for key, value in card.text.model_dump().items()}
+
+    other = load_model(other_folder)
+    first, second = describe(loaded), describe(other)
+    for key, value in first.items():
+        if second[key] != value:
+            raise ConfigError(
+                f"--model {other_folder}: {key} is {second[key]}, but {value} in {folder}; an "
+                "ensemble needs the same languages, text settings and vocabularies"
+            )
+    for side, ours, theirs in (
+        ("source", loaded.src, other.src),
+        ("target", loaded.tgt, other.tgt),
+    ):
+        if ours.vocabulary.tokens != theirs.vocabulary.tokens:
+            raise ConfigError(
+                f"--model {other_folder}: its {side} vocabulary ({len(theirs.vocabulary):,} "
+                f"tokens) differs from that of {folder} ({len(ours.vocabulary):,} tokens); train "
+                "the members of an ensemble with the same vocabularies"
+            )
+    return other

@@ -23,8 +23,13 @@ RunOption = Annotated[
     typer.Option("--run", metavar="DIR", help="Run folder instead of runs/<recipe>."),
 ]
 ModelOption = Annotated[
-    Path | None,
-    typer.Option("--model", "-m", metavar="DIR", help="Model folder, or a run folder with one."),
+    list[Path] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="DIR",
+        help="Model folder, or a run folder with one; several predict together.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -77,6 +82,12 @@ BatchSizeOption = Annotated[
 KeepUnkOption = Annotated[
     bool | None,
     typer.Option("--keep-unk", help="Leave <unk> instead of the most attended source word."),
+]
+DictionaryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dictionary", metavar="FILE", help="`source TAB target` lines for unknown words."
+    ),
 ]
 
 HELD_OUT_SHARE = 0.05

@@ -1,6 +1,7 @@
 """Scores of an evaluation: measured, shown, and written as a report."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +47,8 @@ class Found(NamedTuple):
 class Evaluated(NamedTuple):
     """A test set and what a model made of it."""
 
-    model: Path
+    models: tuple[Path, ...]
+    """One, or the members of an ensemble."""
     loaded: "Loaded"
     test: "Corpus"
     hypotheses: list[str]
@@ -156,15 +158,16 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
     from s2s_cli.sealed import sealed_hash
 
     test, loaded = evaluated.test, evaluated.loaded
+    cards = (loaded.card, *loaded.others)
     return {
         "test_set": test.name,
         "sentences": len(test),
         "references_per_sentence": len(test.references),
         "blank_pairs_left_out": test.num_blank,
-        "model": str(evaluated.model),
-        "weights_sha256": sealed_hash(evaluated.model, WEIGHTS),
-        "epoch": loaded.card.epoch,
-        "step": loaded.card.step,
+        "model": _join(evaluated.models),
+        "weights_sha256": _join(sealed_hash(folder, WEIGHTS) for folder in evaluated.models),
+        "epoch": _join(card.epoch for card in cards) if loaded.others else loaded.card.epoch,
+        "step": _join(card.step for card in cards) if loaded.others else loaded.card.step,
         "languages": f"{loaded.card.src_lang}-{loaded.card.tgt_lang}",
         "decoding": loaded.decoding.model_dump(),
         "device": str(loaded.translator.device),
@@ -174,6 +177,10 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
         "s2s_version": s2s_version(),
         "sacrebleu_version": sacrebleu_version(),
     }
+
+
+def _join(parts: Iterable[object]) -> str:
+    return " + ".join(map(str, parts))
 
 
 def _in_words(value: object) -> str:

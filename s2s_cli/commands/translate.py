@@ -6,16 +6,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.loading import load_translator, locate_model
+from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2s_cli.config import Decoding
-    from s2s_cli.decoding.translator import Translation, Translator
+    from s2s_cli.commands.loading import Loaded
+    from s2s_cli.commands.prefixes import Prefixes
+    from s2s_cli.decoding.translator import Translation
 
 Write = Callable[[str], None]
 
@@ -39,8 +41,31 @@ def translate(
             "--n-best", min=1, help="Translations per line, as `line ||| translation ||| score`."
         ),
     ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw translations instead of searching the best.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of --sample: same seed, same samples.")
+    ] = None,
     batch_size: opt.BatchSizeOption = None,
     keep_unk: opt.KeepUnkOption = None,
+    dictionary: opt.DictionaryOption = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", metavar="TEXT", help="Begin each translation so.")
+    ] = None,
+    prefix_file: Annotated[
+        Path | None,
+        typer.Option("--prefix-file", metavar="FILE", help="One prefix per line; blank for none."),
+    ] = None,
+    alignments: Annotated[
+        Path | None,
+        typer.Option(
+            "--alignments",
+            metavar="FILE",
+            help="Per line, `i-j` for source and target words (tokens, from 0) that belong "
+            "together, by attention.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line, with scores and attention.")
     ] = False,
@@ -48,36 +73,66 @@ def translate(
     sets: opt.SetOption = None,
 ) -> None:
     """Translate a file, stdin, or what is typed at a prompt; one line out per line in."""
+    from s2s_cli.commands.prefixes import read_prefixes
     from s2s_cli.data.stream import open_source
 
     source = open_source(file)
+    prefixes = read_prefixes(prefix, prefix_file)
+    is_typed = file is None and sys.stdin.isatty()
+    if is_typed and prefix_file is not None:
+        raise ConfigError("--prefix-file: of no use at a prompt; give --prefix, or a FILE")
     given = opt.given(
+        decoding__search="sample" if sample else None,
+        decoding__seed=seed,
         decoding__beam_size=beam_size,
         decoding__length_penalty=length_penalty,
         decoding__n_best=n_best,
         decoding__batch_size=batch_size,
         decoding__keep_unk=keep_unk,
+        decoding__dictionary=None if dictionary is None else str(dictionary),
     )
     loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
-    with _open_output(output) as write:
-        if file is None and sys.stdin.isatty():
-            _converse(loaded.translator, loaded.decoding, as_json, write)
+    is_beam = loaded.decoding.search == "beam"
+    if seed is not None and is_beam:
+        raise ConfigError("--seed: of no use to beam search, which draws nothing; add --sample")
+    if beam_size is not None and not is_beam:
+        raise ConfigError("--beam-size: of no use to sampling, which keeps no beam; leave it out")
+    with _open_output(output) as write, _open_alignments(alignments) as write_links:
+        sink = Output(write, write_links, loaded.decoding.n_best, as_json)
+        if is_typed:
+            _converse(loaded, prefixes, sink)
         else:
-            _stream(loaded.translator, loaded.decoding, as_json, source, write)
+            _stream(loaded, source, prefixes, sink)
 
 
-def _stream(
-    translator: "Translator", decoding: "Decoding", as_json: bool, source: object, write: Write
-) -> None:
+class Output(NamedTuple):
+    """Where translations go, and in which form."""
+
+    write: Write
+    write_links: Write | None
+    n_best: int
+    as_json: bool
+
+    def add(self, translation: "Translation", number: int) -> None:
+        """Write the translation of a line, and its alignment where one is asked for."""
+        links = None if self.write_links is None else format_alignment(translation)
+        self.write(format_translation(translation, number, self.n_best, self.as_json))
+        if self.write_links is not None and links is not None:
+            self.write_links(links)
+
+
+def _stream(loaded: "Loaded", source: object, prefixes: "Prefixes", output: Output) -> None:
     from s2s_cli.console import warn
     from s2s_cli.data.stream import read_blocks
 
     number = num_cut = 0
     for lines in read_blocks(source, warn):  # type: ignore[arg-type]
-        for translation in translator.translate(lines, decoding):
-            write(format_translation(translation, number, decoding.n_best, as_json))
+        begun = prefixes.of(number, len(lines))
+        for translation in loaded.translator.translate(lines, loaded.decoding, begun):
+            output.add(translation, number)
             number += 1
             num_cut += not translation.candidates[0].is_complete
+    prefixes.check_used(number)
     if num_cut:
         warn(
             f"{num_cut} of {number} translations were cut at the length limit "
@@ -85,7 +140,7 @@ def _stream(
         )
 
 
-def _converse(translator: "Translator", decoding: "Decoding", as_json: bool, write: Write) -> None:
+def _converse(loaded: "Loaded", prefixes: "Prefixes", output: Output) -> None:
     """A prompt: translate each line as it is typed, until end of input."""
     import readline  # noqa: F401 (line editing for `input`)
 
@@ -104,9 +159,29 @@ def _converse(translator: "Translator", decoding: "Decoding", as_json: bool, wri
             say("")
             raise
         line = typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        translation = translator.translate([line], decoding)[0]
-        write(format_translation(translation, number, decoding.n_best, as_json))
+        begun = prefixes.of(number, 1)
+        output.add(loaded.translator.translate([line], loaded.decoding, begun)[0], number)
         number += 1
+
+
+def format_alignment(translation: "Translation") -> str:
+    """The links of the best translation, in Pharaoh's format; none for a blank line.
+
+    Raises:
+        ConfigError: the model has no attention.
+    """
+    from s2s_cli.decoding.alignment import align_words, format_pharaoh
+
+    best = translation.candidates[0]
+    if best.weights is None:
+        if translation.src_tokens:
+            raise ConfigError(
+                "--alignments: come from attention, and this model has none; name one with "
+                "model.context attention"
+            )
+        return "\n"
+    links = align_words(translation.src_tokens, best.tokens, best.weights)
+    return f"{format_pharaoh(links)}\n"
 
 
 def format_translation(translation: "Translation", number: int, n_best: int, as_json: bool) -> str:
@@ -138,6 +213,16 @@ def _as_dict(translation: "Translation") -> dict[str, object]:
     if best.weights is not None:
         found["attention"] = [[round(weight, 4) for weight in row] for row in best.weights]
     return found
+
+
+@contextmanager
+def _open_alignments(path: Path | None) -> Iterator[Write | None]:
+    """A file that appears when whole, or nothing."""
+    if path is None:
+        yield None
+        return
+    with _open_output(path) as write:
+        yield write
 
 
 @contextmanager

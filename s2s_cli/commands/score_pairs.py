@@ -1,0 +1,54 @@
+"""`s2s eval --score-pairs`: how likely the model finds each pair of the test set."""
+
+from typing import TYPE_CHECKING
+
+from s2s_cli.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from s2s_cli.commands.loading import Loaded
+    from s2s_cli.data.corpus import Corpus
+
+HEADER = "log_prob\tlog_prob_per_token\ttokens"
+
+
+def refuse_beside_pairs(**options: object) -> None:
+    """Options of a translation, or of its scores, that were given beside `--score-pairs`.
+
+    Raises:
+        ConfigError: one has a value.
+    """
+    needless = [name for name, value in options.items() if value is not None]
+    if needless:
+        raise ConfigError(
+            f"{', '.join(needless)}: of no use with --score-pairs, which neither translates nor "
+            "compares; leave it out"
+        )
+
+
+def show_pair_scores(loaded: "Loaded", test: "Corpus") -> None:
+    """One TSV line per pair on stdout, after a header; their sum on stderr.
+
+    Raises:
+        DataError: pairs with a blank side were left out, so that lines would not match.
+    """
+    from s2s_cli.console import show_table, write_result
+    from s2s_cli.decoding.pairs import perplexity, score_pairs
+
+    if test.num_blank:
+        raise DataError(
+            f"{test.name}: {test.num_blank} pairs have a blank side and no score, so scores would "
+            "not stand on their pairs' lines; take those pairs out of both sides"
+        )
+    scores = score_pairs(loaded.translator, test.src, test.tgt, loaded.decoding.batch_size)
+    rows = [
+        f"{score.log_prob:.6f}\t{score.log_prob_per_token:.6f}\t{score.num_tokens}"
+        for score in scores
+    ]
+    write_result("\n".join([HEADER, *rows]))
+    facts = (
+        f"{len(scores):,}",
+        f"{sum(score.num_tokens for score in scores):,}",
+        f"{sum(score.log_prob for score in scores):.4f}",
+        f"{perplexity(scores):.4f}",
+    )
+    show_table(f"pairs of {test.name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])

@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import pytest
+from toys import SOURCES, error_of, output_of, save_toy
+
+from s2s_cli.config import Text
+
+TEXT = "".join(f"{line}\n" for line in SOURCES)
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return save_toy(tmp_path / "toy")
+
+
+def test_every_translation_begins_with_the_prefix(toy: Path) -> None:
+    lines = output_of("translate", "-m", toy, "--prefix", "c newword", stdin=TEXT).split("\n")
+    for source, line in zip(SOURCES, lines[:-1], strict=True):
+        assert line.startswith("c newword") == bool(source)
+
+
+def test_a_prefix_file_says_how_each_line_begins(toy: Path, tmp_path: Path) -> None:
+    prefixes = ["a b", "c", "", "d", "e f"]
+    (tmp_path / "p").write_text("".join(f"{line}\n" for line in prefixes))
+    ask = ("translate", "-m", toy)
+    lines = output_of(*ask, "--prefix-file", tmp_path / "p", stdin=TEXT).split("\n")
+    for source, prefix, line in zip(SOURCES, prefixes, lines[:-1], strict=True):
+        alone = output_of(*ask, "--prefix", prefix, stdin=f"{source}\n")
+        assert f"{line}\n" == alone
+        assert line.startswith(prefix) or not source
+
+
+@pytest.mark.parametrize(("count", "message"), [(4, "the input has more"), (6, "input only 5")])
+def test_a_prefix_file_of_another_length_is_refused(
+    toy: Path, tmp_path: Path, count: int, message: str
+) -> None:
+    (tmp_path / "p").write_text("a\n" * count)
+    ask = ("translate", "-m", toy, "-o", tmp_path / "out", "--prefix-file", tmp_path / "p")
+    assert message in error_of(*ask, stdin=TEXT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_alignments_are_one_line_per_line_and_link_each_target_token(
+    toy: Path, tmp_path: Path
+) -> None:
+    ask = ("translate", "-m", toy, "--json", "--alignments", tmp_path / "links")
+    found = [json.loads(line) for line in output_of(*ask, stdin=TEXT).splitlines()]
+    rows = (tmp_path / "links").read_text().split("\n")
+    assert rows.pop() == ""
+    for source, translation, row in zip(SOURCES, found, rows, strict=True):
+        links = [tuple(map(int, link.split("-"))) for link in row.split()]
+        assert links == sorted(links)
+        assert sorted(tgt for _, tgt in links) == list(range(len(translation["tokens"])))
+        for src, tgt in links:
+            attention = translation["attention"][tgt][: len(source.split())]
+            assert attention[src] == max(attention)
+
+
+def test_alignments_without_attention_are_a_clear_error(tmp_path: Path) -> None:
+    toy = save_toy(tmp_path / "toy", context="initial")
+    ask = ("translate", "-m", toy, "--alignments", tmp_path / "links")
+    assert "--alignments: come from attention" in error_of(*ask, stdin=TEXT)
+    assert not (tmp_path / "links").exists()
+
+
+def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
+    # With no word known of the target, all that the model says is unknown.
+    text = Text(src_tokenizer="space", tgt_tokenizer="space", lowercase=True)
+    toy = save_toy(tmp_path / "toy", tgt="", text=text)
+    (tmp_path / "d.tsv").write_text("S\tEss\nt\ttee time\n")
+    ask = ("translate", "-m", toy, "--set", "decoding.min_length_factor=1")
+    plain = output_of(*ask, stdin="s t t s\n").split()
+    assert set(plain) <= {"s", "t"}
+    spoken = output_of(*ask, "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
+    assert spoken == " ".join({"s": "ess", "t": "tee time"}[word] for word in plain) + "\n"
+    kept = output_of(*ask, "--keep-unk", "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
+    assert set(kept.split()) == {"<unk>"}
+
+
+def test_samples_are_the_same_for_a_seed_and_a_sentence(toy: Path) -> None:
+    ask = ("translate", "-m", toy, "--sample", "--n-best", 4, "--set", "decoding.temperature=2.5")
+    whole = output_of(*ask, "--seed", 3, stdin=TEXT)
+    assert output_of(*ask, "--seed", 3, "--batch-size", 1, stdin=TEXT) == whole
+    assert output_of(*ask, "--seed", 4, stdin=TEXT) != whole
+    assert whole.count("\n0 |||") == 3
+
+
+def test_an_ensemble_of_a_model_with_itself_translates_alike(toy: Path, tmp_path: Path) -> None:
+    one = output_of("translate", "-m", toy, stdin=TEXT)
+    assert output_of("translate", "-m", toy, "-m", toy, stdin=TEXT) == one
+    other = save_toy(tmp_path / "other", seed=2, cell="lstm", context="initial", num_layers=2)
+    two = output_of("translate", "-m", toy, "-m", other, stdin=TEXT)
+    assert output_of("translate", "-m", other, "-m", toy, stdin=TEXT) == two
+
+
+@pytest.mark.parametrize(
+    ("difference", "message"),
+    [
+        ({"tgt": "abcdeg"}, "its target vocabulary (10 tokens) differs from that of"),
+        ({"src": "stuv"}, "its source vocabulary (8 tokens) differs from that of"),
+        ({"tgt_lang": "fr"}, "tgt_lang is fr, but en in"),
+        (
+            {"text": Text(src_tokenizer="char", tgt_tokenizer="space")},
+            "text.src_tokenizer is char, but space in",
+        ),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_an_ensemble_of_models_that_do_not_fit_is_refused(
+    toy: Path, tmp_path: Path, difference: dict[str, object], message: str
+) -> None:
+    other = save_toy(tmp_path / "other", **difference)  # type: ignore[arg-type]
+    assert message in error_of("translate", "-m", toy, "-m", other, stdin=TEXT)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prefix", "a", "--prefix-file", "p"], "--prefix: of no use with --prefix-file"),
+        (["--prefix-file", "none"], "none: no such file"),
+        (["--seed", "3"], "--seed: of no use to beam search"),
+        (["--sample", "--beam-size", "3"], "--beam-size: of no use to sampling"),
+        (["--dictionary", "none"], "decoding.dictionary: no such file: none"),
+        (["--set", "decoding.top_p=0"], "decoding.top_p: "),
+        (["--set", "decoding.min_length_factor=3"], "no translation can be both"),
+        (["--set", "decoding.search=greedy"], "decoding.search: "),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_are_refused(toy: Path, options: list[str], message: str) -> None:
+    assert message in error_of("translate", "-m", toy, *options, stdin=TEXT)

@@ -1,0 +1,70 @@
+"""Toy model folders, written in no time, for tests of commands inside this process."""
+
+from pathlib import Path
+
+import torch
+from typer.testing import CliRunner, Result
+
+from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs, save_model
+from s2s_cli.cli import app
+from s2s_cli.config import Decoding, Model, Text
+from s2s_cli.text.vocabulary import Vocabulary
+
+SOURCES = ["s t u", "", "x unheard w", "v", "s s s s"]
+
+
+WORDS = Text(src_tokenizer="space", tgt_tokenizer="space")
+
+
+def save_toy(
+    folder: Path,
+    seed: int = 1,
+    src: str = "stuvwxyz",
+    tgt: str = "abcdef",
+    text: Text = WORDS,
+    tgt_lang: str = "en",
+    **model: object,
+) -> Path:
+    """A model of spelt-out vocabularies with firm random weights, saved."""
+    torch.manual_seed(seed)
+    card = ModelCard(
+        s2s_version="0",
+        src_lang="de",
+        tgt_lang=tgt_lang,
+        text=text,
+        model=Model.model_validate(
+            {"embed_size": 5, "hidden_size": 6, "attention_size": 4, **model}
+        ),
+        decoding=Decoding(beam_size=3),
+        trained_on={},
+        epoch=seed,
+        step=10 * seed,
+        valid_scores={},
+    )
+    vocabularies = [Vocabulary(list(tokens), [1] * len(tokens)) for tokens in (src, tgt)]
+    codecs = make_codecs(card.text, card.src_lang, card.tgt_lang, *vocabularies)
+    network = build_model(card.model, *vocabularies)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(8)
+    save_model(folder, LoadedModel(network, *codecs, card))
+    return folder
+
+
+def s2s(*arguments: object, stdin: str = "") -> Result:
+    """Run a command in this process; what it raises stands in the result."""
+    return CliRunner().invoke(app, [*map(str, arguments)], input=stdin)
+
+
+def output_of(*arguments: object, stdin: str = "") -> str:
+    """What a command that succeeds writes on stdout."""
+    result = s2s(*arguments, stdin=stdin)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def error_of(*arguments: object, stdin: str = "") -> str:
+    """The message of a command that fails as a user can repair."""
+    result = s2s(*arguments, stdin=stdin)
+    return f"{type(result.exception).__name__}: {result.exception}"
