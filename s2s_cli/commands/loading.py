@@ -143,7 +143,8 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
     def describe(model: "LoadedModel") -> dict[str, object]:
         card = model.card
         facts = {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang}
-        return facts | {f"text.{key}": value for key, value in card.text.model_dump().items()}
+        text = card.text.model_dump(exclude={"subword_sampling"})  # of use to training only
+        return facts | {f"text.{key}": value for key, value in text.items()}
 
     other = load_model(other_folder)
     first, second = describe(loaded), describe(other)
@@ -157,6 +158,11 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
         ("source", loaded.src, other.src),
         ("target", loaded.tgt, other.tgt),
     ):
+        if ours.tokenizer.subwords != theirs.tokenizer.subwords:
+            raise ConfigError(
+                f"--model {other_folder}: its {side} subwords differ from those of {folder}; train "
+                "the members of an ensemble with the same vocabularies"
+            )
         if ours.vocabulary.tokens != theirs.vocabulary.tokens:
             raise ConfigError(
                 f"--model {other_folder}: its {side} vocabulary ({len(theirs.vocabulary):,} "

@@ -98,7 +98,7 @@ def translate(
     if beam_size is not None and not is_beam:
         raise ConfigError("--beam-size: of no use to sampling, which keeps no beam; leave it out")
     with _open_output(output) as write, _open_alignments(alignments) as write_links:
-        sink = Output(write, write_links, loaded.decoding.n_best, as_json)
+        sink = Output(loaded, write, write_links, as_json)
         if is_typed:
             _converse(loaded, prefixes, sink)
         else:
@@ -108,17 +108,17 @@ def translate(
 class Output(NamedTuple):
     """Where translations go, and in which form."""
 
+    loaded: "Loaded"
     write: Write
     write_links: Write | None
-    n_best: int
     as_json: bool
 
     def add(self, translation: "Translation", number: int) -> None:
         """Write the translation of a line, and its alignment where one is asked for."""
-        links = None if self.write_links is None else format_alignment(translation)
-        self.write(format_translation(translation, number, self.n_best, self.as_json))
-        if self.write_links is not None and links is not None:
-            self.write_links(links)
+        if self.write_links is not None:
+            self.write_links(format_alignment(self.loaded.translator.align(translation)))
+        n_best = self.loaded.decoding.n_best
+        self.write(format_translation(translation, number, n_best, self.as_json))
 
 
 def _stream(loaded: "Loaded", source: object, prefixes: "Prefixes", output: Output) -> None:
@@ -164,23 +164,19 @@ def _converse(loaded: "Loaded", prefixes: "Prefixes", output: Output) -> None:
         number += 1
 
 
-def format_alignment(translation: "Translation") -> str:
-    """The links of the best translation, in Pharaoh's format; none for a blank line.
+def format_alignment(links: list[tuple[int, int]] | None) -> str:
+    """Links of a translation, in Pharaoh's format; a blank line has none.
 
     Raises:
         ConfigError: the model has no attention.
     """
-    from s2s_cli.decoding.alignment import align_words, format_pharaoh
+    from s2s_cli.decoding.alignment import format_pharaoh
 
-    best = translation.candidates[0]
-    if best.weights is None:
-        if translation.src_tokens:
-            raise ConfigError(
-                "--alignments: come from attention, and this model has none; name one with "
-                "model.context attention"
-            )
-        return "\n"
-    links = align_words(translation.src_tokens, best.tokens, best.weights)
+    if links is None:
+        raise ConfigError(
+            "--alignments: come from attention, and this model has none; name one with "
+            "model.context attention"
+        )
     return f"{format_pharaoh(links)}\n"
 
 

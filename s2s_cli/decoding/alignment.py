@@ -2,13 +2,26 @@
 
 from collections.abc import Sequence
 
+from s2s_cli.text.subword import SPACE
+from s2s_cli.text.tokenizer import Tokenizer
+
 Weights = Sequence[Sequence[float]]
 """For each target token its attention over the source tokens; more positions may follow them."""
 
 
-def number_words(tokens: Sequence[str]) -> list[int]:
-    """For each token the number, from 0, of the word that it is part of: each token is a word."""
-    return list(range(len(tokens)))
+def number_words(tokens: Sequence[str], tokenizer: Tokenizer) -> list[int]:
+    """For each token the number, from 0, of the word that it is part of.
+
+    A subword that starts with a space begins a word, and so does the first one; without subwords
+    each token is a word.
+    """
+    if tokenizer.subwords is None:
+        return list(range(len(tokens)))
+    numbers: list[int] = []
+    for token in tokens:
+        begins = not numbers or token.startswith(SPACE)
+        numbers.append((numbers[-1] if numbers else -1) + begins)
+    return numbers
 
 
 def find_most_attended(weights: Weights, num_src_tokens: int) -> list[int]:
@@ -21,13 +34,17 @@ def find_most_attended(weights: Weights, num_src_tokens: int) -> list[int]:
 
 
 def align_words(
-    src_tokens: Sequence[str], tgt_tokens: Sequence[str], weights: Weights
+    src_words: Sequence[int], tgt_words: Sequence[int], weights: Weights
 ) -> list[tuple[int, int]]:
-    """Links (source word, target word), in the order of the source, each once."""
-    src_words, tgt_words = number_words(src_tokens), number_words(tgt_tokens)
-    looked_at = find_most_attended(weights, len(src_tokens))
-    links = {(src_words[i], tgt_words[j]) for j, i in enumerate(looked_at[: len(tgt_words)])}
-    return sorted(links)
+    """Links (source word, target word), in the order of the source, each once.
+
+    Args:
+        src_words: for each source token the number of its word.
+        tgt_words: for each target token the same.
+        weights: attention of the target tokens; eos, if it follows, is linked to nothing.
+    """
+    looked_at = find_most_attended(weights[: len(tgt_words)], len(src_words))
+    return sorted({(src_words[i], word) for i, word in zip(looked_at, tgt_words, strict=True)})
 
 
 def format_pharaoh(links: Sequence[tuple[int, int]]) -> str:

@@ -9,6 +9,9 @@ LENGTH_PENALTIES = {
 }
 """The length penalty at alpha 1; each grows with the length."""
 
+LEAST_COVERAGE = 1e-10
+"""A word without any attention counts as one with so much: log(0) could not be ranked."""
+
 
 def length_penalty(length: int, alpha: float, kind: str = "gnmt") -> float:
     """lp(Y): ((5 + |Y|) / 6) ** alpha, or of the kind `length` |Y| ** alpha; eos is counted."""
@@ -31,6 +34,4 @@ def coverage_penalty(coverage: Tensor, beta: float) -> Tensor:
         coverage: sum_j p_ij `(rows, src_len)`, attention over the source summed over the target.
         beta: its weight.
     """
-    # A word without any attention costs much, not everything: -inf could not be ranked.
-    least = torch.finfo(coverage.dtype).tiny
-    return beta * coverage.clamp(min=least, max=1).log().sum(-1)
+    return beta * coverage.clamp(min=LEAST_COVERAGE, max=1).log().sum(-1)

@@ -8,12 +8,13 @@ import torch
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
-from s2s_cli.decoding.alignment import Weights, find_most_attended
+from s2s_cli.decoding.alignment import Weights, align_words, find_most_attended, number_words
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypothesis import Hypothesis
 from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.decoding.sampling import sample
 from s2s_cli.text.codec import Codec
+from s2s_cli.text.subword import SPACE
 from s2s_cli.text.vocabulary import MARKERS, UNK_ID
 
 SEARCHES = {"beam": beam_search, "sample": sample}
@@ -121,15 +122,37 @@ class Translator(NamedTuple):
             )
         return candidates
 
+    def align(self, translation: Translation) -> list[tuple[int, int]] | None:
+        """Links (source word, target word) of the best translation; None without attention."""
+        best = translation.candidates[0]
+        if best.weights is None:
+            return None if translation.src_tokens else []
+        src_words = number_words(translation.src_tokens, self.src.tokenizer)
+        return align_words(src_words, number_words(best.tokens, self.tgt.tokenizer), best.weights)
+
     def _replace_unknown(
         self, tokens: list[str], places: range, src_tokens: list[str], weights: Weights
     ) -> list[str]:
-        """Where the model says unknown, the source word it looked at most, or its translation."""
+        """Where the model says unknown, the source token it looked at most, or its translation."""
         looked_at = find_most_attended(weights, len(src_tokens))
-        words = [self.dictionary.get(token, token) for token in src_tokens]
+        spoken = self._look_up(src_tokens)
         return [
-            words[looked_at[i]] if i in places and token == MARKERS[UNK_ID] else token
+            spoken[looked_at[i]] if i in places and token == MARKERS[UNK_ID] else token
             for i, token in enumerate(tokens)
+        ]
+
+    def _look_up(self, src_tokens: list[str]) -> list[str]:
+        """What to say for each source token: its word's entry in the dictionary, else itself."""
+        if not self.dictionary:
+            return src_tokens
+        numbers = number_words(src_tokens, self.src.tokenizer)
+        words = [""] * len(src_tokens)
+        for number, token in zip(numbers, src_tokens, strict=True):
+            words[number] += token.removeprefix(SPACE) if self.src.tokenizer.subwords else token
+        space = SPACE if self.tgt.tokenizer.subwords else ""
+        return [
+            space + self.dictionary[words[number]] if words[number] in self.dictionary else token
+            for number, token in zip(numbers, src_tokens, strict=True)
         ]
 
 

@@ -1,4 +1,6 @@
-from s2s_cli.decoding.alignment import align_words, find_most_attended, format_pharaoh
+from s2s_cli.decoding.alignment import align_words, find_most_attended, format_pharaoh, number_words
+from s2s_cli.text.subword import train_subwords
+from s2s_cli.text.tokenizer import make_tokenizer
 
 WEIGHTS = [
     [0.1, 0.2, 0.3, 0.4],  # most at eos, which is no word
@@ -12,11 +14,28 @@ def test_the_most_attended_token_is_a_word_of_the_source_the_first_of_equals() -
 
 
 def test_links_stand_in_the_order_of_the_source() -> None:
-    links = align_words(["x", "y", "z"], ["a", "b", "c"], WEIGHTS)
+    links = align_words([0, 1, 2], [0, 1, 2], WEIGHTS)
     assert links == [(0, 1), (0, 2), (2, 0)]
     assert format_pharaoh(links) == "0-1 0-2 2-0"
 
 
 def test_the_targets_eos_is_linked_to_nothing() -> None:
-    assert align_words(["x", "y", "z"], ["a"], WEIGHTS) == [(2, 0)]
-    assert format_pharaoh(align_words(["x", "y", "z"], [], [])) == ""
+    assert align_words([0, 1, 2], [0], WEIGHTS) == [(2, 0)]
+    assert format_pharaoh(align_words([0, 1, 2], [], [])) == ""
+
+
+def test_without_subwords_each_token_is_a_word() -> None:
+    tokenizer = make_tokenizer("space", "en", lowercase=False)
+    assert number_words(["\u2581a", "b", "\u2581"], tokenizer) == [0, 1, 2]
+
+
+def test_pieces_of_a_word_share_its_number_and_its_link() -> None:
+    subwords = train_subwords("bpe", [["low", "lower", "lowest"]] * 9, 20, 1.0)
+    tokenizer = make_tokenizer("space", "en", False, subwords)
+    words = ["lowest", "w", "owl"]
+    pieces = tokenizer.tokenize(" ".join(words))
+    numbers = number_words(pieces, tokenizer)
+    for number, word in enumerate(words):
+        parts = [piece for piece, own in zip(pieces, numbers, strict=True) if own == number]
+        assert subwords.join(parts) == [word]
+    assert align_words([0, 0, 1], [0, 1, 1], WEIGHTS) == [(0, 1), (1, 0)]

@@ -2,13 +2,13 @@ import math
 
 import pytest
 import torch
-from conftest import KINDS, describe_kind, make_model
+from conftest import ALL_KINDS, KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.constraint import MAX_LENGTH_EXTRA
-from s2s_cli.decoding.penalty import coverage_penalty, length_penalty
+from s2s_cli.decoding.penalty import LEAST_COVERAGE, coverage_penalty, length_penalty
 from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.errors import ConfigError, S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -78,7 +78,7 @@ PREFIXES = ([5], [4, 4], [5, UNK_ID, 4, 4, 5, 4])
 
 def possible(kind: dict[str, object], setting: dict[str, object]) -> bool:
     """Without attention nothing can be covered."""
-    return not setting.get("coverage_penalty") or kind["context"] == "attention"
+    return not setting.get("coverage_penalty") or kind.get("context", "attention") == "attention"
 
 
 EVERY_WAY = [
@@ -87,6 +87,9 @@ EVERY_WAY = [
     for name, setting in SETTINGS.items()
     if possible(kind, setting)
 ]
+FREE_KINDS = [kind for kind in ALL_KINDS if kind.get("tied") != "all"]
+"""Those that may have a target vocabulary small enough for brute force."""
+
 PREFIXED = [
     pytest.param({"context": context}, setting, prefix, id=f"{context}-{name}-{prefix}")
     for context in ("initial", "attention")
@@ -147,7 +150,7 @@ def scores_by_stepping(
     for target, total, seen in zip(targets, sums, attention, strict=True):
         length, alpha = len(target), config.length_penalty
         base = length if config.length_penalty_kind == "length" else (5 + length) / 6
-        cover = sum(math.log(min(max(p, 1e-37), 1.0)) for p in seen)
+        cover = sum(math.log(min(max(p, LEAST_COVERAGE), 1.0)) for p in seen)
         coverage = config.coverage_penalty * cover if config.coverage_penalty else 0.0
         found.append(total / base**alpha + coverage)
     return found
@@ -157,6 +160,14 @@ def scores_by_stepping(
 def test_a_wide_beam_equals_brute_force(
     kind: dict[str, object], setting: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    compare_with_brute_force(kind, setting, [], monkeypatch)
+
+
+@pytest.mark.parametrize("kind", FREE_KINDS, ids=describe_kind)
+def test_every_kind_of_model_is_searched_as_brute_force_does(
+    kind: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = SETTINGS["all"] | {"coverage_penalty": 0.7 * possible(kind, SETTINGS["all"])}
     compare_with_brute_force(kind, setting, [], monkeypatch)
 
 
@@ -228,7 +239,7 @@ def test_a_coverage_penalty_without_attention_is_a_clear_error() -> None:
 def test_a_word_that_got_no_attention_can_still_be_ranked() -> None:
     coverage = torch.tensor([[0.0, 1.0], [0.5, 2.0], [1.0, 1.0]])
     penalties = coverage_penalty(coverage, 2.0)
-    assert penalties.isfinite().all()
+    assert penalties[0].item() == pytest.approx(2 * math.log(LEAST_COVERAGE))
     assert penalties[1].item() == pytest.approx(2 * math.log(0.5))
     assert penalties[2].item() == 0
     assert penalties[0] < penalties[1]

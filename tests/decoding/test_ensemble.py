@@ -23,7 +23,12 @@ def make_other(kind: dict[str, object], scale: float = 3.0) -> Seq2Seq:
     return model
 
 
-MIXED = [make_model({"cell": "lstm", "num_layers": 2}), make_other({"context": "initial"})]
+MIXED = [
+    make_model({"cell": "lstm", "num_layers": 2}),
+    make_other({"context": "initial"}),
+    make_model({"cell": "rnn", "context": "every_step"}, scale=2.0),
+    make_model({"attend": "after", "input_feeding": True}, scale=3.0),
+]
 
 
 @every_kind

@@ -5,6 +5,7 @@ from conftest import make_model
 from s2s_cli.config import Decoding
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.text.codec import Codec
+from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
@@ -75,3 +76,30 @@ def test_translating_leaves_the_model_in_its_mode() -> None:
     first = translator.translate(["s t u"], Decoding())[0].text
     assert translator.model.training
     assert first == translator.translate(["s t u"], Decoding())[0].text
+
+
+def test_a_prefix_comes_out_as_it_was_given_and_counts() -> None:
+    translator = make_translator()
+    config = Decoding(beam_size=4, n_best=3)
+    (found,) = translator.translate(["s t u"], config, ["a unheard b"])
+    for candidate in found.candidates:
+        assert candidate.tokens[:3] == ["a", "unheard", "b"]
+        assert candidate.text.startswith("a unheard b")
+    (free,) = translator.translate(["s t u"], config, [""])
+    assert free == translator.translate(["s t u"], config)[0]
+    assert found.candidates[0].score <= free.candidates[0].score
+
+
+def test_a_dictionary_speaks_for_the_word_whose_piece_was_looked_at() -> None:
+    subwords = train_subwords("bpe", [["low", "lower", "lowest"]] * 9, 20, 1.0)
+    tokenizer = make_tokenizer("space", "en", False, subwords)
+    codec = Codec(tokenizer, Vocabulary(subwords.pieces, [1] * len(subwords.pieces)))
+    model = make_model({"context": "attention"}, len(codec.vocabulary), len(codec.vocabulary))
+    with torch.no_grad():
+        model.output.projection.bias[UNK_ID] += 50
+    translator = Translator(model, codec, codec, torch.device("cpu"), {"lowest": "least"})
+    (translation,) = translator.translate(["lowest"], Decoding(min_length_factor=1))
+    assert set(translation.text.split()) == {"least"}
+    links = translator.align(translation)
+    assert links is not None
+    assert {src for src, _ in links} == {0}
