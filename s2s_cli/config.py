@@ -490,7 +490,7 @@ class Decoding(Section):
     """A translation has at most this many tokens per source token, plus ten."""
     n_best: Size = 1
     """Translations per sentence: the best first, at most `beam_size`; or so many samples."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     """Sampling divides the logits by this: below 1 it dares less, above 1 more."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """Sampling draws among so many likeliest tokens; 0 is all."""

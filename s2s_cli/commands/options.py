@@ -74,7 +74,7 @@ BeamSizeOption = Annotated[
     int | None, typer.Option("--beam-size", min=1, help="Hypotheses kept; 1 is greedy search.")
 ]
 LengthPenaltyOption = Annotated[
-    float | None, typer.Option("--length-penalty", min=0.0, help="Alpha of the GNMT penalty.")
+    float | None, typer.Option("--length-penalty", min=0.0, help="Alpha of the length penalty.")
 ]
 BatchSizeOption = Annotated[
     int | None, typer.Option("--batch-size", min=1, help="Sentences translated at a time.")

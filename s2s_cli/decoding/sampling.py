@@ -80,7 +80,8 @@ def draw_tokens(logits: Tensor, randoms: Tensor, config: Decoding) -> Tensor:
     Returns:
         token ids `(rows,)`.
     """
-    logits = logits / config.temperature
+    # Their maximum becomes 0, so that no quotient overflows.
+    logits = (logits - logits.amax(-1, keepdim=True)) / config.temperature
     if config.top_k:
         logits = _keep_top_k(logits, config.top_k)
     if config.top_p < 1:

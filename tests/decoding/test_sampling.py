@@ -49,7 +49,7 @@ def test_another_seed_gives_other_samples() -> None:
 @every_kind
 def test_among_one_token_sampling_is_greedy_search(kind: dict[str, object]) -> None:
     model = make_model(kind)
-    for narrow in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
+    for narrow in ({"top_k": 1}, {"top_p": 1e-6}):
         drawn = sample(model, *collate_src(SOURCES), sampling(**narrow))
         greedy = beam_search(model, *collate_src(SOURCES), Decoding(beam_size=1))
         for (one,), (other,) in zip(drawn, greedy, strict=True):
@@ -113,6 +113,14 @@ def test_no_random_number_draws_a_token_of_no_probability() -> None:
     randoms = torch.tensor([0.0, 1.0 - 2**-24, 1.0])
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 1.0, -torch.inf]]).expand(3, -1)
     assert draw_tokens(logits, randoms, sampling()).tolist() == [1, 3, 3]
+
+
+@pytest.mark.parametrize("temperature", [0.01, 100.0])
+def test_no_temperature_overflows(temperature: float) -> None:
+    logits = torch.tensor([[1e38, -torch.inf, -1e38, 1e38]]).expand(64, -1)
+    randoms = torch.arange(64) / 64
+    found = draw_tokens(logits, randoms, sampling(temperature=temperature)).tolist()
+    assert set(found) == {0, 3}
 
 
 def test_samples_obey_prefix_lengths_and_repeats() -> None:
