@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from s2s_cli.config import Config, Data, Text, Vocab
-from s2s_cli.data.corpus import Corpus, load_training
+from s2s_cli.data.corpus import Corpus, join_corpora
+from s2s_cli.data.splits import load_training
 from s2s_cli.data.tokenized import TokenizedCorpus, segment_corpus, tokenize_corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies
@@ -16,7 +17,7 @@ from s2s_cli.vocabularies import (
     measure_coverage,
 )
 
-CORPUS, _ = load_training(Data.model_validate({"train": {"phrasebook": "valid"}}))
+CORPUS = join_corpora(load_training(Data.model_validate({"train": {"phrasebook": "valid"}}))[0])
 
 
 def configure(text: dict[str, object], **vocab: object) -> Config:

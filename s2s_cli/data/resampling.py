@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from s2s_cli.data.tokenized import EncodedPair, TokenizedCorpus
-from s2s_cli.text.sampling import SubwordSampler
+from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.text.vocabulary import Vocabulary
 
 

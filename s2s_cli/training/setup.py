@@ -32,7 +32,7 @@ from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_metric
-from s2s_cli.text.sampling import SubwordSampler
+from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.fit import Fit, Record
 from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
 from s2s_cli.training.validate import Material

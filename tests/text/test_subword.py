@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.config import Data
-from s2s_cli.data.corpus import load_training
+from s2s_cli.data.splits import load_training
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import Subwords, train_subwords
@@ -98,7 +98,7 @@ def test_what_no_piece_covers_is_one_unknown_token_that_keeps_its_spelling(kind:
 
 
 def test_frequent_words_stay_whole_and_rare_ones_are_cut(kind: str) -> None:
-    words = [line.split() for line in load_training(Data())[0].tgt]
+    words = [line.split() for line in load_training(Data())[0][0].tgt]
     subwords = train_subwords(kind, words, 500, 1.0)
     assert subwords.segment(["the", "is"]) == ["▁the", "▁is"]
     assert len(subwords.segment(["unlearnable"])) > 3

@@ -4,8 +4,8 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from s2s_cli.text.sampling import SubwordSampler, UnigramPieces, drop_merges, make_lattice
 from s2s_cli.text.subword import Subwords, train_subwords
+from s2s_cli.text.subword_sampling import SubwordSampler, UnigramPieces, drop_merges, make_lattice
 
 LINES = [
     "the lowest tower is lower than the newest one",
