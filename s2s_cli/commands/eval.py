@@ -87,6 +87,7 @@ def evaluate(
             **{"--hyp": hyp, "--ref": ref, "--report": report, "--tokenize": tokenize},
             **{f"--{name}": value or None for name, value in asked.items()},
             **{"--beam-size": beam_size, "--length-penalty": length_penalty},
+            **{"--tokenized": tokenized or None, "--accuracy": accuracy},
             **{"--lowercase": lowercase, "--keep-unk": keep_unk, "--dictionary": dictionary},
         )
     if hyp is not None or ref:
