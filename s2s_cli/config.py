@@ -94,7 +94,7 @@ class TableFile(Section):
     format: Literal["auto", "tsv", "csv", "jsonl"] = "auto"
     """`tsv`, `csv` or `jsonl`; `auto` goes by the file's name."""
     header: bool | None = None
-    """Whether the first row names the columns; else CSV has such a row, TSV if `src` is a name."""
+    """Whether row one names the columns; by default in CSV, and in TSV if a column is named."""
     rows: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*-([1-9][0-9]*)?$")] | None = None
     """Rows to take, counted from 1 below the header: `1-8000`, or `8001-` for all from there."""
     weight: Weight = 1.0

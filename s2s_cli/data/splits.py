@@ -1,6 +1,7 @@
 """The splits of a recipe: train, valid and test, each of one source or of several."""
 
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from itertools import accumulate
@@ -112,20 +113,26 @@ def _load_train(data: Data) -> tuple[list[Corpus], dict[str, list[Corpus]]]:
 def _hold_out(
     train: list[Corpus], shares: dict[str, float], seed: int
 ) -> tuple[list[Corpus], dict[str, list[Corpus]]]:
-    """Split off shares of the pairs by a hash of (seed, source sentence).
+    """Split off shares of the pairs, whole source sentences at a time.
 
-    So no source sentence stands on two sides, whichever source it came from, and a pair stays on
-    its side when other pairs come or go.
+    The sentences are ordered by a hash of (seed, sentence): the first ones are held out, until they
+    make up the share. So no sentence stands on two sides, whichever source it came from, and few
+    pairs change sides when others come or go.
     """
     if sum(shares.values()) >= 1:
         raise DataError("data.valid and data.test hold out everything; leave some pairs to train")
     names = [*shares, "train"]
-    bounds = list(accumulate(shares.values()))
+    counts = Counter(sentence for corpus in train for sentence in corpus.src)
+    bounds = [bound * counts.total() for bound in accumulate(shares.values())]
+    sides: dict[str, str] = {}
+    num_before = 0
+    for sentence in sorted(counts, key=lambda sentence: _hash(seed, sentence)):
+        sides[sentence] = names[sum(num_before >= bound for bound in bounds)]
+        num_before += counts[sentence]
     parts: dict[str, list[Corpus]] = {name: [] for name in names}
     for corpus in train:
-        sides = [names[sum(_place(seed, src) >= bound for bound in bounds)] for src in corpus.src]
         for name in names:
-            part = corpus.keep([side == name for side in sides])
+            part = corpus.keep([sides[sentence] == name for sentence in corpus.src])
             if part.src:
                 parts[name].append(_as_part(part, name))
     for name, corpora in parts.items():
@@ -135,10 +142,8 @@ def _hold_out(
     return parts.pop("train"), parts
 
 
-def _place(seed: int, sentence: str) -> float:
-    """Where a sentence falls between 0 and 1."""
-    digest = hashlib.sha256(f"{seed}\t{sentence}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def _hash(seed: int, sentence: str) -> bytes:
+    return hashlib.sha256(f"{seed}\t{sentence}".encode()).digest()
 
 
 def _as_part(part: Corpus, name: str) -> Corpus:
