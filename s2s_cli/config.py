@@ -389,6 +389,8 @@ class Training(Section):
     """Fine-tuning: folder of the model whose weights and vocabularies training begins with."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32."""
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64

@@ -33,6 +33,10 @@ def train(
         int | None, typer.Option("--epochs", min=1, help="Most passes over the training pairs.")
     ] = None,
     device: opt.DeviceOption = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="NAME", help="float32, or bf16: faster, less exact."),
+    ] = None,
     init_from: Annotated[
         Path | None,
         typer.Option("--from", metavar="DIR", help="Fine-tune: begin with this model's weights."),
@@ -73,6 +77,7 @@ def train(
             training__epochs=epochs,
             training__device=device,
             training__seed=seed,
+            training__precision=precision,
             training__init_from=None if init_from is None else str(init_from.absolute()),
         )
         job = opt.make_job(config, run, [*data.overrides(), *given], sets)

@@ -232,7 +232,9 @@ def _advance_gru(gates: Tensor, recurrent: Tensor, state: State) -> State:
         2, dim=-1
     )
     candidate = _tanh(gates[..., 2 * size :] + reset * recurrent[..., 2 * size :])
-    return (torch.lerp(candidate, state[0], update),)
+    # Under autocast the gates are bfloat16; what is carried on stays as precise as it was.
+    dtype = state[0].dtype
+    return (torch.lerp(candidate.to(dtype), state[0], update.to(dtype)),)
 
 
 def _advance_lstm(gates: Tensor, recurrent: Tensor, state: State) -> State:

@@ -130,8 +130,9 @@ def update(
     num_tokens = sum(batch.num_tokens for batch in batches)
     total = 0.0
     for batch in batches:
-        logits = _predict(model, batch, forcing)
-        loss = token_loss(logits, batch.tgt_out[batch.tgt_mask], config.label_smoothing)
+        with autocast(config, batch.src.device):
+            logits = _predict(model, batch, forcing)
+        loss = token_loss(logits.float(), batch.tgt_out[batch.tgt_mask], config.label_smoothing)
         (loss / num_tokens).backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -142,6 +143,12 @@ def update(
         )
     optimizer.step()
     return total
+
+
+def autocast(config: Training, device: torch.device) -> torch.autocast:
+    """Matrix products in bfloat16 while the block runs, if the recipe says so."""
+    is_on = config.precision == "bf16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
 
 
 def _predict(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:

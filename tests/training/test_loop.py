@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import KINDS, describe_kind, make_model
+from conftest import ALL_KINDS, KINDS, describe_kind, make_model
 
 from s2s_cli.config import Model, Training
 from s2s_cli.data.batch import collate
@@ -136,6 +136,24 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
         update(model, [collate(PAIRS[:4])], optimizer, config)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=describe_kind)
+def test_bf16_differs_from_float32_by_its_rounding_only(kind: dict[str, object]) -> None:
+    model = make_model(
+        {**kind, "dropout": 0.0, "word_dropout": 0.0, "output_dropout": 0.0}, scale=1.0
+    )
+    optimizer = make_optimizer(model.parameters(), Training(optimizer="sgd", learning_rate=1e-9))
+    batch = [collate(PAIRS[:6])]
+    exact, rounded = (
+        update(model, batch, optimizer, Training(precision=precision, clip_norm=100.0))
+        for precision in ("float32", "bf16")
+    )
+    assert rounded == pytest.approx(exact, rel=2e-2)
+    assert rounded != exact
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    # Scheduled sampling runs step by step.
+    assert update(model, batch, optimizer, Training(precision="bf16"), 0.5) > 0
 
 
 def test_gradients_are_clipped_to_the_global_norm() -> None:
