@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from s2s_cli.commands import eval as eval_command
-from s2s_cli.commands import train, translate, vocab
+from s2s_cli.commands import results, train, translate, vocab
 from s2s_cli.errors import S2SError, StoppedError
 from s2s_cli.signals import unwind_on_sigterm
 
@@ -22,6 +22,7 @@ app.add_typer(vocab.app, name="vocab")
 app.command("train")(train.train)
 app.command("translate")(translate.translate)
 app.command("eval")(eval_command.evaluate)
+app.command("results")(results.results)
 
 
 def _show_version(is_asked: bool) -> None:

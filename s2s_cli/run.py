@@ -1,6 +1,7 @@
 """The layout of a run folder, `runs/<name>/`.
 
 config.yaml     the recipe, with every override
+run.json        by which command, on which machine, with which versions
 vocab/          src.tsv, tgt.tsv, vocab.json; with subwords src.model, tgt.model
 model/          the best model so far: all that translating needs
 checkpoints/    step-N: the last model with the state of its training
@@ -28,6 +29,7 @@ KEPT_CHECKPOINTS = 2
 
 DEBRIS = (
     ".tmp-config.yaml-*",
+    ".tmp-run.json-*",
     ".tmp-train.jsonl-*",
     "vocab/.tmp-*",
     "checkpoints/.tmp-step-*",
@@ -99,6 +101,11 @@ class RunFolder(NamedTuple):
         return self.path / "config.yaml"
 
     @property
+    def facts_path(self) -> Path:
+        """How the run was made."""
+        return self.path / "run.json"
+
+    @property
     def vocab_path(self) -> Path:
         """Folder of the vocabularies."""
         return self.path / "vocab"
@@ -163,6 +170,7 @@ class RunFolder(NamedTuple):
                 self.path / "epochs",
                 self.log_path,
                 self.config_path,
+                self.facts_path,
                 self.reports_path,
             )
             if path.exists()

@@ -539,3 +539,16 @@ def test_a_model_is_fine_tuned_on_other_text(texts: Path) -> None:
     assert "is trained already" in s2s(*special, cwd=texts).stderr
     other = tiny_train("--from", "general", "--run", "other", "--set", "model.cell=lstm")
     assert "its model.cell is gru" in s2s(*other, cwd=texts, status=1).stderr
+
+
+def test_results_of_runs_are_written_as_a_page(learnt: Path) -> None:
+    s2s("eval", "--bleu", cwd=learnt)
+    page = learnt / "page" / "results.md"
+    done = s2s("results", "--output", page, cwd=learnt)
+    assert "1 runs in" in done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "## quickstart" in text
+    assert "s2s train --epochs" in text
+    assert json.loads(page.with_suffix(".json").read_bytes())["quickstart"]["seed"] == 1
+    assert "nothing" not in s2s("results", "runs/quickstart", cwd=learnt).stdout
+    assert "no evaluated run" in s2s("results", "nowhere", cwd=learnt, status=1).stderr

@@ -15,7 +15,7 @@ RANKS = {
     **dict.fromkeys(("config", "console", "files", "signals", "text"), 1),
     **dict.fromkeys(("recipe", "sealed"), 2),
     **dict.fromkeys(("data", "model", "run", "scoring"), 3),
-    **dict.fromkeys(("checkpoint", "device", "vocabularies"), 4),
+    **dict.fromkeys(("checkpoint", "device", "results", "vocabularies"), 4),
     "decoding": 5,
     "training": 6,
     "commands": 7,
@@ -23,7 +23,7 @@ RANKS = {
     "__main__": 9,
 }
 TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe", "run", "scoring")
-TORCH_FREE += ("sealed", "signals", "text", "vocabularies")
+TORCH_FREE += ("results", "sealed", "signals", "text", "vocabularies")
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

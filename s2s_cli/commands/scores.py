@@ -1,6 +1,8 @@
 """Scores of an evaluation: measured, shown, and written as a report."""
 
 import json
+import shlex
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -164,6 +166,7 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
         "sentences": len(test),
         "references_per_sentence": len(test.references),
         "blank_pairs_left_out": test.num_blank,
+        "command": shlex.join(["s2s", *sys.argv[1:]]),
         "model": _join(evaluated.models),
         "weights_sha256": _join(sealed_hash(folder, WEIGHTS) for folder in evaluated.models),
         "epoch": _join(card.epoch for card in cards) if loaded.others else loaded.card.epoch,

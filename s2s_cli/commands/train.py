@@ -136,7 +136,9 @@ def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: Ho
     from s2s_cli.console import say
     from s2s_cli.files import write_file
     from s2s_cli.recipe import dump_yaml
+    from s2s_cli.sealed import to_json
     from s2s_cli.training.log import forget_after
+    from s2s_cli.training.provenance import describe_run
     from s2s_cli.training.setup import (
         Plan,
         begin_or_resume,
@@ -167,7 +169,9 @@ def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: Ho
     fit = begin_or_resume(Plan(config, run, card, vocabularies, material, device), say)
     forget_after(run.log_path, fit.record.position.step)
     write_file(run.config_path, dump_yaml(config))
-    say(f"model: {fit.loaded.model.num_parameters():,} weights")
+    num_parameters = fit.loaded.model.num_parameters()
+    write_file(run.facts_path, to_json(describe_run(recipe.name, num_parameters, device)))
+    say(f"model: {num_parameters:,} weights")
     return fit
 
 

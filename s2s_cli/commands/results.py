@@ -1,0 +1,49 @@
+"""`s2s results`: what finished runs came to, side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def results(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Run folders; all under runs/ if none is named."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Page to write; runs on it that are not named stay. Instead of stdout.",
+        ),
+    ] = None,
+) -> None:
+    """Write a page about evaluated runs: data, size, time, scores, commands."""
+    from s2s_cli.console import say, warn, write_result
+    from s2s_cli.errors import DataError, S2SError
+    from s2s_cli.files import write_file
+    from s2s_cli.results import Page, format_page, gather_facts
+    from s2s_cli.run import RUNS, RunFolder
+    from s2s_cli.sealed import to_json
+
+    page = Page(output) if output is not None else None
+    known = page.read() if page is not None else {}
+    for path in runs or sorted(path for path in RUNS.glob("*") if path.is_dir()):
+        try:
+            facts = gather_facts(RunFolder(path))
+        except S2SError as error:
+            warn(f"{path} is left out: {error}")
+            continue
+        known[facts["name"]] = facts
+    if not known:
+        raise DataError("no evaluated run to tell of; `s2s train`, then `s2s eval`")
+    text = format_page(known.values())
+    if page is None:
+        write_result(text.rstrip("\n"))
+        return
+    write_file(page.facts_path, to_json(dict(sorted(known.items()))))
+    write_file(page.path, text)
+    say(f"{len(known)} runs in {page.path}, their facts in {page.facts_path}")

@@ -1,0 +1,190 @@
+"""What finished runs came to: gathered from their folders, written as one page.
+
+A page has a file of facts beside it (`results.json`), so that runs whose folders are gone stay on
+it, and those that are there again replace what was known of them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.recipe import load_recipe
+from s2s_cli.run import RunFolder
+from s2s_cli.sealed import read_sealed
+
+Facts = dict[str, Any]
+"""All that a page says about one run, as JSON."""
+
+CARD = "config.json"
+MEASURES = {"bleu": "BLEU", "bleu-tokens": "BLEU, tokens", "chrf": "chrF", "accuracy": "accuracy"}
+"""Scores of a test set that have a column."""
+
+SHOWN_DIGITS = 12
+"""Of a SHA-256."""
+
+
+def gather_facts(run: RunFolder) -> Facts:
+    """What one run folder says about itself.
+
+    Raises:
+        CheckpointError: it has no model, or was not evaluated.
+        DataError: a file of it is missing or damaged.
+    """
+    card = json.loads(read_sealed(run.model_path, (CARD,))[CARD])
+    reports = sorted(run.reports_path.glob("*/scores.json"))
+    if not reports:
+        raise CheckpointError(f"{run.reports_path}: not evaluated; `s2s eval --run {run.path}`")
+    try:
+        made = json.loads(run.facts_path.read_bytes())
+        log = [json.loads(line) for line in run.log_path.read_text("utf-8").split("\n") if line]
+        tests = {path.parent.name: json.loads(path.read_bytes()) for path in reports}
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{run.path}: cannot be told about ({reason})") from error
+    config = load_recipe(str(run.config_path)).config.model_dump(mode="json")
+    epochs = [entry for entry in log if "seconds" in entry]
+    return {
+        **made,
+        "name": run.path.name,
+        "seed": config["training"]["seed"],
+        "config": {section: config[section] for section in ("text", "vocab", "model", "training")},
+        "languages": f"{card['src_lang']}-{card['tgt_lang']}",
+        "epoch": card["epoch"],
+        "epochs_trained": len(epochs),
+        "updates": card["step"],
+        "minutes": round(sum(e["seconds"] + e["valid_seconds"] for e in epochs) / 60, 1),
+        "trained_on": card["trained_on"],
+        "valid": card["valid_scores"],
+        "tests": tests,
+    }
+
+
+class Page(NamedTuple):
+    """A page of results, and the facts that it is written from."""
+
+    path: Path
+
+    @property
+    def facts_path(self) -> Path:
+        """Beside the page."""
+        return self.path.with_suffix(".json")
+
+    def read(self) -> dict[str, Facts]:
+        """The facts of the runs that are on it, by name.
+
+        Raises:
+            DataError: the file of facts is damaged.
+        """
+        if not self.facts_path.is_file():
+            return {}
+        try:
+            known = json.loads(self.facts_path.read_bytes())
+            return {str(name): dict(facts) for name, facts in known.items()}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise DataError(f"{self.facts_path}: not the facts of a page ({error})") from error
+
+
+def format_page(runs: Iterable[Facts]) -> str:
+    """The page as Markdown: a table of all runs, then what each was.
+
+    Runs that differ in nothing but their seed share a row: mean, and least to greatest.
+    """
+    runs = sorted(runs, key=lambda run: str(run["name"]))
+    groups: dict[str, list[Facts]] = {}
+    for run in runs:
+        training = {key: v for key, v in run["config"]["training"].items() if key != "seed"}
+        alike = {**run["config"], "training": training, "data": run["trained_on"]}
+        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(run)
+    lines = [
+        "# Results",
+        "",
+        "Written by `s2s results` from run folders; [results.json](results.json) has every number. "
+        "The model is the epoch (or mean of epochs) that was best on the validation pairs; test "
+        "sets were translated once, with the search that the run's recipe names.",
+        "",
+        "| run | languages | weights | updates | minutes | valid | test set | "
+        + " | ".join(MEASURES.values())
+        + " |",
+        "|---" * (7 + len(MEASURES)) + "|",
+    ]
+    for group in groups.values():
+        lines += _rows(group)
+    lines += ["", "Several seeds in a row: the mean, and from the least to the greatest."]
+    for run in runs:
+        lines += _describe(run)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(group: Sequence[Facts]) -> list[str]:
+    first, best_by = group[0], group[0]["config"]["training"]["best_by"]
+    valid = [run["valid"].get(best_by) for run in group]
+    start = [
+        ", ".join(f"[{run['name']}](#{_anchor(run['name'])})" for run in group),
+        first["languages"],
+        f"{first['num_parameters'] / 1e6:.1f} M",
+        f"{first['updates']:,}",
+        _spread([run["minutes"] for run in group], 0),
+        f"{_spread(valid, 3 if best_by == 'accuracy' else 1)} {best_by}",
+    ]
+    rows = []
+    for name in first["tests"]:
+        scores = [run["tests"][name]["scores"] for run in group if name in run["tests"]]
+        cells = [
+            _spread([score[key]["score"] if key in score else None for score in scores], 1)
+            for key in MEASURES
+        ]
+        rows.append(" | ".join(["", *start, name, *cells, ""]).strip())
+        start = [""] * len(start)
+    return rows
+
+
+def _spread(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    if len(known) == 1:
+        return f"{known[0]:.{digits}f}"
+    mean = sum(known) / len(known)
+    return f"{mean:.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})"
+
+
+def _describe(run: Facts) -> list[str]:
+    lines = ["", f"## {run['name']}", "", "```", run["command"]]
+    for test in run["tests"].values():
+        command = test.get("command", f"s2s eval --run {run['name']}")
+        if command not in lines:
+            lines.append(command)
+    lines += ["```", ""]
+    facts = {
+        "seed": run["seed"],
+        "epochs": f"{run['epochs_trained']}, chosen: {run['epoch']}",
+        "machine": run["machine"],
+        "versions": f"s2s {run['s2s_version']}, torch {run['torch_version']}",
+        "valid": ", ".join(f"{name} {value:.4g}" for name, value in run["valid"].items()),
+    }
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    for split, files in run["trained_on"].items():
+        lines.append(f"- {split}: {_hashes(files)}")
+    for name, test in run["tests"].items():
+        scores = "; ".join(
+            f"{key} {score['score']:.2f} (`{score['signature']}`)"
+            for key, score in test["scores"].items()
+        )
+        lines.append(f"- test {name}, {test['sentences']:,} sentences: {scores}")
+        lines.append(f"  - of {_hashes(test['data_sha256'])}")
+    return lines
+
+
+def _hashes(files: dict[str, str]) -> str:
+    return ", ".join(
+        f"{'/'.join(Path(name).parts[-2:])} `{digest[:SHOWN_DIGITS]}`"
+        for name, digest in files.items()
+    )
+
+
+def _anchor(name: str) -> str:
+    """The link that Markdown gives a heading."""
+    return re.sub(r"[^\w-]", "", name.lower().replace(" ", "-"))

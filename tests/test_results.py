@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from s2s_cli.errors import CheckpointError, DataError
+from s2s_cli.recipe import dump_yaml, load_recipe
+from s2s_cli.results import Page, format_page, gather_facts
+from s2s_cli.run import RunFolder
+from s2s_cli.sealed import to_json, write_sealed
+
+SIGNATURE = "nrefs:1|case:mixed"
+
+
+def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
+    """An evaluated run, as its folder tells it."""
+    run = RunFolder(folder)
+    config = load_recipe("quickstart", [("training.seed", seed)]).config
+    card = {
+        **{"src_lang": "zh", "tgt_lang": "en", "epoch": 2, "step": 300},
+        "valid_scores": {"bleu": bleu + 1, "loss": 2.0},
+        "trained_on": {"train": {"data/train.zh": "ab" * 32}},
+    }
+    write_sealed(run.model_path, {"config.json": to_json(card)}, {})
+    run.config_path.write_text(dump_yaml(config), encoding="utf-8")
+    made = {
+        "command": f"s2s train --seed {seed}",
+        "machine": "a laptop",
+        "num_parameters": 1_500_000,
+        "s2s_version": "1",
+        "torch_version": "2",
+    }
+    run.facts_path.write_bytes(to_json(made))
+    epochs = [{"seconds": 60.0, "valid_seconds": 30.0, "epoch": n} for n in (1, 2, 3)]
+    log = "".join(f"{json.dumps(entry)}\n" for entry in [*epochs, {"averaged_epochs": [1, 2]}])
+    run.log_path.write_text(log, encoding="utf-8")
+    scores = {
+        "scores": {"bleu": {"score": bleu, "signature": SIGNATURE}},
+        "command": "s2s eval",
+        "sentences": 500,
+        "data_sha256": {"data/test.zh": "cd" * 32},
+    }
+    report = run.reports_path / "data-test"
+    report.mkdir(parents=True)
+    (report / "scores.json").write_bytes(to_json(scores))
+    return run
+
+
+def test_a_page_tells_size_time_scores_data_and_commands(tmp_path: Path) -> None:
+    page = format_page([gather_facts(make_run(tmp_path / "one"))])
+    row = next(line for line in page.split("\n") if line.startswith("| [one]"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    # Minutes: three epochs of 90 seconds, the line of an average not counted.
+    expected = ["[one](#one)", "zh-en", "1.5 M", "300", "4", "31.0 bleu", "data-test", "30.0"]
+    assert cells[:8] == expected
+    for text in ("s2s train --seed 1", "s2s eval", "a laptop", "abababababab", SIGNATURE):
+        assert text in page
+    assert "epochs: 3, chosen: 2" in page
+
+
+def test_runs_that_differ_in_their_seed_share_a_row(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"s{seed}", bleu, seed) for seed, bleu in ((1, 30.0), (2, 32.0))]
+    page = format_page([gather_facts(run) for run in runs])
+    rows = [line for line in page.split("\n") if line.startswith("| [s")]
+    assert len(rows) == 1
+    assert "[s1](#s1), [s2](#s2)" in rows[0]
+    assert "31.0 (30.0 to 32.0)" in rows[0]
+
+
+def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one")
+    run.facts_path.write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be told about"):
+        gather_facts(run)
+    with pytest.raises(CheckpointError, match="no such model folder"):
+        gather_facts(RunFolder(tmp_path / "none"))
+    (run.reports_path / "data-test" / "scores.json").unlink()
+    with pytest.raises(CheckpointError, match="not evaluated; `s2s eval"):
+        gather_facts(run)
+
+
+def test_a_page_remembers_runs_whose_folders_are_gone(tmp_path: Path) -> None:
+    page = Page(tmp_path / "results.md")
+    assert page.read() == {}
+    facts = gather_facts(make_run(tmp_path / "one"))
+    page.facts_path.write_bytes(to_json({"one": facts}))
+    assert page.read() == {"one": facts}
+    page.facts_path.write_text("[1]", encoding="utf-8")
+    with pytest.raises(DataError, match="not the facts of a page"):
+        page.read()
