@@ -9,7 +9,17 @@ import pytest
 from typer.testing import CliRunner
 
 from s2s_cli.cli import app
+from s2s_cli.config import Config
 from s2s_cli.recipe import shipped_recipes
+
+UNREMARKABLE = {
+    *("training.seed", "training.device", "training.epochs", "training.learning_rate"),
+    *("training.save_every", "decoding.search", "decoding.batch_size"),
+}
+"""Keys that every toolkit has and nobody looks for in a table of features."""
+
+FILES = {"model.safetensors"}
+"""What looks like a key and is a file."""
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,9 +66,9 @@ def test_the_readme_lists_every_recipe() -> None:
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
-    for page in ("README.md", "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
-            assert (ROOT / target).exists(), f"{page} links to {target}"
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page} links to {target}"
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
@@ -72,3 +82,21 @@ def test_the_house_page_names_every_module() -> None:
     for path in (ROOT / "s2s_cli").rglob("*.py"):
         if path.name != "__init__.py":
             assert path.name in house or path.stem in house, path
+
+
+def test_every_key_that_the_documents_name_exists() -> None:
+    sections = {name: field.annotation for name, field in Config.model_fields.items()}
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = page.read_text(encoding="utf-8")
+        for section, key in re.findall(rf"\b({'|'.join(sections)})\.([a-z_]+)\b", text):
+            if f"{section}.{key}" in FILES:
+                continue
+            assert key in sections[section].model_fields, f"{page.name}: {section}.{key}"
+
+
+def test_every_key_of_a_model_its_training_and_its_search_has_a_feature() -> None:
+    page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    for section in ("text", "model", "training", "decoding"):
+        for key in Config.model_fields[section].annotation.model_fields:
+            if f"{section}.{key}" not in UNREMARKABLE:
+                assert f"`{section}.{key}" in page, f"{section}.{key}"
