@@ -22,7 +22,7 @@ demo: .venv/installed
 
 ## test: all tests but the slow ones
 test: .venv/installed
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 ## check: what CI runs
 check: format lint types test
