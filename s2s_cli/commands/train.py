@@ -1,29 +1,24 @@
 """`s2s train`: fit a model to a recipe's data."""
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.progress import describe_best, describe_end, follow
 from s2s_cli.errors import ConfigError, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
 
     from s2s_cli.config import Config
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.fit import Averaging, Fit, Validation
+    from s2s_cli.training.fit import Fit
     from s2s_cli.training.setup import Texts
-
-PLAIN_SECONDS = 30.0
-"""Where nobody watches, a line of progress at most this often."""
 
 
 def train(
@@ -95,16 +90,16 @@ def _train(job: opt.Job, how: "How", stop: "StopRequest") -> None:
     say(f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}")
     fit = _prepare(recipe, folder, device, how)
     if fit.is_finished():
-        say(f"{folder.path} is trained already: {_describe_end(fit)}; --fresh trains anew")
+        say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains anew")
     elif not stop.is_set():
-        _run(fit, stop)
+        follow(fit, stop)
     if stop.signal_number is not None and not fit.is_finished():
         raise StoppedError(
             f"stopped after update {fit.record.position.step}, all saved; "
             "the same command goes on from here",
             stop.signal_number,
         )
-    say(f"best valid {_describe_best(fit)}, in epoch {fit.record.best_epoch}")
+    say(f"best valid {describe_best(fit)}, in epoch {fit.record.best_epoch}")
     typer.echo(folder.model_path)
 
 
@@ -118,17 +113,6 @@ class How(NamedTuple):
     is_fresh: bool
     names_sizes: bool
     """Whether `--set vocab.*` asks for vocabularies of certain sizes."""
-
-
-def _describe_end(fit: "Fit") -> str:
-    """Why a training ended, and what would make it go on."""
-    epoch = fit.record.position.epoch
-    if epoch >= fit.config.epochs:
-        return f"epoch {epoch} of {fit.config.epochs} is done (--epochs N goes on to N)"
-    return (
-        f"{fit.record.num_worse} epochs without a better {fit.config.best_by} after epoch {epoch} "
-        "(--set training.patience=N has more)"
-    )
 
 
 def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: How) -> "Fit":
@@ -220,78 +204,3 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
     run.save_vocabularies(vocabularies)
     show_vocabularies(vocabularies, run, {"train": texts.train_words, "valid": texts.valid_words})
     return vocabularies
-
-
-def _run(fit: "Fit", stop: "StopRequest") -> None:
-    """Consume the training: show it, and log each validation."""
-    from s2s_cli.console import is_terminal, say, training_bar
-    from s2s_cli.training.loop import Progress
-
-    if not is_terminal():
-        shown = time.monotonic()
-        for event in fit.steps(stop.is_set):
-            if not isinstance(event, Progress):
-                _log(fit, event)
-                for line in _describe(event):
-                    say(line)
-            elif time.monotonic() - shown > PLAIN_SECONDS:
-                shown = time.monotonic()
-                epoch, batch, _ = event.position
-                say(f"epoch {epoch + 1}: {batch / event.num_batches:4.0%}  {_status(fit)}")
-        return
-    with training_bar() as bar:
-        label = ""
-        for event in fit.steps(stop.is_set):
-            if not isinstance(event, Progress):
-                _log(fit, event)
-                for line in _describe(event):
-                    bar.say(line)
-                continue
-            epoch, batch, _ = event.position
-            if label != (label := f"epoch {epoch + 1}/{fit.config.epochs}"):
-                bar.begin(label, event.num_batches, batch)
-            bar.advance(batch, _status(fit))
-
-
-def _status(fit: "Fit") -> str:
-    """How the present epoch goes."""
-    record = fit.record
-    loss = record.epoch_loss / max(1, record.epoch_tokens)
-    speed = record.epoch_tokens / max(1e-9, record.epoch_seconds)
-    best = f"  best {_describe_best(fit)}" if record.best_epoch else ""
-    return f"loss {loss:.3f}  {speed:,.0f} tokens/s{best}"
-
-
-def _describe_best(fit: "Fit") -> str:
-    """The best score so far, by the measure that chooses the model."""
-    from s2s_cli.training.validate import describe_rank
-
-    return describe_rank(fit.config.best_by, fit.record.best_score)
-
-
-def _describe(event: "Validation | Averaging") -> "Iterator[str]":
-    """An epoch's result on the validation set, and one translation to watch the model learn."""
-    from s2s_cli.training.fit import Averaging
-
-    if isinstance(event, Averaging):
-        kept = "kept: best" if event.is_best else "not kept: a single epoch is better"
-        yield (
-            f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
-            f"{event.loss:.3f}  ppl {event.perplexity:.2f}  acc {event.accuracy:.1%}  "
-            f"BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
-        )
-        return
-    v = event
-    yield (
-        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  ppl {v.perplexity:.2f}  "
-        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
-        f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
-    )
-    source, reference, translation = v.example
-    yield f"  {source} -> {translation} (reference: {reference})"
-
-
-def _log(fit: "Fit", validation: "Validation | Averaging") -> None:
-    from s2s_cli.training.log import append_validation
-
-    append_validation(fit.run.log_path, validation)

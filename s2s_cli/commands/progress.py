@@ -1,0 +1,99 @@
+"""What people see of a training: a live line, or a line now and then; each validation logged."""
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s2s_cli.signals import StopRequest
+    from s2s_cli.training.fit import Averaging, Fit, Validation
+
+PLAIN_SECONDS = 30.0
+"""Where nobody watches, a line of progress at most this often."""
+
+
+def follow(fit: "Fit", stop: "StopRequest") -> None:
+    """Consume the training: show it, and log each validation."""
+    from s2s_cli.console import is_terminal, say, training_bar
+    from s2s_cli.training.loop import Progress
+
+    if not is_terminal():
+        shown = time.monotonic()
+        for event in fit.steps(stop.is_set):
+            if not isinstance(event, Progress):
+                _log(fit, event)
+                for line in _describe(event):
+                    say(line)
+            elif time.monotonic() - shown > PLAIN_SECONDS:
+                shown = time.monotonic()
+                epoch, batch, _ = event.position
+                say(f"epoch {epoch + 1}: {batch / event.num_batches:4.0%}  {_status(fit)}")
+        return
+    with training_bar() as bar:
+        label = ""
+        for event in fit.steps(stop.is_set):
+            if not isinstance(event, Progress):
+                _log(fit, event)
+                for line in _describe(event):
+                    bar.say(line)
+                continue
+            epoch, batch, _ = event.position
+            if label != (label := f"epoch {epoch + 1}/{fit.config.epochs}"):
+                bar.begin(label, event.num_batches, batch)
+            bar.advance(batch, _status(fit))
+
+
+def _status(fit: "Fit") -> str:
+    """How the present epoch goes."""
+    record = fit.record
+    loss = record.epoch_loss / max(1, record.epoch_tokens)
+    speed = record.epoch_tokens / max(1e-9, record.epoch_seconds)
+    best = f"  best {describe_best(fit)}" if record.best_epoch else ""
+    return f"loss {loss:.3f}  {speed:,.0f} tokens/s{best}"
+
+
+def describe_best(fit: "Fit") -> str:
+    """The best score so far, by the measure that chooses the model."""
+    from s2s_cli.training.validate import describe_rank
+
+    return describe_rank(fit.config.best_by, fit.record.best_score)
+
+
+def _describe(event: "Validation | Averaging") -> "Iterator[str]":
+    """An epoch's result on the validation set, and one translation to watch the model learn."""
+    from s2s_cli.training.fit import Averaging
+
+    if isinstance(event, Averaging):
+        kept = "kept: best" if event.is_best else "not kept: a single epoch is better"
+        yield (
+            f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
+            f"{event.loss:.3f}  ppl {event.perplexity:.2f}  acc {event.accuracy:.1%}  "
+            f"BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
+        )
+        return
+    v = event
+    yield (
+        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  ppl {v.perplexity:.2f}  "
+        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
+        f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
+    )
+    source, reference, translation = v.example
+    yield f"  {source} -> {translation} (reference: {reference})"
+
+
+def _log(fit: "Fit", validation: "Validation | Averaging") -> None:
+    from s2s_cli.training.log import append_validation
+
+    append_validation(fit.run.log_path, validation)
+
+
+def describe_end(fit: "Fit") -> str:
+    """Why a training ended, and what would make it go on."""
+    epoch = fit.record.position.epoch
+    if epoch >= fit.config.epochs:
+        return f"epoch {epoch} of {fit.config.epochs} is done (--epochs N goes on to N)"
+    return (
+        f"{fit.record.num_worse} epochs without a better {fit.config.best_by} after epoch {epoch} "
+        "(--set training.patience=N has more)"
+    )
