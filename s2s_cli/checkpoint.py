@@ -7,22 +7,30 @@ safetensors, subwords are sentencepiece models, all else is JSON and TSV: nothin
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import safetensors.torch
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from s2s_cli.config import Decoding, Model, Section, Text
+from s2s_cli.config import (
+    Decoding,
+    Direction,
+    DirectionName,
+    Model,
+    Section,
+    Text,
+    parse_directions,
+)
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.sealed import read_sealed, to_json, write_sealed
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.tokenizer import make_tokenizer
-from s2s_cli.text.vocabulary import PAD_ID, Vocabulary
+from s2s_cli.text.vocabulary import PAD_ID, Vocabulary, make_tag
 
 FORMAT = 2
 """Raised when older versions of s2s cannot read what this one writes."""
@@ -60,6 +68,13 @@ class ModelCard(Section):
     """Updates trained."""
     valid_scores: dict[str, float]
     """Measures on the validation set at that step."""
+    directions: Annotated[tuple[DirectionName, ...], Field(strict=False)] = ()
+    """If there are several, such as `de-en`; both languages are `mul` then."""
+
+    @property
+    def all_directions(self) -> tuple[Direction, ...]:
+        """What it translates into what."""
+        return parse_directions(self.directions) or (Direction(self.src_lang, self.tgt_lang),)
 
 
 class LoadedModel(NamedTuple):
@@ -67,8 +82,15 @@ class LoadedModel(NamedTuple):
 
     model: Seq2Seq
     src: Codec
+    """Of the first direction, if there are several."""
     tgt: Codec
     card: ModelCard
+
+    def codecs_of(self, direction: Direction) -> tuple[Codec, Codec]:
+        """Source and target text tools of one direction."""
+        subwords = self.src.tokenizer.subwords, self.tgt.tokenizer.subwords
+        vocabularies = self.src.vocabulary, self.tgt.vocabulary
+        return make_codecs(self.card.text, *direction, *vocabularies, subwords)
 
 
 class TrainingState(NamedTuple):
@@ -182,7 +204,17 @@ def _parse_codecs(folder: Path, files: dict[str, bytes], card: ModelCard) -> tup
         )
     except (DataError, UnicodeDecodeError) as error:
         raise CheckpointError(str(error)) from error
-    return make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt, subwords)
+    _check_tags(folder, card, src)
+    return make_codecs(card.text, *card.all_directions[0], src, tgt, subwords)
+
+
+def _check_tags(folder: Path, card: ModelCard, src: Vocabulary) -> None:
+    targets = {make_tag(direction.tgt) for direction in parse_directions(card.directions)}
+    if targets != {*src.tags}:
+        raise CheckpointError(
+            f"{folder / VOCABULARIES[0]}: its tags of target languages ({' '.join(src.tags)}) are "
+            f"not those of the directions in {CARD} ({', '.join(card.directions)})"
+        )
 
 
 def _parse_subwords(

@@ -21,6 +21,8 @@ from pydantic import (
 )
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$")]
+_CODE = r"[a-z]{2,3}(_[A-Za-z0-9]+)*"
+DirectionName = Annotated[str, StringConstraints(pattern=rf"^{_CODE}-{_CODE}$")]
 FilePath = Annotated[str, StringConstraints(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -43,6 +45,31 @@ class Section(BaseModel):
 
 
 Weight = Annotated[float, Field(gt=0)]
+
+SEVERAL_LANGUAGES = "mul"
+"""In place of a language where there is more than one; so says ISO 639-2."""
+
+
+class Direction(NamedTuple):
+    """From which language into which."""
+
+    src: str
+    tgt: str
+
+    def __str__(self) -> str:
+        """Its name: `de-en`; a region goes behind a `_`, as in `zh_TW-en`."""
+        return f"{plain_code(self.src)}-{plain_code(self.tgt)}"
+
+
+def plain_code(lang: str) -> str:
+    """A language code without the hyphen that parts two languages: `zh_TW` for `zh-TW`."""
+    return lang.replace("-", "_")
+
+
+def parse_directions(names: tuple[str, ...]) -> tuple[Direction, ...]:
+    """What names such as `de-en` mean."""
+    return tuple(Direction(*name.split("-")) for name in names)
+
 
 # Every union below is told apart by a function, so that an error speaks of the kind that was meant.
 
@@ -80,6 +107,8 @@ class ParallelFiles(Section):
     """Their translations: line i belongs to line i of `src`; a list names several references."""
     weight: Weight = 1.0
     """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+    direction: DirectionName | None = None
+    """Languages of these pairs, as `de-en`; needless where file names hold `{src}`, `{tgt}`."""
 
 
 class TableFile(Section):
@@ -99,6 +128,8 @@ class TableFile(Section):
     """Rows to take, counted from 1 below the header: `1-8000`, or `8001-` for all from there."""
     weight: Weight = 1.0
     """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+    direction: DirectionName | None = None
+    """Languages of these pairs, as `de-en`; needless where names hold `{src}` and `{tgt}`."""
 
     @model_validator(mode="after")
     def _rows_go_forward(self) -> Self:
@@ -115,6 +146,8 @@ class EmbeddedPhrasebook(Section):
     """Which part of the phrasebook: 10,000 train, 500 valid and 500 test pairs."""
     weight: Weight = 1.0
     """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+    direction: DirectionName | None = None
+    """`zh-en`, or `en-zh` for the same pairs turned round; needless with one direction."""
 
 
 def _kind_of_source(value: object) -> str:
@@ -165,6 +198,10 @@ class Data(Section):
     """Source language, as an ISO 639 code: chooses the tokeniser."""
     tgt_lang: Language = "en"
     """Target language: chooses tokeniser, detokeniser and the BLEU tokeniser."""
+    directions: Annotated[tuple[DirectionName, ...], Field(strict=False)] = ()
+    """Several directions in one model, such as `[de-en, fr-en]`, instead of the two keys above:
+    each source begins with a tag of its target language; `{src}` and `{tgt}` in names of files
+    and columns stand for the languages."""
     folder: str = "."
     """Folder against which the file names below are read."""
     train: Split = EmbeddedPhrasebook(phrasebook="train")
@@ -183,6 +220,25 @@ class Data(Section):
     """Seeds which pairs a held-out share takes; the same whatever `training.seed` is."""
     max_length: Size = 100
     """Longer training and validation pairs, in tokens, are left out, counted and reported."""
+
+    @property
+    def all_directions(self) -> tuple[Direction, ...]:
+        """What is translated into what; one direction unless the recipe names more."""
+        return parse_directions(self.directions) or (Direction(self.src_lang, self.tgt_lang),)
+
+    @property
+    def languages(self) -> Direction:
+        """The only direction, or `SEVERAL_LANGUAGES` on both sides."""
+        only, *others = self.all_directions
+        return Direction(SEVERAL_LANGUAGES, SEVERAL_LANGUAGES) if others else only
+
+    @field_validator("directions")
+    @classmethod
+    def _directions_differ(cls, directions: tuple[str, ...]) -> tuple[str, ...]:
+        for name in directions:
+            if directions.count(name) > 1:
+                raise ValueError(f"names {name} twice; name each direction once")
+        return directions
 
     @model_validator(mode="after")
     def _one_reference_trains_and_weights_are_for_training(self) -> Self:
@@ -550,6 +606,17 @@ class Config(Section):
                 "vocab.shared needs the same subwords on both sides, not text.src_subword "
                 f"{src} and text.tgt_subword {tgt}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tags_leave_room_for_words(self) -> Self:
+        if len(self.data.all_directions) > 1:
+            tags = {direction.tgt for direction in self.data.all_directions}
+            if self.vocab.max_size < len(tags) + 5:
+                raise ValueError(
+                    f"vocab.max_size: {self.vocab.max_size} entries are too few for four markers, "
+                    f"{len(tags)} tags of target languages and a word; raise it"
+                )
         return self
 
     @field_validator("decoding")

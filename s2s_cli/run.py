@@ -13,7 +13,9 @@ reports/        what `s2s eval` found
 import re
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
 
 from s2s_cli.config import Section
 from s2s_cli.errors import CheckpointError, DataError
@@ -49,9 +51,9 @@ class VocabularyCard(Section):
     tgt_lang: str
     """Target language."""
     src_tokenizer: str
-    """Resolved, never `auto`."""
+    """Resolved; `auto` only where the languages of several directions differ in it."""
     tgt_tokenizer: str
-    """Resolved, never `auto`."""
+    """The same for the target side."""
     lowercase: bool
     """Whether the text was lower-cased."""
     max_size: int
@@ -68,6 +70,8 @@ class VocabularyCard(Section):
     """Whether both sides have one vocabulary."""
     character_coverage: float | None = None
     """Share of running characters that got a subword, where the recipe says one."""
+    directions: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """If there are several, such as `de-en`; both languages are `mul` then."""
 
     def describe_tokens(self) -> tuple[str, str]:
         """What makes the tokens of source and target, as in `jieba + bpe`."""

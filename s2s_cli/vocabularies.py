@@ -1,17 +1,23 @@
 """Both sides' vocabularies of a run: built from tokens, described, checked, measured."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from s2s_cli.config import Config
+from s2s_cli.config import SEVERAL_LANGUAGES, Config, Direction
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import TokenizedCorpus, segment_corpus
+from s2s_cli.data.tokenized import (
+    TokenizedCorpus,
+    join_tokenized,
+    segment_corpus,
+    tokenize_corpus,
+)
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.text.language import has_many_characters
 from s2s_cli.text.subword import SubwordPair, Subwords, train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, choose_tokenizer, make_tokenizer
-from s2s_cli.text.vocabulary import MARKERS, Vocabulary
+from s2s_cli.text.vocabulary import Vocabulary, make_tag
 
 MOST_CHARACTERS = 0.9995
 """Of running characters where there are thousands: those seen once are better unknown, so that
@@ -33,13 +39,34 @@ class Coverage(NamedTuple):
     """Pieces that a word is cut into on average; None where there are no subwords or no words."""
 
 
-def make_tokenizers(config: Config) -> tuple[Tokenizer, Tokenizer]:
-    """What splits sentences into words, source and target; subwords are yet to come."""
-    text, data = config.text, config.data
+def make_tokenizers(
+    config: Config, direction: Direction | None = None
+) -> tuple[Tokenizer, Tokenizer]:
+    """What splits sentences into words, source and target; subwords are yet to come.
+
+    Args:
+        config: which tokenisers.
+        direction: languages, if the recipe has more than those of one direction.
+    """
+    text, (src_lang, tgt_lang) = config.text, direction or config.data.languages
     return (
-        make_tokenizer(text.src_tokenizer, data.src_lang, text.lowercase),
-        make_tokenizer(text.tgt_tokenizer, data.tgt_lang, text.lowercase),
+        make_tokenizer(text.src_tokenizer, src_lang, text.lowercase),
+        make_tokenizer(text.tgt_tokenizer, tgt_lang, text.lowercase),
     )
+
+
+def tokenize_corpora(config: Config, corpora: Sequence[Corpus]) -> TokenizedCorpus:
+    """Split each corpus by the tokenisers of its languages; the words of all, in order."""
+    directions = {corpus.direction for corpus in corpora}
+    tokenizers = {direction: make_tokenizers(config, direction) for direction in directions}
+    parts = [tokenize_corpus(corpus, *tokenizers[corpus.direction]) for corpus in corpora]
+    return join_tokenized(corpora, parts)
+
+
+def list_tags(directions: Iterable[Direction]) -> list[str]:
+    """The tags that several directions need, one for each target language; one needs none."""
+    targets = [direction.tgt for direction in directions]
+    return [make_tag(lang) for lang in dict.fromkeys(targets)] if len(targets) > 1 else []
 
 
 def build_vocabularies(config: Config, corpus: Corpus, words: TokenizedCorpus) -> Vocabularies:
@@ -60,28 +87,51 @@ def build_vocabularies(config: Config, corpus: Corpus, words: TokenizedCorpus) -
     if config.vocab.shared:
         counts = (counts[0] + counts[1],) * 2
     src, tgt = (
-        _build(config, side_counts, side_subwords)
-        for side_counts, side_subwords in zip(counts, subwords, strict=True)
+        _build(config, side_counts, side_subwords, side_tags)
+        for side_counts, side_subwords, side_tags in zip(
+            counts, subwords, _tags_of_sides(config), strict=True
+        )
     )
-    for lang, vocabulary in ((config.data.src_lang, src), (config.data.tgt_lang, tgt)):
-        if len(vocabulary) == len(MARKERS):
+    for side, vocabulary in zip(_name_sides(config.data.languages), (src, tgt), strict=True):
+        if len(vocabulary) == vocabulary.num_control:
             raise ConfigError(
-                f"no {lang} token of {corpus.name} occurs {config.vocab.min_freq} times, so "
+                f"no {side} token of {corpus.name} occurs {config.vocab.min_freq} times, so "
                 "nothing would be known; lower --min-freq (vocab.min_freq)"
             )
     return Vocabularies(src, tgt, describe_vocabularies(config, corpus), subwords)
 
 
 def _train_subwords(config: Config, words: TokenizedCorpus) -> SubwordPair:
-    text, data = config.text, config.data
-    src, tgt = (data.src_lang, words.src), (data.tgt_lang, words.tgt)
+    text, num_tags = config.text, [len(tags) for tags in _tags_of_sides(config)]
+    directions = words.directions or [config.data.languages] * len(words.src)
+    src = _group([direction.src for direction in directions], words.src)
+    tgt = _group([direction.tgt for direction in directions], words.tgt)
     if config.vocab.shared:
-        both = _learn(config, text.src_subword, src, tgt)
+        both = _learn(config, text.src_subword, [*src, *tgt], num_tags[0])
         return both, both
-    return _learn(config, text.src_subword, src), _learn(config, text.tgt_subword, tgt)
+    return (
+        _learn(config, text.src_subword, src, num_tags[0]),
+        _learn(config, text.tgt_subword, tgt, num_tags[1]),
+    )
 
 
-def _learn(config: Config, kind: str, *sides: tuple[str, list[list[str]]]) -> Subwords | None:
+def _tags_of_sides(config: Config) -> tuple[list[str], list[str]]:
+    """The tags in the vocabularies of source and target; they stand before sources only."""
+    tags = list_tags(config.data.all_directions)
+    return tags, tags if config.vocab.shared else []
+
+
+def _group(langs: list[str], sentences: list[list[str]]) -> list[tuple[str, list[list[str]]]]:
+    """The sentences of each language of a side."""
+    groups: dict[str, list[list[str]]] = {}
+    for lang, sentence in zip(langs, sentences, strict=True):
+        groups.setdefault(lang, []).append(sentence)
+    return list(groups.items())
+
+
+def _learn(
+    config: Config, kind: str, sides: list[tuple[str, list[list[str]]]], num_tags: int
+) -> Subwords | None:
     if kind == "none":
         return None
     coverage = config.vocab.character_coverage
@@ -95,25 +145,30 @@ def _learn(config: Config, kind: str, *sides: tuple[str, list[list[str]]]) -> Su
         ]
         coverage = 1 - sum(left_out) / max(1, sum(sizes))
     sentences = [words for _, sentences in sides for words in sentences]
-    return train_subwords(kind, sentences, config.vocab.max_size, coverage)
+    return train_subwords(kind, sentences, config.vocab.max_size, coverage, num_tags)
 
 
-def _build(config: Config, counts: Counter[str], subwords: Subwords | None) -> Vocabulary:
+def _build(
+    config: Config, counts: Counter[str], subwords: Subwords | None, tags: list[str]
+) -> Vocabulary:
     if subwords is None:
-        return Vocabulary.build(counts, config.vocab.max_size, config.vocab.min_freq)
+        return Vocabulary.build(counts, config.vocab.max_size, config.vocab.min_freq, tags)
     # All pieces, the unused as well: sampling and new text may need them.
     pieces = Counter({piece: counts[piece] for piece in subwords.pieces})
-    return Vocabulary.build(pieces, config.vocab.max_size, min_freq=0)
+    return Vocabulary.build(pieces, config.vocab.max_size, min_freq=0, tags=tags)
 
 
 def describe_vocabularies(config: Config, corpus: Corpus) -> VocabularyCard:
     """What vocabularies built now would be built from."""
-    data, text = config.data, config.text
+    text, languages = config.text, config.data.languages
+    src_tokenizer, tgt_tokenizer = resolve_tokenizers(config)
+    several = config.data.directions if len(config.data.directions) > 1 else ()
     return VocabularyCard(
-        src_lang=data.src_lang,
-        tgt_lang=data.tgt_lang,
-        src_tokenizer=choose_tokenizer(text.src_tokenizer, data.src_lang),
-        tgt_tokenizer=choose_tokenizer(text.tgt_tokenizer, data.tgt_lang),
+        src_lang=languages.src,
+        tgt_lang=languages.tgt,
+        directions=several,
+        src_tokenizer=src_tokenizer,
+        tgt_tokenizer=tgt_tokenizer,
         lowercase=text.lowercase,
         max_size=config.vocab.max_size,
         min_freq=config.vocab.min_freq,
@@ -123,6 +178,19 @@ def describe_vocabularies(config: Config, corpus: Corpus) -> VocabularyCard:
         shared=config.vocab.shared,
         character_coverage=config.vocab.character_coverage,
     )
+
+
+def resolve_tokenizers(config: Config) -> tuple[str, str]:
+    """The tokenisers' names, for source and target; `auto` stays where languages differ in them."""
+    text, directions = config.text, config.data.all_directions
+    src = {choose_tokenizer(text.src_tokenizer, direction.src) for direction in directions}
+    tgt = {choose_tokenizer(text.tgt_tokenizer, direction.tgt) for direction in directions}
+    return "auto" if len(src) > 1 else src.pop(), "auto" if len(tgt) > 1 else tgt.pop()
+
+
+def _name_sides(languages: Direction) -> tuple[str, str]:
+    """What to call the sides: by their languages, if they have one each."""
+    return ("source", "target") if languages.src == SEVERAL_LANGUAGES else languages
 
 
 def sizes_of(card: VocabularyCard) -> dict[str, int | float | None]:
@@ -155,11 +223,12 @@ def measure_coverage(
     """How much of a split the vocabularies know, source and target."""
     card = vocabularies.card
     tokens = segment_corpus(words, vocabularies.subwords)
+    src_name, tgt_name = _name_sides(Direction(card.src_lang, card.tgt_lang))
     src, tgt = (
-        _measure(f"{name} {lang}", sentences, counts, vocabulary)
-        for lang, sentences, counts, vocabulary in (
-            (card.src_lang, tokens.src, tokens.count_src(), vocabularies.src),
-            (card.tgt_lang, tokens.tgt, tokens.count_tgt(), vocabularies.tgt),
+        _measure(f"{name} {side}", sentences, counts, vocabulary)
+        for side, sentences, counts, vocabulary in (
+            (src_name, tokens.src, tokens.count_src(), vocabularies.src),
+            (tgt_name, tokens.tgt, tokens.count_tgt(), vocabularies.tgt),
         )
     )
     if card.src_subword != "none" and card.src_tokenizer != "none":

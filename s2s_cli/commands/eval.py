@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.loading import Loaded, Place, load_translator, locate_model
+from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
 from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
+from s2s_cli.commands.testsets import Wanted, load_test_sets
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def evaluate(
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
     model: opt.ModelOption = None,
+    src_lang: opt.FromOption = None,
+    to_lang: opt.ToOption = None,
     hyp: Annotated[
         Path | None,
         typer.Option("--hyp", metavar="FILE", help="Score these translations; no model is used."),
@@ -70,7 +73,6 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
-    from s2s_cli.data.corpus import join_corpora
     from s2s_cli.scoring.metrics import METRIC_NAMES
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
@@ -93,6 +95,7 @@ def evaluate(
     if hyp is not None or ref:
         needless = {
             **{"--run": run, "--model": model, "--report": report, "--device": device},
+            **{"--from": src_lang, "--to": to_lang},
             **{"--test-src": test_src, "--test-tgt": test_tgt, "--data-dir": data_dir},
             **{f"--{key.partition('.')[2].replace('_', '-')}": value for key, value in decoding},
             "--set": sets,
@@ -100,20 +103,21 @@ def evaluate(
         _refuse([name for name, value in needless.items() if value is not None])
         lang = _choose_language(tgt_lang, config)
         files = Files(hyp, ref or [])
-        how = How(names, lang, bool(lowercase), tokenize, tokenized, accuracy)
-        _score_files(files, how)
+        how = How(names, bool(lowercase), tokenize, tokenized, accuracy)
+        _score_files(files, how.measures(lang))
         return
     place = locate_model(config, run, model)
     data_sets = [text for text in sets or [] if text.startswith("data.")]
     other_sets = [text for text in sets or [] if text not in data_sets]
     loaded = load_translator(place, device, decoding, other_sets)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
-    tests = _load_test(config, place, data.overrides(), data_sets, loaded.card)
+    wanted = Wanted(config, data, data_sets, src_lang, to_lang)
+    tests = load_test_sets(wanted, place, loaded.card)
     if pairs:
-        show_pair_scores(loaded, join_corpora(tests))
+        show_pair_scores(loaded, tests)
         return
     ignores_case = _choose_case(lowercase, loaded.card)
-    how = How(names, loaded.card.tgt_lang, ignores_case, tokenize, tokenized, accuracy)
+    how = How(names, ignores_case, tokenize, tokenized, accuracy)
     # An ensemble is not the first member's run, whose own report stays.
     own = place.run.reports_path if place.run and not place.others else Path("reports")
     reports = report or own
@@ -127,17 +131,16 @@ class How(NamedTuple):
     """What the options say about scoring."""
 
     names: "list[MetricName]"
-    tgt_lang: str
     lowercase: bool
     tokenize: str | None
     tokenized: bool
     accuracy: bool | None
 
-    def measures(self) -> Measures:
-        """The same, set up for the language; checked before anything is translated."""
+    def measures(self, tgt_lang: str) -> Measures:
+        """The same, set up for a language; checked before anything is translated."""
         from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 
-        settings = ScoringSettings(self.tgt_lang, self.lowercase, self.tokenize)
+        settings = ScoringSettings(tgt_lang, self.lowercase, self.tokenize)
         for name in self.names:
             make_metric(name, settings)
         return Measures(self.names, settings, self.tokenized, self.accuracy)
@@ -164,10 +167,13 @@ def _choose_language(tgt_lang: str | None, config: str | None) -> str:
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
 
     given = [] if tgt_lang is None else [("data.tgt_lang", tgt_lang)]
-    lang = load_recipe(config or DEFAULT_RECIPE, given).config.data.tgt_lang
-    if tgt_lang is None:
-        say(f"no --tgt-lang: the target language is taken to be {lang}")
-    return lang
+    data = load_recipe(config or DEFAULT_RECIPE, given).config.data
+    if tgt_lang is not None:
+        return data.tgt_lang
+    if len(data.all_directions) > 1:
+        raise ConfigError("--tgt-lang: missing; the recipe has several directions, name a language")
+    say(f"no --tgt-lang: the target language is taken to be {data.languages.tgt}")
+    return data.languages.tgt
 
 
 def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
@@ -179,7 +185,7 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
     return card.text.lowercase if lowercase is None else lowercase
 
 
-def _score_files(files: Files, how: How) -> None:
+def _score_files(files: Files, measures: Measures) -> None:
     """Score existing translations; no model is needed."""
     from s2s_cli.data.corpus import read_lines
 
@@ -187,42 +193,9 @@ def _score_files(files: Files, how: How) -> None:
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
     hypotheses, references = read_lines(files.hyp), [read_lines(ref) for ref in files.refs]
-    found = measure(how.measures(), hypotheses, references)
+    found = measure(measures, hypotheses, references)
     title = f"{files.hyp} against {', '.join(map(str, files.refs))}"
     show_scores(title, {str(files.hyp): found})
-
-
-def _load_test(
-    config: str | None,
-    place: "Place",
-    options: list[tuple[str, object]],
-    sets: list[str],
-    card: "ModelCard",
-) -> "list[Corpus]":
-    """The test sets: of the recipe named, else of the run's own, else what the options give."""
-    from s2s_cli.data.splits import load_test
-    from s2s_cli.recipe import check_config, load_recipe, parse_override
-
-    overrides = [*options, *(parse_override(text) for text in sets)]
-    recipe = config
-    if recipe is None and place.run is not None and place.run.config_path.is_file():
-        recipe = str(place.run.config_path)
-    if recipe is not None:
-        data = load_recipe(recipe, overrides).config.data
-        if (data.src_lang, data.tgt_lang) != (card.src_lang, card.tgt_lang):
-            raise ConfigError(
-                f"{recipe}: is {data.src_lang} to {data.tgt_lang}, but {place.folder} translates "
-                f"{card.src_lang} to {card.tgt_lang}; name a recipe of the same languages"
-            )
-        return load_test(data)
-    if not overrides:
-        raise ConfigError(
-            f"{place.folder}: stands in no run folder, so no test set is known; "
-            "give --test-src and --test-tgt, or a recipe with --config"
-        )
-    tree: dict[str, object] = {"test": None}
-    tree.update((key.removeprefix("data."), value) for key, value in overrides)
-    return load_test(check_config({"data": tree}, where="options").data)
 
 
 def _evaluate_model(
@@ -232,21 +205,23 @@ def _evaluate_model(
     from s2s_cli.console import say
     from s2s_cli.scoring.labels import check_one_reference
 
-    measures = how.measures()
+    measures = {test.tgt_lang: how.measures(test.tgt_lang) for test, _ in tests}
     if how.accuracy:
         for test, _ in tests:
             check_one_reference(test.references)
     found = {}
     for test, folder in tests:
         say(f"test set {test.name}: {len(test):,} sentences")
+        directed, how_here = loaded.between(*test.direction), measures[test.tgt_lang]
         started = time.perf_counter()
-        translations = loaded.translator.translate(test.src, loaded.decoding)
+        translations = directed.translator.translate(test.src, loaded.decoding)
         seconds = time.perf_counter() - started
         hypotheses = [translation.text for translation in translations]
-        found[test.name] = measure(measures, hypotheses, test.references)
-        evaluated = Evaluated(models, loaded, test, hypotheses, seconds)
-        write_report(folder, evaluated, measures.settings, found[test.name])
+        found[test.name] = measure(how_here, hypotheses, test.references)
+        evaluated = Evaluated(models, directed, test, hypotheses, seconds)
+        write_report(folder, evaluated, how_here.settings, found[test.name])
     names = ", ".join(f"{test.name} ({len(test):,} sentences)" for test, _ in tests)
-    show_scores(f"{' + '.join(map(str, models))} on {names}", found)
+    has_mean = len({test.direction for test, _ in tests}) > 1
+    show_scores(f"{' + '.join(map(str, models))} on {names}", found, has_mean)
     for _, folder in tests:
         say(f"report: {folder}/report.md")

@@ -26,12 +26,33 @@ class Place(NamedTuple):
 class Loaded(NamedTuple):
     """A model ready to translate."""
 
-    translator: "Translator"
+    translators: "dict[str, Translator]"
+    """By the names of their directions, such as `de-en`."""
     decoding: "Decoding"
     """Its search settings, with what the options override."""
     card: "ModelCard"
     others: "tuple[ModelCard, ...]" = ()
     """Of the other members of an ensemble."""
+
+    @property
+    def translator(self) -> "Translator":
+        """Of the only direction, or the first."""
+        return next(iter(self.translators.values()))
+
+    def between(self, src: str | None, tgt: str | None) -> "Loaded":
+        """The same for the direction that `--from` and `--to` mean.
+
+        Raises:
+            ConfigError: the model has no such direction, or more than one.
+        """
+        from s2s_cli.decoding.directions import choose_direction
+
+        name = str(
+            choose_direction(
+                self.card.all_directions, src, tgt, src_tokenizer=self.card.text.src_tokenizer
+            )
+        )
+        return self._replace(translators={name: self.translators[name]})
 
 
 def locate_model(
@@ -75,8 +96,8 @@ def load_translator(
             of an ensemble do not fit together.
     """
     from s2s_cli.checkpoint import load_model
+    from s2s_cli.decoding.directions import make_translators
     from s2s_cli.decoding.ensemble import Ensemble
-    from s2s_cli.decoding.translator import Translator
     from s2s_cli.device import choose_device, prepare_float32
 
     chosen = choose_device(device or "auto")
@@ -88,8 +109,8 @@ def load_translator(
     models = [loaded.model, *(other.model for other in others)]
     model = Ensemble(models) if others else loaded.model
     model.to(chosen).eval()
-    translator = Translator(model, loaded.src, loaded.tgt, chosen, dictionary)
-    return Loaded(translator, decoding, loaded.card, tuple(other.card for other in others))
+    translators = make_translators(loaded, model, chosen, dictionary)
+    return Loaded(translators, decoding, loaded.card, tuple(other.card for other in others))
 
 
 def _override_decoding(
@@ -142,7 +163,8 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
 
     def describe(model: "LoadedModel") -> dict[str, object]:
         card = model.card
-        facts = {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang}
+        directions = ", ".join(sorted(card.directions)) or "not given"
+        facts = {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang, "directions": directions}
         text = card.text.model_dump(exclude={"subword_sampling"})  # of use to training only
         return facts | {f"text.{key}": value for key, value in text.items()}
 

@@ -90,6 +90,15 @@ DictionaryOption = Annotated[
     ),
 ]
 
+FromOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="CODE", help="Source language, where a model has several."),
+]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", metavar="CODE", help="Target language, where a model has several."),
+]
+
 HELD_OUT_SHARE = 0.05
 
 
@@ -165,6 +174,13 @@ def make_job(
 
     overrides = [*options, *(parse_override(text) for text in sets or ())]
     recipe = load_recipe(config or DEFAULT_RECIPE, overrides)
+    given_keys = {key for key, _ in options}
+    for side in ("src", "tgt"):
+        if recipe.config.data.directions and f"data.{side}_lang" in given_keys:
+            raise ConfigError(
+                f"--{side}-lang: of no use with data.directions "
+                f"({', '.join(recipe.config.data.directions)}), which name the languages"
+            )
     return Job(recipe, RunFolder(run or RUNS / recipe.name))
 
 

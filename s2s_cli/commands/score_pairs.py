@@ -1,5 +1,6 @@
 """`s2s eval --score-pairs`: how likely the model finds each pair of the test set."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from s2s_cli.errors import ConfigError, DataError
@@ -25,21 +26,34 @@ def refuse_beside_pairs(**options: object) -> None:
         )
 
 
-def show_pair_scores(loaded: "Loaded", test: "Corpus") -> None:
+def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
     """One TSV line per pair on stdout, after a header; their sum on stderr.
+
+    Args:
+        loaded: the model.
+        tests: the pairs; those of each are of one direction.
 
     Raises:
         DataError: pairs with a blank side were left out, so that lines would not match.
     """
     from s2s_cli.console import show_table, write_result
+    from s2s_cli.data.corpus import join_corpora
     from s2s_cli.decoding.pairs import perplexity, score_pairs
 
+    test = join_corpora(tests)
     if test.num_blank:
         raise DataError(
             f"{test.name}: {test.num_blank} pairs have a blank side and no score, so scores would "
             "not stand on their pairs' lines; take those pairs out of both sides"
         )
-    scores = score_pairs(loaded.translator, test.src, test.tgt, loaded.decoding.batch_size)
+    size = loaded.decoding.batch_size
+    scores = [
+        score
+        for part in tests
+        for score in score_pairs(
+            loaded.between(*part.direction).translator, part.src, part.tgt, size
+        )
+    ]
     rows = [
         f"{score.log_prob:.6f}\t{score.log_prob_per_token:.6f}\t{score.num_tokens}"
         for score in scores

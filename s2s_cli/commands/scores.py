@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
@@ -87,10 +88,18 @@ def measure(measures: Measures, hypotheses: list[str], references: list[list[str
     return Found([*scores, score_accuracy(confusion, settings)], confusion)
 
 
-def show_scores(title: str, found: dict[str, Found]) -> None:
-    """The scores as JSON on stdout, and as a table on stderr; several test sets by their names."""
+def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> None:
+    """The scores as JSON on stdout, and as a table on stderr; several test sets by their names.
+
+    Args:
+        title: of the table.
+        found: by test set.
+        has_mean: add the mean of the test sets' BLEU, for test sets of several directions.
+    """
     from s2s_cli.console import show_table
 
+    if has_mean:
+        found = {**found, **average_bleu(found)}
     is_one = len(found) == 1
     rows = [
         (*([] if is_one else [name]), score.name, f"{score.value:.2f}", score.signature)
@@ -104,6 +113,17 @@ def show_scores(title: str, found: dict[str, Found]) -> None:
             _show_labels("labels" if is_one else f"labels of {name}", one.confusion)
     tree = {name: one.as_dict() for name, one in found.items()}
     typer.echo(json.dumps(next(iter(tree.values())) if is_one else tree))
+
+
+def average_bleu(found: dict[str, Found]) -> dict[str, Found]:
+    """The mean of the test sets' BLEU, as a row of its own; nothing if BLEU was not asked for."""
+    scores = [score for one in found.values() for score in one.scores if score.name == "bleu"]
+    if not scores:
+        return {}
+    value = fmean(score.value for score in scores)
+    signature = f"mean of {len(scores)} test sets"
+    mean = scores[0]._replace(value=value, signature=signature, text=f"{value:.2f} {signature}")
+    return {"mean": Found([mean], None)}
 
 
 def _show_labels(title: str, confusion: "Confusion") -> None:
@@ -134,7 +154,7 @@ def write_report(
     from s2s_cli.scoring.report import Example, format_report
     from s2s_cli.sealed import to_json
 
-    test, hypotheses, card = evaluated.test, evaluated.hypotheses, evaluated.loaded.card
+    test, hypotheses = evaluated.test, evaluated.hypotheses
     facts = _gather_facts(evaluated)
     numbers: dict[str, object] = {"scores": found.as_dict()}
     if found.confusion is not None:
@@ -146,7 +166,7 @@ def write_report(
     write_file(folder / "scores.json", to_json({**numbers, **facts}))
     chrf = score_sentences(hypotheses, test.references, settings)
     rows = zip(test.src, zip(*test.references, strict=True), hypotheses, chrf, strict=True)
-    title = f"{card.src_lang} to {card.tgt_lang} on {test.name}"
+    title = f"{test.src_lang} to {test.tgt_lang} on {test.name}"
     shown = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
     examples = [Example(*row) for row in rows]
     page = format_report(title, shown, found.scores, examples, found.confusion)
@@ -171,7 +191,7 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
         "weights_sha256": _join(sealed_hash(folder, WEIGHTS) for folder in evaluated.models),
         "epoch": _join(card.epoch for card in cards) if loaded.others else loaded.card.epoch,
         "step": _join(card.step for card in cards) if loaded.others else loaded.card.step,
-        "languages": f"{loaded.card.src_lang}-{loaded.card.tgt_lang}",
+        "languages": f"{test.src_lang}-{test.tgt_lang}",
         "decoding": loaded.decoding.model_dump(),
         "device": str(loaded.translator.device),
         "seconds": round(evaluated.seconds, 3),

@@ -30,6 +30,8 @@ def translate(
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
     model: opt.ModelOption = None,
+    src_lang: opt.FromOption = None,
+    tgt_lang: opt.ToOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
@@ -92,6 +94,7 @@ def translate(
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
     loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
+    loaded = loaded.between(src_lang, tgt_lang)
     is_beam = loaded.decoding.search == "beam"
     if seed is not None and is_beam:
         raise ConfigError("--seed: of no use to beam search, which draws nothing; add --sample")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.config import Data
@@ -39,8 +40,7 @@ def build(
     from s2s_cli.console import say
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.data.splits import load_training
-    from s2s_cli.data.tokenized import tokenize_corpus
-    from s2s_cli.vocabularies import build_vocabularies, make_tokenizers
+    from s2s_cli.vocabularies import build_vocabularies, tokenize_corpora
 
     data = opt.DataOptions(
         src_lang, tgt_lang, data_dir, (train_src, train_tgt), (valid_src, valid_tgt)
@@ -54,10 +54,9 @@ def build(
         if corpus.num_blank:
             say(f"{name}: {corpus.num_blank:,} pairs with a blank side left out")
     _warn_of_overlap(recipe.config.data, train, valid)
-    tokenizers = make_tokenizers(recipe.config)
     splits = {
-        "train": tokenize_corpus(train, *tokenizers),
-        "valid": tokenize_corpus(valid, *tokenizers),
+        "train": tokenize_corpora(recipe.config, train_corpora),
+        "valid": tokenize_corpora(recipe.config, valid_corpora),
     }
     vocabularies = build_vocabularies(recipe.config, train, splits["train"])
     folder.save_vocabularies(vocabularies)
@@ -90,6 +89,10 @@ def show(
     side: Annotated[
         Literal["src", "tgt"], typer.Option("--side", help="Which vocabulary.")
     ] = "src",
+    lang: Annotated[
+        str | None,
+        typer.Option("--lang", metavar="CODE", help="The sentence's, where a model has several."),
+    ] = None,
     head: Annotated[int, typer.Option("--head", min=0, help="Entries shown.")] = 20,
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
@@ -99,7 +102,7 @@ def show(
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
     from s2s_cli.run import RUNS, RunFolder
     from s2s_cli.text.codec import Codec
-    from s2s_cli.text.tokenizer import make_tokenizer
+    from s2s_cli.text.tokenizer import depends_on_language, make_tokenizer
 
     folder = RunFolder(run or RUNS / load_recipe(config or DEFAULT_RECIPE).name)
     vocabularies = folder.load_vocabularies()
@@ -110,12 +113,17 @@ def show(
             row = (token_id, vocabulary.tokens[token_id], vocabulary.counts[token_id])
             write_result("\t".join(map(str, row)))
         return
-    name, lang, subwords = (
+    name, own_lang, subwords = (
         (card.src_tokenizer, card.src_lang, vocabularies.subwords[0])
         if side == "src"
         else (card.tgt_tokenizer, card.tgt_lang, vocabularies.subwords[1])
     )
-    codec = Codec(make_tokenizer(name, lang, card.lowercase, subwords), vocabulary)
+    if lang is None and card.directions and depends_on_language(name):
+        raise ConfigError(
+            f"--lang: missing; the vocabulary is of {', '.join(card.directions)}, whose languages "
+            "are split otherwise each; name the sentence's"
+        )
+    codec = Codec(make_tokenizer(name, lang or own_lang, card.lowercase, subwords), vocabulary)
     tokens = codec.tokenizer.tokenize(sentence)
     write_result(f"tokens\t{' '.join(tokens)}")
     write_result(f"ids\t{' '.join(map(str, vocabulary.encode(tokens)))}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, compress
 from pathlib import Path
 
+from s2s_cli.config import SEVERAL_LANGUAGES, Direction
 from s2s_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
@@ -34,9 +35,18 @@ class Corpus:
     """Further translations of the same sentences, each as long as `src`."""
     weight: float = 1.0
     """How often a pair is seen in an epoch of training."""
+    src_lang: str = SEVERAL_LANGUAGES
+    """Source language, if it is known to be one."""
+    tgt_lang: str = SEVERAL_LANGUAGES
+    """Target language."""
 
     def __len__(self) -> int:
         return len(self.src)
+
+    @property
+    def direction(self) -> Direction:
+        """Both languages."""
+        return Direction(self.src_lang, self.tgt_lang)
 
     @property
     def references(self) -> list[list[str]]:
@@ -84,6 +94,7 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
     if len(corpora) == 1:
         return corpora[0]
     num_more = max(len(corpus.more_references) for corpus in corpora)
+    src_langs, tgt_langs = map(set, zip(*(corpus.direction for corpus in corpora), strict=True))
     return Corpus(
         name="+".join(corpus.name for corpus in corpora),
         src=[sentence for corpus in corpora for sentence in corpus.src],
@@ -98,7 +109,17 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
             ]
             for place in range(num_more)
         ),
+        src_lang=src_langs.pop() if len(src_langs) == 1 else SEVERAL_LANGUAGES,
+        tgt_lang=tgt_langs.pop() if len(tgt_langs) == 1 else SEVERAL_LANGUAGES,
     )
+
+
+def join_by_direction(corpora: Sequence[Corpus]) -> list[Corpus]:
+    """A joined corpus for each direction, in the order in which directions first come."""
+    groups: dict[Direction, list[Corpus]] = {}
+    for corpus in corpora:
+        groups.setdefault(corpus.direction, []).append(corpus)
+    return [join_corpora(group) for group in groups.values()]
 
 
 def weights_of(corpora: Sequence[Corpus]) -> list[float] | None:

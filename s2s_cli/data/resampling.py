@@ -31,7 +31,8 @@ class Resampling(NamedTuple):
         """
         generator = np.random.default_rng((self.seed, epoch, 1))
         seeds = generator.integers(0, 2**63, (2, len(tokens.src))).tolist()
-        sides = zip(tokens, self.samplers, self.vocabularies, seeds, strict=True)
+        both = tokens.src, tokens.tgt
+        sides = zip(both, self.samplers, self.vocabularies, seeds, strict=True)
         src, tgt = (
             [
                 vocabulary.encode(self._draw(sampler, pieces, seed))
@@ -39,7 +40,8 @@ class Resampling(NamedTuple):
             ]
             for sentences, sampler, vocabulary, side_seeds in sides
         )
-        return list(zip(src, tgt, strict=True))
+        tags = tokens.encode_tags(self.vocabularies[0])
+        return [(tag + pieces, target) for tag, pieces, target in zip(tags, src, tgt, strict=True)]
 
     def _draw(self, sampler: SubwordSampler | None, pieces: list[str], seed: int) -> list[str]:
         if sampler is None:

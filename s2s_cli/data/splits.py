@@ -1,24 +1,27 @@
 """The splits of a recipe: train, valid and test, each of one source or of several."""
 
-import hashlib
-from collections import Counter
 from dataclasses import replace
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
 from s2s_cli.config import (
     Data,
     EmbeddedPhrasebook,
     ParallelFiles,
-    Source,
     Split,
     TableFile,
     sources_of,
     targets_of,
 )
 from s2s_cli.data.corpus import Corpus, hash_pairs, make_corpus, read_parallel
+from s2s_cli.data.directions import (
+    DirectedSource,
+    check_all_trained,
+    direct_source,
+    is_turned_round,
+)
 from s2s_cli.data.phrasebook import Splits, expand_phrasebook
+from s2s_cli.data.shares import hold_out
 from s2s_cli.data.tables import read_table
 from s2s_cli.errors import ConfigError, DataError
 
@@ -32,7 +35,7 @@ def load_training(data: Data) -> tuple[list[Corpus], list[Corpus]]:
     train, held_out = _load_train(data)
     if "valid" in held_out:
         return train, held_out["valid"]
-    return train, load_split(data.valid, Path(data.folder), "valid")
+    return train, load_split(data.valid, data, "valid")
 
 
 def load_test(data: Data) -> list[Corpus]:
@@ -45,7 +48,7 @@ def load_test(data: Data) -> list[Corpus]:
         raise DataError("data.test: the recipe names no test set; give --test-src and --test-tgt")
     if isinstance(data.test, float):
         return _load_train(data)[1]["test"]
-    return load_split(data.test, Path(data.folder), "test")
+    return load_split(data.test, data, "test")
 
 
 def count_overlap(train: Corpus, other: Corpus) -> int:
@@ -54,8 +57,10 @@ def count_overlap(train: Corpus, other: Corpus) -> int:
     return sum(sentence in known for sentence in other.src)
 
 
-def load_split(split: Split | float, folder: Path, name: str) -> list[Corpus]:
+def load_split(split: Split | float, data: Data, name: str) -> list[Corpus]:
     """Read the sources of one split; corpora of one name get numbers.
+
+    Where the recipe has several directions, a corpus's name ends in its own.
 
     Raises:
         DataError: a file is missing, malformed, or does not fit its partner; a source is empty.
@@ -65,22 +70,25 @@ def load_split(split: Split | float, folder: Path, name: str) -> list[Corpus]:
     is_list = isinstance(split, tuple)
     corpora: dict[str, Corpus] = {}
     for number, source in enumerate(sources_of(split)):
-        corpus = _load_source(source, folder, f"{name}.{number}" if is_list else name)
-        unique, again = corpus.name, 1
-        while unique in corpora:
-            again += 1
-            unique = f"{corpus.name}-{again}"
-        corpora[unique] = replace(corpus, name=unique)
+        key = f"{name}.{number}" if is_list else name
+        for directed in direct_source(source, data, key):
+            corpus = _load_source(directed, Path(data.folder), key)
+            if len(data.all_directions) > 1:
+                corpus = replace(corpus, name=f"{corpus.name}-{directed.direction}")
+            unique, again = corpus.name, 1
+            while unique in corpora:
+                again += 1
+                unique = f"{corpus.name}-{again}"
+            corpora[unique] = replace(corpus, name=unique)
     return list(corpora.values())
 
 
-def _load_source(source: Source, folder: Path, key: str) -> Corpus:
+def _load_source(directed: DirectedSource, folder: Path, key: str) -> Corpus:
     """Read one source; `key` is its place in the section `data`."""
+    source, (src_lang, tgt_lang) = directed
     match source:
         case EmbeddedPhrasebook():
-            pairs = getattr(_phrasebook(), source.phrasebook)
-            origin = {f"phrasebook:{source.phrasebook}": hash_pairs(pairs)}
-            corpus = make_corpus(f"phrasebook-{source.phrasebook}", pairs, origin)
+            corpus = _load_phrasebook(source, is_turned_round(directed, key))
         case ParallelFiles():
             paths = [folder / source.src, *(folder / str(path) for path in targets_of(source))]
             split = key.partition(".")[0]
@@ -94,7 +102,16 @@ def _load_source(source: Source, folder: Path, key: str) -> Corpus:
             corpus = read_table(source, path)
     if not corpus.src:
         raise DataError(f"data.{key}: no sentence pairs left in {corpus.name}; give it some text")
-    return replace(corpus, weight=source.weight)
+    return replace(corpus, weight=source.weight, src_lang=src_lang, tgt_lang=tgt_lang)
+
+
+def _load_phrasebook(source: EmbeddedPhrasebook, is_turned: bool) -> Corpus:
+    """A part of the phrasebook, Chinese to English unless it is turned round."""
+    part = source.phrasebook
+    pairs, origin = getattr(_phrasebook(), part), f"phrasebook:{part}"
+    if is_turned:
+        pairs, origin = [pair[::-1] for pair in pairs], f"{origin}:{source.direction}"
+    return make_corpus(f"phrasebook-{part}", pairs, {origin: hash_pairs(pairs)})
 
 
 def _check_there(path: Path, key: str, remedy: str) -> None:
@@ -104,56 +121,15 @@ def _check_there(path: Path, key: str, remedy: str) -> None:
 
 def _load_train(data: Data) -> tuple[list[Corpus], dict[str, list[Corpus]]]:
     """The training pairs, and what is held out of them for validation and test."""
-    train = load_split(data.train, Path(data.folder), "train")
+    train = load_split(data.train, data, "train")
+    check_all_trained(data, train)
     shares = {"valid": data.valid, "test": data.test}
     held_out = {name: share for name, share in shares.items() if isinstance(share, float)}
-    return _hold_out(train, held_out, data.split_seed) if held_out else (train, {})
-
-
-def _hold_out(
-    train: list[Corpus], shares: dict[str, float], seed: int
-) -> tuple[list[Corpus], dict[str, list[Corpus]]]:
-    """Split off shares of the pairs, whole source sentences at a time.
-
-    The sentences are ordered by a hash of (seed, sentence): the first ones are held out, until they
-    make up the share. So no sentence stands on two sides, whichever source it came from, and few
-    pairs change sides when others come or go.
-    """
-    if sum(shares.values()) >= 1:
-        raise DataError("data.valid and data.test hold out everything; leave some pairs to train")
-    names = [*shares, "train"]
-    counts = Counter(sentence for corpus in train for sentence in corpus.src)
-    bounds = [bound * counts.total() for bound in accumulate(shares.values())]
-    sides: dict[str, str] = {}
-    num_before = 0
-    for sentence in sorted(counts, key=lambda sentence: _hash(seed, sentence)):
-        sides[sentence] = names[sum(num_before >= bound for bound in bounds)]
-        num_before += counts[sentence]
-    parts: dict[str, list[Corpus]] = {name: [] for name in names}
-    for corpus in train:
-        for name in names:
-            part = corpus.keep([sides[sentence] == name for sentence in corpus.src])
-            if part.src:
-                parts[name].append(_as_part(part, name))
-    for name, corpora in parts.items():
-        if not corpora:
-            number = sum(map(len, train))
-            raise DataError(f"data.{name}: {number} pairs are too few to hold out such a share")
-    return parts.pop("train"), parts
-
-
-def _hash(seed: int, sentence: str) -> bytes:
-    return hashlib.sha256(f"{seed}\t{sentence}".encode()).digest()
-
-
-def _as_part(part: Corpus, name: str) -> Corpus:
-    """A part of a corpus has its own hash: another share is other data, though the files stay."""
-    pairs = zip(part.src, part.tgt, strict=True)
-    whole = [key for key in part.origin if not any(k.startswith(f"{key}#") for k in part.origin)]
-    origin = {f"{'+'.join(whole)}#{name}": hash_pairs(pairs)}
-    if name == "train":
-        return replace(part, origin=origin)
-    return replace(part, name=f"{part.name}-{name}", origin=origin, num_blank=0, weight=1.0)
+    if not held_out:
+        return train, {}
+    train, parts = hold_out(train, held_out, data.split_seed)
+    check_all_trained(data, train)
+    return train, parts
 
 
 @cache

@@ -1,15 +1,17 @@
 """A corpus as tokens: counted for a vocabulary, encoded for training."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from s2s_cli.config import Direction
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.text.subword import SubwordPair
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
 
 EncodedPair = tuple[list[int], list[int]]
-"""Source and target token ids, without markers."""
+"""Source and target token ids, without markers; a tag of the target language may come first."""
 
 
 class TokenizedCorpus(NamedTuple):
@@ -17,6 +19,8 @@ class TokenizedCorpus(NamedTuple):
 
     src: list[list[str]]
     tgt: list[list[str]]
+    directions: Sequence[Direction] = ()
+    """Of each pair; the tag of its target language, if there is one, is no token of the text."""
 
     def count_src(self) -> Counter[str]:
         """How often each source token occurs."""
@@ -28,8 +32,19 @@ class TokenizedCorpus(NamedTuple):
 
     def keep_fitting(self, max_length: int) -> "TokenizedCorpus":
         """The pairs that `encode_corpus` keeps."""
-        kept = [pair for pair in zip(self.src, self.tgt, strict=True) if fits(*pair, max_length)]
-        return TokenizedCorpus([src for src, _ in kept], [tgt for _, tgt in kept])
+        pairs = zip(self.src, self.tgt, strict=True)
+        kept = [index for index, pair in enumerate(pairs) if fits(*pair, max_length)]
+        return TokenizedCorpus(
+            [self.src[index] for index in kept],
+            [self.tgt[index] for index in kept],
+            [self.directions[index] for index in kept] if self.directions else (),
+        )
+
+    def encode_tags(self, vocabulary: Vocabulary) -> list[list[int]]:
+        """What stands before each source in the source vocabulary's ids: a tag, or nothing."""
+        if not vocabulary.tags:
+            return [[]] * len(self.src)
+        return [vocabulary.encode_tag(direction.tgt) for direction in self.directions]
 
 
 class EncodedCorpus(NamedTuple):
@@ -54,12 +69,22 @@ def tokenize_corpus(
     )
 
 
+def join_tokenized(corpora: Sequence[Corpus], parts: Sequence[TokenizedCorpus]) -> TokenizedCorpus:
+    """The tokens of several corpora one after the other, with the directions of the corpora."""
+    return TokenizedCorpus(
+        [sentence for part in parts for sentence in part.src],
+        [sentence for part in parts for sentence in part.tgt],
+        [corpus.direction for corpus in corpora for _ in corpus.src],
+    )
+
+
 def segment_corpus(words: TokenizedCorpus, subwords: SubwordPair) -> TokenizedCorpus:
     """Cut the words of a corpus into pieces, on the sides that have subwords."""
     src, tgt = subwords
     return TokenizedCorpus(
         [src.segment(sentence) for sentence in words.src] if src else words.src,
         [tgt.segment(sentence) for sentence in words.tgt] if tgt else words.tgt,
+        words.directions,
     )
 
 
@@ -77,11 +102,12 @@ def encode_corpus(
     """Turn tokens into ids; pairs with a side longer than `max_length`, or without tokens, go."""
     pairs: list[EncodedPair] = []
     num_too_long = num_empty = 0
-    for src, tgt in zip(corpus.src, corpus.tgt, strict=True):
+    tags = corpus.encode_tags(src_vocabulary)
+    for tag, src, tgt in zip(tags, corpus.src, corpus.tgt, strict=True):
         if not src or not tgt:
             num_empty += 1
         elif max_length is not None and not fits(src, tgt, max_length):
             num_too_long += 1
         else:
-            pairs.append((src_vocabulary.encode(src), tgt_vocabulary.encode(tgt)))
+            pairs.append((tag + src_vocabulary.encode(src), tgt_vocabulary.encode(tgt)))
     return EncodedCorpus(pairs, num_too_long, num_empty)

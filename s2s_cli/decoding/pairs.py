@@ -50,7 +50,10 @@ def score_pairs(
     was_training = model.training
     model.train(False)
     pairs = [
-        (translator.src.encode(source), translator.tgt.encode(target))
+        (
+            translator.encode_src(translator.src.tokenizer.tokenize(source)),
+            translator.tgt.encode(target),
+        )
         for source, target in zip(src, tgt, strict=True)
     ]
     scores = [PairScore(0.0, 0)] * len(pairs)

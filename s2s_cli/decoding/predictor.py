@@ -20,7 +20,10 @@ class SourceMemory(Protocol):
 class Predictor(Protocol):
     """Foretells the next token; `Seq2Seq` is one, `Ensemble` another."""
 
-    training: bool
+    @property
+    def training(self) -> bool:
+        """Whether dropout drops."""
+        ...
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, SourceMemory | None]:
         """Read the source.
@@ -56,3 +59,42 @@ def forbid_markers(logits: Tensor) -> Tensor:
     """Padding and bos are never predicted: their logits become -inf, in place."""
     logits[:, [PAD_ID, BOS_ID]] = -torch.inf
     return logits
+
+
+class Untagged:
+    """A model that never predicts tags of languages.
+
+    They stand in its target vocabulary only because the source has the same one.
+    """
+
+    def __init__(self, model: Predictor, tag_ids: list[int]) -> None:
+        self.model = model
+        self.tag_ids = tag_ids
+
+    @property
+    def training(self) -> bool:
+        """As the model's."""
+        return self.model.training
+
+    def train(self, mode: bool) -> Any:
+        """Set whether dropout drops."""
+        return self.model.train(mode)
+
+    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, SourceMemory | None]:
+        """Read the source, as the model does."""
+        return self.model.encode(src, src_lengths)
+
+    def step(self, token: Tensor, state: State, memory: Any) -> tuple[Tensor, State, Tensor | None]:
+        """The model's step; the logits `(batch * beam, vocab)` of tags are -inf."""
+        logits, state, weights = self.model.step(token, state, memory)
+        return self._forbid(logits), state, weights
+
+    def __call__(
+        self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor, /
+    ) -> Tensor:
+        """The model's logits `(tokens, vocab)`; those of tags are -inf."""
+        return self._forbid(self.model(src, src_lengths, tgt_in, tgt_mask))
+
+    def _forbid(self, logits: Tensor) -> Tensor:
+        logits[:, self.tag_ids] = -torch.inf
+        return logits

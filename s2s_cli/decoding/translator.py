@@ -32,7 +32,8 @@ class Candidate(NamedTuple):
     """As `Hypothesis.score`; 0.0 for a blank line."""
     log_prob: float
     weights: list[list[float]] | None
-    """For each target token its attention over the source tokens and their eos."""
+    """For each target token its attention over the source tokens and their eos; what a tag of
+    the target language got is left out."""
     is_complete: bool
 
 
@@ -58,6 +59,12 @@ class Translator(NamedTuple):
     device: torch.device
     dictionary: Mapping[str, str] = MappingProxyType({})
     """What to say for source words in whose place the model says unknown."""
+    src_prefix: tuple[int, ...] = ()
+    """Ids before every source: the tag of the target language, if the model knows several."""
+
+    def encode_src(self, tokens: Sequence[str]) -> list[int]:
+        """Ids of a source sentence's tokens, as the model reads them."""
+        return [*self.src_prefix, *self.src.vocabulary.encode(tokens)]
 
     def translate(
         self, lines: Sequence[str], config: Decoding, prefixes: Sequence[str] | None = None
@@ -78,7 +85,7 @@ class Translator(NamedTuple):
         begun = [self.tgt.tokenizer.tokenize(prefix) for prefix in prefixes]
         results: list[list[Hypothesis]] = [[] for _ in lines]
         for batch in batches_by_length([len(sentence) for sentence in tokens], config.batch_size):
-            encoded = [self.src.vocabulary.encode(tokens[i]) for i in batch]
+            encoded = [self.encode_src(tokens[i]) for i in batch]
             src, src_lengths = collate_src(encoded)
             forced = [self.tgt.vocabulary.encode(begun[i]) for i in batch]
             found = search(self.model, src.to(self.device), src_lengths, config, forced)
@@ -105,8 +112,9 @@ class Translator(NamedTuple):
             tokens[: len(prefix)] = prefix  # as it was given, be it known or not
             weights = None
             if hypothesis.weights is not None:
+                first = len(self.src_prefix)  # a tag is no word, whatever looks at it
                 length = len(src_tokens) + 1  # the source's eos
-                weights = hypothesis.weights[: len(tokens), :length].tolist()
+                weights = hypothesis.weights[: len(tokens), first : first + length].tolist()
                 if not config.keep_unk:
                     free = range(len(prefix), len(tokens))
                     tokens = self._replace_unknown(tokens, free, src_tokens, weights)

@@ -84,7 +84,7 @@ class Subwords:
         Raises:
             DataError: its tokens are not the model's pieces.
         """
-        if {*vocabulary.tokens} != {*self.scores, *MARKERS}:
+        if {*vocabulary.tokens} != {*self.scores, *MARKERS, *vocabulary.tags}:
             raise DataError(
                 f"{where}: its pieces are not the tokens of the vocabulary beside it; both must "
                 "come from one `s2s vocab build`"
@@ -96,7 +96,11 @@ SubwordPair = tuple[Subwords | None, Subwords | None]
 
 
 def train_subwords(
-    kind: str, sentences: Iterable[Sequence[str]], max_size: int, coverage: float
+    kind: str,
+    sentences: Iterable[Sequence[str]],
+    max_size: int,
+    coverage: float,
+    num_tags: int = 0,
 ) -> Subwords:
     """Learn pieces from the words of sentences; as many as the text gives, up to `max_size`.
 
@@ -105,6 +109,7 @@ def train_subwords(
         sentences: the words of each.
         max_size: most entries of the vocabulary, the four markers included.
         coverage: share of running characters that get a piece; the rarest of the rest get none.
+        num_tags: entries of the vocabulary that are tags of languages, and no pieces.
 
     Raises:
         ConfigError: `max_size` has no room for the characters alone.
@@ -115,7 +120,7 @@ def train_subwords(
             sentence_iterator=map(_escape, sentences),
             model_writer=written,
             model_type=kind,
-            vocab_size=max_size - len(MARKERS) + 1,  # the model has an <unk> of its own
+            vocab_size=max_size - len(MARKERS) - num_tags + 1,  # the model has an <unk> of its own
             hard_vocab_limit=False,
             character_coverage=coverage,
             # No NFKC: full-width punctuation is what Chinese is written with.
@@ -137,7 +142,7 @@ def train_subwords(
             ) from error
         raise ConfigError(
             f"vocab.max_size: {max_size} entries are too few, the characters of the text alone "
-            f"take {int(found[1]) + len(MARKERS) - 1}; raise it (--max-size), or lower "
+            f"take {int(found[1]) + len(MARKERS) + num_tags - 1}; raise it (--max-size), or lower "
             "vocab.character_coverage"
         ) from error
     return Subwords(written.getvalue(), kind, f"{kind} subwords")

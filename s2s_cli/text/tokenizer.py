@@ -60,6 +60,11 @@ def choose_tokenizer(name: str, lang: str) -> str:
     return "char" if code in _WITHOUT_SPACES else "moses"
 
 
+def depends_on_language(name: str) -> bool:
+    """Whether a tokeniser splits otherwise in another language."""
+    return name in ("auto", "moses")
+
+
 def make_tokenizer(
     name: str, lang: str, lowercase: bool, subwords: Subwords | None = None
 ) -> Tokenizer:

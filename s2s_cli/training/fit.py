@@ -243,8 +243,9 @@ class Fit:
         )
 
     def _describe(self, progress: Progress, measures: Measures, improved: bool) -> Validation:
-        record, text = self.record, self.material.valid_text
-        shown = progress.position.epoch % len(text)
+        record = self.record
+        shown = progress.position.epoch % len(measures.hypotheses)
+        source, reference = self.material.valid_pair(shown)
         return Validation(
             epoch=progress.position.epoch + 1,
             step=progress.position.step,
@@ -255,7 +256,7 @@ class Fit:
             tokens_per_second=record.epoch_tokens / record.epoch_seconds,
             seconds=record.epoch_seconds,
             valid_seconds=measures.seconds,
-            example=(text.src[shown], text.tgt[shown], measures.hypotheses[shown]),
+            example=(source, reference, measures.hypotheses[shown]),
         )
 
     def judged(self) -> LoadedModel:

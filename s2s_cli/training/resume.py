@@ -19,7 +19,7 @@ MAY_CHANGE = {
     "data.split_seed",
 }
 """Keys that a resumed run may have otherwise; the data's content is compared by its hash, and the
-sources' weights by themselves."""
+sources' weights and directions by themselves."""
 
 
 class Resumable(NamedTuple):
@@ -100,5 +100,7 @@ def _flatten(config: Config) -> dict[str, object]:
         for section, keys in config.model_dump(mode="json").items()
         for key, value in keys.items()
     }
-    flat["data.train weights"] = [source.weight for source in sources_of(config.data.train)]
+    sources = sources_of(config.data.train)
+    flat["data.train weights"] = [source.weight for source in sources]
+    flat["data.train directions"] = [source.direction for source in sources]
     return flat

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from itertools import compress
+from itertools import compress, islice
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from s2s_cli.checkpoint import (
     save_model,
 )
 from s2s_cli.config import Config
-from s2s_cli.data.corpus import Corpus, join_corpora, weights_of
+from s2s_cli.data.corpus import Corpus, join_by_direction, join_corpora, weights_of
 from s2s_cli.data.resampling import Resampling
 from s2s_cli.data.splits import load_training
 from s2s_cli.data.tokenized import (
@@ -26,7 +26,6 @@ from s2s_cli.data.tokenized import (
     encode_corpus,
     fits,
     segment_corpus,
-    tokenize_corpus,
 )
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.recipe import load_recipe
@@ -35,9 +34,9 @@ from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.fit import Fit, Record
 from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
-from s2s_cli.training.validate import Material
+from s2s_cli.training.validate import Material, ValidText
 from s2s_cli.training.warm_start import load_former, take_vectors, take_weights
-from s2s_cli.vocabularies import make_tokenizers
+from s2s_cli.vocabularies import tokenize_corpora
 
 Say = Callable[[str], None]
 
@@ -49,6 +48,8 @@ class Texts(NamedTuple):
     valid: Corpus
     train_words: TokenizedCorpus
     valid_words: TokenizedCorpus
+    valid_corpora: list[Corpus]
+    """The sources of `valid`, in order; each is of one direction."""
     train_weights: list[float] | None = None
     """How often each training pair is seen in an epoch; None if each is seen once."""
 
@@ -72,12 +73,12 @@ def read_texts(config: Config) -> Texts:
     """
     train_corpora, valid_corpora = load_training(config.data)
     train, valid = join_corpora(train_corpora), join_corpora(valid_corpora)
-    tokenizers = make_tokenizers(config)
     return Texts(
         train,
         valid,
-        tokenize_corpus(train, *tokenizers),
-        tokenize_corpus(valid, *tokenizers),
+        tokenize_corpora(config, train_corpora),
+        tokenize_corpora(config, valid_corpora),
+        valid_corpora,
         weights_of(train_corpora),
     )
 
@@ -107,12 +108,22 @@ def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: 
         left_out = ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
         tail = f"; left out: {left_out}" if left_out else ""
         say(f"{name}: {len(corpus.pairs):,} pairs, {corpus.num_tgt_tokens():,} target tokens{tail}")
-    valid_text = texts.valid.keep(_find_kept(valid_tokens, longest))
+    valid_texts = [
+        ValidText(text, choose_scoring(config, text.tgt_lang, say))
+        for text in _keep_fitting(texts.valid_corpora, _find_kept(valid_tokens, longest))
+    ]
     weights = texts.train_weights
     if weights is not None:
         weights = list(compress(weights, _find_kept(train_tokens, longest)))
-    scoring, resample = choose_scoring(config, say), _resample(config, train_tokens, vocabularies)
-    return Material(train, valid, valid_text, scoring, resample, weights)
+    resample = _resample(config, train_tokens, vocabularies)
+    return Material(train, valid, valid_texts, resample, weights)
+
+
+def _keep_fitting(corpora: list[Corpus], kept: list[bool]) -> list[Corpus]:
+    """A corpus for each direction, of the pairs whose place in `kept` is True."""
+    rest = iter(kept)
+    parts = [corpus.keep(list(islice(rest, len(corpus)))) for corpus in corpora]
+    return join_by_direction([part for part in parts if part.src])
 
 
 def _find_kept(tokens: TokenizedCorpus, longest: int) -> list[bool]:
@@ -137,9 +148,9 @@ def _resample(
     return partial(resampling.pairs, tokens.keep_fitting(longest))
 
 
-def choose_scoring(config: Config, say: Say) -> ScoringSettings:
+def choose_scoring(config: Config, tgt_lang: str, say: Say) -> ScoringSettings:
     """How validation scores; by characters where the language's tokeniser is not installed."""
-    settings = ScoringSettings(config.data.tgt_lang, config.text.lowercase)
+    settings = ScoringSettings(tgt_lang, config.text.lowercase)
     try:
         make_metric("bleu", settings)
     except ConfigError as error:
@@ -156,6 +167,7 @@ def make_card(config: Config, texts: Texts, vocabularies: Vocabularies) -> Model
         s2s_version=s2s_version(),
         src_lang=card.src_lang,
         tgt_lang=card.tgt_lang,
+        directions=card.directions,
         text=config.text.model_copy(update=tokenizers),
         model=config.model,
         decoding=config.decoding,
@@ -203,7 +215,7 @@ def _begin(plan: Plan, say: Say) -> Fit:
         )
     model.to(plan.device)
     subwords = plan.vocabularies.subwords
-    codecs = make_codecs(card.text, card.src_lang, card.tgt_lang, src, tgt, subwords)
+    codecs = make_codecs(card.text, *card.all_directions[0], src, tgt, subwords)
     loaded = LoadedModel(model, *codecs, card)
     return Fit(loaded, plan.material, plan.config.training, plan.run)
 

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
+from statistics import fmean
 from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel
@@ -9,7 +11,7 @@ from s2s_cli.config import Decoding, Training
 from s2s_cli.data.batch import collate
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tokenized import EncodedCorpus, EncodedPair
-from s2s_cli.decoding.translator import Translator
+from s2s_cli.decoding.directions import make_translators
 from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
 from s2s_cli.training.loss import measure_tokens
 
@@ -17,14 +19,20 @@ GREEDY = Decoding(beam_size=1, length_penalty=0.0)
 """Validation decodes greedily: it ranks checkpoints, and it must be quick."""
 
 
+class ValidText(NamedTuple):
+    """The validation pairs of one direction, as text."""
+
+    corpus: Corpus
+    scoring: ScoringSettings
+
+
 class Material(NamedTuple):
     """What a model is fitted to and chosen by."""
 
     train: EncodedCorpus
     valid: EncodedCorpus
-    valid_text: Corpus
-    """The same pairs as `valid`, as text."""
-    scoring: ScoringSettings
+    valid_texts: Sequence[ValidText]
+    """The same pairs as `valid`, as text, by direction."""
     resample: Callable[[int], Sequence[EncodedPair]] | None = None
     """The training pairs as an epoch sees them, where each sees other subwords."""
 
@@ -34,6 +42,11 @@ class Material(NamedTuple):
     def pairs_of(self, epoch: int) -> Sequence[EncodedPair]:
         """The training pairs of an epoch (from 0)."""
         return self.train.pairs if self.resample is None else self.resample(epoch)
+
+    def valid_pair(self, index: int) -> tuple[str, str]:
+        """Source and reference of one of the validation pairs, one direction after the other."""
+        pairs = (zip(text.src, text.tgt, strict=True) for text, _ in self.valid_texts)
+        return next(islice(chain.from_iterable(pairs), index, None))
 
 
 class Measures(NamedTuple):
@@ -45,11 +58,12 @@ class Measures(NamedTuple):
     accuracy: float
     """Share of tokens, 0 to 1, that are the likeliest after the reference's beginning."""
     bleu: float
-    """Of greedy translations."""
+    """Of greedy translations; of several directions the mean."""
     chrf: float
-    """Of greedy translations."""
+    """The same."""
     seconds: float
     hypotheses: list[str]
+    """One direction after the other, as in `Material.valid_texts`."""
 
     def scores(self) -> dict[str, float]:
         """The numbers that a model's card keeps."""
@@ -87,9 +101,14 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     measures = measure_tokens(
         model, (collate(pairs[i : i + size]).to(device) for i in range(0, len(pairs), size))
     )
-    text = material.valid_text
-    translator = Translator(model, loaded.src, loaded.tgt, device)
-    hypotheses = [translation.text for translation in translator.translate(text.src, GREEDY)]
-    bleu, chrf = score_corpus(["bleu", "chrf"], hypotheses, text.references, material.scoring)
-    seconds = time.perf_counter() - started
-    return Measures(*measures, bleu.value, chrf.value, seconds, hypotheses)
+    translators = make_translators(loaded, model, device)
+    hypotheses: list[str] = []
+    scores: list[list[float]] = []
+    for text, scoring in material.valid_texts:
+        found = translators[str(text.direction)].translate(text.src, GREEDY)
+        said = [translation.text for translation in found]
+        both = score_corpus(["bleu", "chrf"], said, text.references, scoring)
+        scores.append([score.value for score in both])
+        hypotheses += said
+    bleu, chrf = (fmean(values) for values in zip(*scores, strict=True))
+    return Measures(*measures, bleu, chrf, time.perf_counter() - started, hypotheses)

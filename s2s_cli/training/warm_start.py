@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from s2s_cli.checkpoint import LoadedModel, load_model
-from s2s_cli.config import Config, Model, Text
+from s2s_cli.config import Config, Direction, Model, Text
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Vocabularies
-from s2s_cli.text.tokenizer import choose_tokenizer
 from s2s_cli.training.vectors import VectorCoverage, fill_embeddings
-from s2s_cli.vocabularies import describe_vocabularies
+from s2s_cli.vocabularies import describe_vocabularies, resolve_tokenizers
 
 MAY_DIFFER = {
     *("dropout", "embed_dropout", "output_dropout", "word_dropout", "variational"),
@@ -84,10 +83,8 @@ def check_text(config: Config, former: LoadedModel) -> None:
         ConfigError: naming the first difference.
     """
     card, data = former.card, config.data
-    tokenizers = {
-        "src_tokenizer": choose_tokenizer(config.text.src_tokenizer, data.src_lang),
-        "tgt_tokenizer": choose_tokenizer(config.text.tgt_tokenizer, data.tgt_lang),
-    }
+    names = ("src_tokenizer", "tgt_tokenizer")
+    tokenizers = dict(zip(names, resolve_tokenizers(config), strict=True))
     differing = {
         f"text.{key}": values
         for key, values in _differences(
@@ -95,14 +92,21 @@ def check_text(config: Config, former: LoadedModel) -> None:
         ).items()
         if key not in TEXT_MAY_DIFFER
     }
-    for key in ("src_lang", "tgt_lang"):
-        if getattr(card, key) != getattr(data, key):
-            differing[f"data.{key}"] = (getattr(card, key), getattr(data, key))
-    for key, (theirs, ours) in differing.items():
+    theirs, ours = card.all_directions, data.all_directions
+    if {*theirs} != {*ours} and len(theirs) == len(ours) == 1:
+        langs = zip(("src_lang", "tgt_lang"), theirs[0], ours[0], strict=True)
+        differing |= {f"data.{key}": (lang, other) for key, lang, other in langs if lang != other}
+    elif {*theirs} != {*ours}:
+        differing["data.directions"] = (_list(theirs), _list(ours))
+    for key, (old, new) in differing.items():
         raise ConfigError(
-            f"{config.training.init_from}: its {key} is {theirs}, the recipe's {ours}; "
-            f"fine-tuning needs the same text, so set {key} to {theirs}"
+            f"{config.training.init_from}: its {key} is {old}, the recipe's {new}; "
+            f"fine-tuning needs the same text, so set {key} to {old}"
         )
+
+
+def _list(directions: tuple[Direction, ...]) -> str:
+    return f"[{', '.join(map(str, directions))}]"
 
 
 def _differences(former: Model | Text, present: Model | Text) -> dict[str, tuple[object, object]]:

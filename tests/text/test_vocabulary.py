@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from s2s_cli.errors import DataError
+from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Vocabulary
 
@@ -85,3 +85,34 @@ def test_a_malformed_file_is_named_with_its_line(text: str, place: str) -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary.from_tsv(text, "v.tsv")
     assert place in str(caught.value)
+
+
+TAGS = ("<2de>", "<2zh_TW>")
+
+
+def test_tags_stand_behind_the_markers_and_count_as_entries() -> None:
+    counts = Counter({"a": 3, "b": 2, "<2de>": 9, "c": 1})
+    vocabulary = Vocabulary.build(counts, max_size=8, min_freq=1, tags=TAGS)
+    assert vocabulary.tokens[4:] == ("<2de>", "<2zh_TW>", "a", "b")
+    assert vocabulary.counts[4:] == (0, 0, 3, 2)
+    assert vocabulary.encode_tag("zh_TW") == [5]
+    assert vocabulary.decode([5, 6]) == ["<2zh_TW>", "a"]
+    with pytest.raises(ConfigError, match="fr: the vocabulary has no tag of it"):
+        vocabulary.encode_tag("fr")
+
+
+def test_a_tags_spelling_in_text_is_unknown() -> None:
+    vocabulary = Vocabulary(["a"], [1], TAGS)
+    assert vocabulary.encode(["<2de>", "a", "<2zh_TW>"]) == [UNK_ID, 6, UNK_ID]
+    assert "<2de>" not in vocabulary
+
+
+def test_tags_are_read_back_as_tags_and_text_as_text() -> None:
+    tagged = Vocabulary(["a", "<2fr>"], [3, 2], TAGS)
+    assert Vocabulary.from_tsv(tagged.to_tsv(), "v.tsv") == tagged
+    assert Vocabulary.from_tsv(tagged.to_tsv(), "v.tsv").tags == TAGS
+    plain = Vocabulary(["<2fr>", "a"], [3, 2])
+    assert Vocabulary.from_tsv(plain.to_tsv(), "v.tsv") == plain
+    assert plain.encode_tag("fr") == []
+    with pytest.raises(DataError, match="'<2de>' stands twice"):
+        Vocabulary.from_tsv(Vocabulary(["a"], [1], ("<2de>", "<2de>")).to_tsv(), "v.tsv")

@@ -26,7 +26,7 @@ from s2s_cli.training.fit import Fit, Validation
 from s2s_cli.training.log import append_validation, forget_after
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.resume import check_same_run, find_resumable
-from s2s_cli.training.validate import Material
+from s2s_cli.training.validate import Material, ValidText
 
 WORDS = ["甲", "乙", "丙", "丁"]
 LETTERS = ["a", "b", "c", "d"]
@@ -50,7 +50,7 @@ def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
     rows = [[(n + shift * shift) % 4 for shift in range(1 + n % 3)] for n in numbers]
     src = [" ".join(WORDS[i] for i in row) for row in rows]
     tgt = [" ".join(LETTERS[i] for i in row) for row in rows]
-    return Corpus(name, src, tgt, 0, {name: "0"})
+    return Corpus(name, src, tgt, 0, {name: "0"}, src_lang="zh", tgt_lang="en")
 
 
 def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
@@ -71,8 +71,7 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
     material = Material(
         encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt),
         encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
-        valid,
-        ScoringSettings("en"),
+        [ValidText(valid, ScoringSettings("en"))],
     )
     fit = Fit(loaded, material, config, run)
     if resumable is not None:

@@ -1,0 +1,95 @@
+"""Which test sets an evaluation means, and in which directions."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from s2s_cli.commands import options as opt
+from s2s_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from s2s_cli.checkpoint import ModelCard
+    from s2s_cli.commands.loading import Place
+    from s2s_cli.config import Data, Direction
+    from s2s_cli.data.corpus import Corpus
+
+
+class Wanted(NamedTuple):
+    """What the options say about test sets."""
+
+    config: str | None
+    """A recipe that names them, instead of the run's own."""
+    data: opt.DataOptions
+    sets: list[str]
+    """`--set data.*`."""
+    src_lang: str | None
+    """`--from`: of the test files given, or of those test sets that count."""
+    tgt_lang: str | None
+    """`--to`: the same."""
+
+
+def load_test_sets(wanted: Wanted, place: "Place", card: "ModelCard") -> "list[Corpus]":
+    """The test sets: of the recipe named, else of the run's own, else what the options give.
+
+    Raises:
+        ConfigError: no test set is known, or it is of a direction that the model does not have.
+        DataError: a file is missing or malformed.
+    """
+    from s2s_cli.data.splits import load_test
+    from s2s_cli.decoding.directions import find_directions
+    from s2s_cli.recipe import load_recipe
+
+    directions = find_directions(card.all_directions, wanted.src_lang, wanted.tgt_lang)
+    overrides = _gather_overrides(wanted, card)
+    recipe = wanted.config
+    if recipe is None and place.run is not None and place.run.config_path.is_file():
+        recipe = str(place.run.config_path)
+    if recipe is None:
+        data, recipe = _make_data(overrides, place, card), "options"
+    else:
+        data = load_recipe(recipe, overrides).config.data
+    if not {*data.all_directions} <= {*card.all_directions}:
+        raise ConfigError(
+            f"{recipe}: is {_in_words(data.all_directions)}, but {place.folder} translates "
+            f"{_in_words(card.all_directions)}; name a recipe of the same languages"
+        )
+    tests = [test for test in load_test(data) if test.direction in directions]
+    if not tests:
+        raise ConfigError(f"{recipe}: has no test set that is {_in_words(directions)}")
+    return tests
+
+
+def _gather_overrides(wanted: Wanted, card: "ModelCard") -> list[tuple[str, object]]:
+    """Keys of a recipe that the options set."""
+    from s2s_cli.decoding.directions import choose_direction
+    from s2s_cli.recipe import parse_override
+
+    if wanted.data.tgt_lang is not None and card.directions:
+        raise ConfigError("--tgt-lang: of no use with several directions; --to names one")
+    overrides = []
+    for key, value in wanted.data.overrides():
+        overrides.append((key, value))
+        if key == "data.test" and card.directions and isinstance(value, dict):
+            direction = choose_direction(card.all_directions, wanted.src_lang, wanted.tgt_lang)
+            value["direction"] = str(direction)
+    return overrides + [parse_override(text) for text in wanted.sets]
+
+
+def _make_data(overrides: list[tuple[str, object]], place: "Place", card: "ModelCard") -> "Data":
+    """The section `data` of a model that stands alone."""
+    from s2s_cli.recipe import check_config
+
+    if not overrides:
+        raise ConfigError(
+            f"{place.folder}: stands in no run folder, so no test set is known; "
+            "give --test-src and --test-tgt, or a recipe with --config"
+        )
+    tree: dict[str, object] = {"test": None, "directions": card.directions}
+    if not card.directions:
+        tree |= {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang}
+    tree.update((key.removeprefix("data."), value) for key, value in overrides)
+    return check_config({"data": tree}, where="options").data
+
+
+def _in_words(directions: "Iterable[Direction]") -> str:
+    return ", ".join(f"{src} to {tgt}" for src, tgt in directions)
