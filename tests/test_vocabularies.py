@@ -15,6 +15,7 @@ from s2s_cli.vocabularies import (
     describe_vocabularies,
     make_tokenizers,
     measure_coverage,
+    tokenize_corpora,
 )
 
 CORPUS = join_corpora(load_training(Data.model_validate({"train": {"phrasebook": "valid"}}))[0])
@@ -105,3 +106,35 @@ def test_vocabularies_of_other_subwords_are_refused(
         check_vocabularies(found, wanted, RunFolder(Path("r")))
     sizes = configure(BOTH, max_size=99, min_freq=9, character_coverage=0.99)
     check_vocabularies(found, describe_vocabularies(sizes, CORPUS), RunFolder(Path("r")))
+
+
+@pytest.mark.parametrize("kind", ["none", "bpe"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_tags_take_room_from_words_on_the_sides_that_have_them(kind: str, shared: bool) -> None:
+    config = configure({"src_subword": kind, "tgt_subword": kind}, shared=shared, max_size=900)
+    data = Data(directions=("zh-en", "en-zh"))
+    found, _ = build(config.model_copy(update={"data": data}))
+    assert found.src.tags == ("<2en>", "<2zh>")
+    assert found.tgt.tags == (found.src.tags if shared else ())
+    for vocabulary, subwords in zip((found.src, found.tgt), found.subwords, strict=True):
+        assert len(vocabulary) <= 900
+        if subwords is not None:
+            assert len(vocabulary) == 900
+            subwords.check_fits(vocabulary, "here")
+
+
+def test_a_vocabulary_without_room_for_tags_is_refused() -> None:
+    with pytest.raises(ValueError, match="6 entries are too few for four markers, 2 tags"):
+        Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=6))
+    Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=7))
+
+
+def test_each_corpus_is_split_by_the_tokenisers_of_its_languages() -> None:
+    config = Config(data=Data(directions=("zh-en", "en-zh")))
+    there = Corpus("a", ["我喜欢学习。"], ["I don't."], 0, {}, src_lang="zh", tgt_lang="en")
+    back = Corpus("b", there.tgt, there.src, 0, {}, src_lang="en", tgt_lang="zh")
+    words = tokenize_corpora(config, [there, back])
+    assert words.src == words.tgt[::-1] == [["我", "喜欢", "学习", "。"], ["I", "don", "'t", "."]]
+    assert list(map(str, words.directions)) == ["zh-en", "en-zh"]
+    card = describe_vocabularies(config, CORPUS)
+    assert (card.src_tokenizer, card.src_lang) == ("auto", "mul")

@@ -246,3 +246,22 @@ def test_fine_tuning_needs_the_same_directions(words: Path) -> None:
     other = ["--set", "data.directions=[de-en, fr-en]", "--run", folder / "other"]
     message = error_of(*recipe, *other)
     assert "its data.directions is [de-en, en-de, de-fr], the recipe's [de-en, fr-en]" in message
+
+
+def test_vocab_show_asks_for_the_language_where_it_matters(words: Path, tmp_path: Path) -> None:
+    shown = output_of("vocab", "show", "one <2de>", "--run", words)
+    assert shown.splitlines()[2] == "unknown\t<2de>"
+    write_texts(tmp_path)
+    recipe = ["-c", tmp_path / "several.yaml", "--data-dir", tmp_path, "--run", tmp_path / "r"]
+    output_of("vocab", "build", *recipe, "--set", "text.src_tokenizer=auto")
+    ask = ["vocab", "show", "one", "--run", tmp_path / "r"]
+    assert "--lang: missing; the vocabulary is of de-en, en-de, de-fr" in error_of(*ask)
+    assert output_of(*ask, "--lang", "en").startswith("tokens\tone\n")
+
+
+def test_an_ensemble_needs_the_same_directions(words: Path, tmp_path: Path) -> None:
+    ask = ["translate", "-m", words, "--from", "de", "--to", "en"]
+    one = output_of(*ask, stdin="eins vier\n")
+    assert output_of(*ask, "-m", words, stdin="eins vier\n") == one
+    toy = save_toy(tmp_path / "toy")
+    assert "src_lang is de, but mul in" in error_of(*ask, "-m", toy, stdin="eins\n")

@@ -1,5 +1,6 @@
 import pytest
 
+from s2s_cli.config import Direction
 from s2s_cli.data.resampling import Resampling
 from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, segment_corpus
 from s2s_cli.text.subword import Subwords, train_subwords
@@ -59,3 +60,15 @@ def test_no_draw_is_longer_than_pairs_may_be(subwords: Subwords) -> None:
     for kept, drawn, usual in zip(short.pairs(tokens, 0), free, likeliest, strict=True):
         assert kept == (drawn if len(drawn[1]) <= longest else usual)
     assert max(len(tgt) for _, tgt in free) > longest
+
+
+def test_every_epochs_sources_begin_with_their_tags(subwords: Subwords) -> None:
+    tagged = Vocabulary(subwords.pieces, [1] * len(subwords.pieces), ["<2en>", "<2fr>"])
+    directions = [Direction("de", lang) for lang in ("fr", "en")] * 6
+    words = TokenizedCorpus(LINES, [["x"] * len(line) for line in LINES], directions)
+    tokens = segment_corpus(words, (subwords, None))
+    resampling = Resampling((SubwordSampler(subwords, 0.3), None), (tagged, X), 1, 100)
+    for pairs in (resampling.pairs(tokens, 0), encode_corpus(tokens, tagged, X).pairs):
+        assert [src[0] for src, _ in pairs] == [5, 4] * 6
+        for (src, _), line in zip(pairs, LINES, strict=True):
+            assert subwords.join(tagged.decode(src[1:])) == line
