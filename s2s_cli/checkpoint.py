@@ -15,18 +15,12 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from s2s_cli.config import (
-    Decoding,
-    Direction,
-    DirectionName,
-    Model,
-    Section,
-    Text,
-    parse_directions,
-)
+from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.sealed import read_sealed, to_json, write_sealed
+from s2s_cli.section import Section
+from s2s_cli.sources import Direction, DirectionName, parse_directions
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.tokenizer import make_tokenizer

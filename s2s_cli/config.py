@@ -8,187 +8,24 @@ while it runs.
 from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+
+from s2s_cli.section import FilePath, Language, Probability, Section, Size
+from s2s_cli.sources import (
+    SEVERAL_LANGUAGES,
+    Direction,
+    DirectionName,
+    EmbeddedPhrasebook,
+    HeldOutSplit,
+    OptionalSplit,
+    Split,
+    parse_directions,
+    sources_of,
+    targets_of,
 )
 
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$")]
-_CODE = r"[a-z]{2,3}(_[A-Za-z0-9]+)*"
-DirectionName = Annotated[str, StringConstraints(pattern=rf"^{_CODE}-{_CODE}$")]
-FilePath = Annotated[str, StringConstraints(min_length=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
-Size = Annotated[int, Field(ge=1)]
 TokenizerName = Literal["auto", "jieba", "moses", "char", "space", "none"]
 SubwordKind = Literal["none", "bpe", "unigram"]
-
-
-class Section(BaseModel):
-    """A frozen group of keys; unknown keys are errors, docstrings are the documentation."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-        allow_inf_nan=False,
-    )
-
-
-Weight = Annotated[float, Field(gt=0)]
-
-SEVERAL_LANGUAGES = "mul"
-"""In place of a language where there is more than one; so says ISO 639-2."""
-
-
-class Direction(NamedTuple):
-    """From which language into which."""
-
-    src: str
-    tgt: str
-
-    def __str__(self) -> str:
-        """Its name: `de-en`; a region goes behind a `_`, as in `zh_TW-en`."""
-        return f"{plain_code(self.src)}-{plain_code(self.tgt)}"
-
-
-def plain_code(lang: str) -> str:
-    """A language code without the hyphen that parts two languages: `zh_TW` for `zh-TW`."""
-    return lang.replace("-", "_")
-
-
-def parse_directions(names: tuple[str, ...]) -> tuple[Direction, ...]:
-    """What names such as `de-en` mean."""
-    return tuple(Direction(*name.split("-")) for name in names)
-
-
-# Every union below is told apart by a function, so that an error speaks of the kind that was meant.
-
-
-def _kind_of_column(value: object) -> str:
-    return "number" if isinstance(value, int) else "name"
-
-
-def _one_or_list(value: object) -> str:
-    return "list" if isinstance(value, list | tuple) else "one"
-
-
-Column = Annotated[
-    Annotated[Size, Tag("number")] | Annotated[str, StringConstraints(min_length=1), Tag("name")],
-    Discriminator(_kind_of_column),
-]
-Files = Annotated[
-    Annotated[FilePath, Tag("one")]
-    | Annotated[tuple[FilePath, ...], Field(strict=False, min_length=1), Tag("list")],
-    Discriminator(_one_or_list),
-]
-Columns = Annotated[
-    Annotated[Column, Tag("one")]
-    | Annotated[tuple[Column, ...], Field(strict=False, min_length=1), Tag("list")],
-    Discriminator(_one_or_list),
-]
-
-
-class ParallelFiles(Section):
-    """Pairs from text files with one sentence a line (UTF-8, `.gz` accepted)."""
-
-    src: FilePath
-    """Source sentences."""
-    tgt: Files
-    """Their translations: line i belongs to line i of `src`; a list names several references."""
-    weight: Weight = 1.0
-    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
-    direction: DirectionName | None = None
-    """Languages of these pairs, as `de-en`; needless where file names hold `{src}`, `{tgt}`."""
-
-
-class TableFile(Section):
-    """Pairs from one file with a pair a row: TSV, CSV or JSON lines (UTF-8, `.gz` accepted)."""
-
-    file: FilePath
-    """The table."""
-    src: Column
-    """Column of the source sentences: its name, or its number from 1; in JSON lines a field."""
-    tgt: Columns
-    """Column of the translations; a list names several references, the main one first."""
-    format: Literal["auto", "tsv", "csv", "jsonl"] = "auto"
-    """`tsv`, `csv` or `jsonl`; `auto` goes by the file's name."""
-    header: bool | None = None
-    """Whether row one names the columns; by default in CSV, and in TSV if a column is named."""
-    rows: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*-([1-9][0-9]*)?$")] | None = None
-    """Rows to take, counted from 1 below the header: `1-8000`, or `8001-` for all from there."""
-    weight: Weight = 1.0
-    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
-    direction: DirectionName | None = None
-    """Languages of these pairs, as `de-en`; needless where names hold `{src}` and `{tgt}`."""
-
-    @model_validator(mode="after")
-    def _rows_go_forward(self) -> Self:
-        first, _, last = (self.rows or "1-").partition("-")
-        if last and int(last) < int(first):
-            raise ValueError(f"rows {self.rows} end before they begin")
-        return self
-
-
-class EmbeddedPhrasebook(Section):
-    """Pairs of the Chinese-English phrasebook that travels inside the package."""
-
-    phrasebook: Literal["train", "valid", "test"]
-    """Which part of the phrasebook: 10,000 train, 500 valid and 500 test pairs."""
-    weight: Weight = 1.0
-    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
-    direction: DirectionName | None = None
-    """`zh-en`, or `en-zh` for the same pairs turned round; needless with one direction."""
-
-
-def _kind_of_source(value: object) -> str:
-    if isinstance(value, Section):
-        return type(value).__name__
-    keys = value if isinstance(value, dict) else {}
-    if "phrasebook" in keys:
-        return "EmbeddedPhrasebook"
-    return "TableFile" if "file" in keys else "ParallelFiles"
-
-
-def _kind_of_split(value: object) -> str:
-    return "list" if isinstance(value, list | tuple) else _kind_of_source(value)
-
-
-def _kind_of_held_out(value: object) -> str:
-    return "share" if isinstance(value, int | float) else _kind_of_split(value)
-
-
-def _kind_of_optional(value: object) -> str:
-    return "none" if value is None else _kind_of_held_out(value)
-
-
-_Files = Annotated[ParallelFiles, Tag("ParallelFiles")]
-_Table = Annotated[TableFile, Tag("TableFile")]
-_Phrasebook = Annotated[EmbeddedPhrasebook, Tag("EmbeddedPhrasebook")]
-_HeldOut = Annotated[Share, Tag("share")]
-
-Source = Annotated[_Files | _Table | _Phrasebook, Discriminator(_kind_of_source)]
-_Sources = Annotated[tuple[Source, ...], Field(strict=False, min_length=1), Tag("list")]
-Split = Annotated[_Files | _Table | _Phrasebook | _Sources, Discriminator(_kind_of_split)]
-
-
-def sources_of(split: Split) -> tuple[Source, ...]:
-    """The sources of a split, be it one or a list."""
-    return split if isinstance(split, tuple) else (split,)
-
-
-def targets_of(source: ParallelFiles | TableFile) -> tuple[str | int, ...]:
-    """The files or columns of a source's references, the main one first."""
-    return source.tgt if isinstance(source.tgt, tuple) else (source.tgt,)
 
 
 class Data(Section):
@@ -207,14 +44,9 @@ class Data(Section):
     train: Split = EmbeddedPhrasebook(phrasebook="train")
     """Pairs to learn from: `{src: FILE, tgt: FILE}`, `{file: TABLE, src: COLUMN, tgt: COLUMN}`,
     `{phrasebook: train}`, or a list of such sources."""
-    valid: Annotated[
-        _Files | _Table | _Phrasebook | _Sources | _HeldOut, Discriminator(_kind_of_held_out)
-    ] = EmbeddedPhrasebook(phrasebook="valid")
+    valid: HeldOutSplit = EmbeddedPhrasebook(phrasebook="valid")
     """Pairs that choose the checkpoint; a number holds out that share of the training pairs."""
-    test: Annotated[
-        _Files | _Table | _Phrasebook | _Sources | _HeldOut | Annotated[None, Tag("none")],
-        Discriminator(_kind_of_optional),
-    ] = EmbeddedPhrasebook(phrasebook="test")
+    test: OptionalSplit = EmbeddedPhrasebook(phrasebook="test")
     """Pairs that `s2s eval` reports on; a number holds out that share of the training pairs."""
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seeds which pairs a held-out share takes; the same whatever `training.seed` is."""

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles, TableFile
+from s2s_cli.config import Config
 from s2s_cli.errors import ConfigError
+from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
 
 DEFAULT_RECIPE = "quickstart"
 

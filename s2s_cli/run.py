@@ -17,10 +17,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from s2s_cli.config import Section
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.files import write_file
 from s2s_cli.sealed import is_sealed, repair_sealed, saved_at, to_json
+from s2s_cli.section import Section
 from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.vocabulary import Vocabulary
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from s2s_cli.config import SEVERAL_LANGUAGES, Config, Direction
+from s2s_cli.config import Config
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tokenized import (
     TokenizedCorpus,
@@ -14,6 +14,7 @@ from s2s_cli.data.tokenized import (
 )
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
+from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 from s2s_cli.text.language import has_many_characters
 from s2s_cli.text.subword import SubwordPair, Subwords, train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, choose_tokenizer, make_tokenizer

@@ -11,19 +11,20 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 
 RANKS = {
-    "errors": 0,
-    **dict.fromkeys(("config", "console", "files", "signals", "text"), 1),
-    **dict.fromkeys(("recipe", "sealed"), 2),
-    **dict.fromkeys(("data", "model", "run", "scoring"), 3),
-    **dict.fromkeys(("checkpoint", "device", "results", "vocabularies"), 4),
-    "decoding": 5,
-    "training": 6,
-    "commands": 7,
-    "cli": 8,
-    "__main__": 9,
+    **dict.fromkeys(("errors", "section"), 0),
+    "sources": 1,
+    **dict.fromkeys(("config", "console", "files", "signals", "text"), 2),
+    **dict.fromkeys(("recipe", "sealed"), 3),
+    **dict.fromkeys(("data", "model", "run", "scoring"), 4),
+    **dict.fromkeys(("checkpoint", "device", "results", "vocabularies"), 5),
+    "decoding": 6,
+    "training": 7,
+    "commands": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe", "run", "scoring")
-TORCH_FREE += ("results", "sealed", "signals", "text", "vocabularies")
+TORCH_FREE += ("results", "sealed", "section", "sources", "signals", "text", "vocabularies")
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from s2s_cli.config import Config, EmbeddedPhrasebook, ParallelFiles, TableFile
+from s2s_cli.config import Config
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import (
     check_config,
@@ -14,6 +14,7 @@ from s2s_cli.recipe import (
     recipes_folder,
     shipped_recipes,
 )
+from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
 
 
 def sections() -> list[type[BaseModel]]:

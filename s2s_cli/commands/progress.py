@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.fit import Averaging, Fit, Validation
+    from s2s_cli.training.fit import Fit
+    from s2s_cli.training.record import Averaging, Validation
 
 PLAIN_SECONDS = 30.0
 """Where nobody watches, a line of progress at most this often."""
@@ -62,7 +63,7 @@ def describe_best(fit: "Fit") -> str:
 
 def _describe(event: "Validation | Averaging") -> "Iterator[str]":
     """An epoch's result on the validation set, and one translation to watch the model learn."""
-    from s2s_cli.training.fit import Averaging
+    from s2s_cli.training.record import Averaging
 
     if isinstance(event, Averaging):
         kept = "kept: best" if event.is_best else "not kept: a single epoch is better"

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
     from s2s_cli.checkpoint import ModelCard
     from s2s_cli.commands.loading import Place
-    from s2s_cli.config import Data, Direction
+    from s2s_cli.config import Data
     from s2s_cli.data.corpus import Corpus
+    from s2s_cli.sources import Direction
 
 
 class Wanted(NamedTuple):

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, compress
 from pathlib import Path
 
-from s2s_cli.config import SEVERAL_LANGUAGES, Direction
 from s2s_cli.errors import DataError
+from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 
 BOM = b"\xef\xbb\xbf"
 

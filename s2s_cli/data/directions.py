@@ -3,16 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from s2s_cli.config import (
-    Data,
-    Direction,
-    EmbeddedPhrasebook,
-    Source,
-    TableFile,
-    targets_of,
-)
+from s2s_cli.config import Data
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.errors import ConfigError
+from s2s_cli.sources import Direction, EmbeddedPhrasebook, Source, TableFile, targets_of
 
 PLACEHOLDERS = ("{src}", "{tgt}")
 

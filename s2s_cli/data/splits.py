@@ -4,15 +4,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from s2s_cli.config import (
-    Data,
-    EmbeddedPhrasebook,
-    ParallelFiles,
-    Split,
-    TableFile,
-    sources_of,
-    targets_of,
-)
+from s2s_cli.config import Data
 from s2s_cli.data.corpus import Corpus, hash_pairs, make_corpus, read_parallel
 from s2s_cli.data.directions import (
     DirectedSource,
@@ -24,6 +16,14 @@ from s2s_cli.data.phrasebook import Splits, expand_phrasebook
 from s2s_cli.data.shares import hold_out
 from s2s_cli.data.tables import read_table
 from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.sources import (
+    EmbeddedPhrasebook,
+    ParallelFiles,
+    Split,
+    TableFile,
+    sources_of,
+    targets_of,
+)
 
 
 def load_training(data: Data) -> tuple[list[Corpus], list[Corpus]]:

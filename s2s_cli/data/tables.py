@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from s2s_cli.config import TableFile, targets_of
 from s2s_cli.data.corpus import Corpus, decode_lines, hash_pairs, make_corpus, name_of, read_bytes
 from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.sources import TableFile, targets_of
 
 _FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _REMEDIES = {

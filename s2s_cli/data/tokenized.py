@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from s2s_cli.config import Direction
 from s2s_cli.data.corpus import Corpus
+from s2s_cli.sources import Direction
 from s2s_cli.text.subword import SubwordPair
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.text.vocabulary import Vocabulary

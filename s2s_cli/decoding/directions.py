@@ -6,10 +6,10 @@ from types import MappingProxyType
 import torch
 
 from s2s_cli.checkpoint import LoadedModel
-from s2s_cli.config import Direction, plain_code
 from s2s_cli.decoding.predictor import Predictor, Untagged
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ConfigError
+from s2s_cli.sources import Direction, plain_code
 from s2s_cli.text.tokenizer import depends_on_language
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from s2s_cli.files import write_file
-from s2s_cli.training.fit import Averaging, Validation
+from s2s_cli.training.record import Averaging, Validation
 
 
 def append_validation(path: Path, validation: Validation | Averaging) -> None:

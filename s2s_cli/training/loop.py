@@ -33,6 +33,15 @@ class Position(NamedTuple):
 BEGINNING = Position()
 
 
+class Lessons(NamedTuple):
+    """What a model learns from."""
+
+    pairs_of: Callable[[int], Sequence[EncodedPair]]
+    """The pairs of an epoch (from 0)."""
+    weights: Sequence[float] | None = None
+    """How often each pair is seen in an epoch; once if None."""
+
+
 class Progress(NamedTuple):
     """What one update did."""
 
@@ -55,23 +64,21 @@ class Progress(NamedTuple):
 
 def train(
     model: Seq2Seq,
-    pairs_of: Callable[[int], Sequence[EncodedPair]],
+    lessons: Lessons,
     optimizer: Optimizer,
     config: Training,
     start: Position = BEGINNING,
     count_decays: Callable[[], int] = lambda: 0,
-    weights: Sequence[float] | None = None,
 ) -> Iterator[Progress]:
     """Update the model batch by batch, from `start` to the last epoch.
 
     Args:
         model: on its device.
-        pairs_of: what it learns from in an epoch (from 0).
+        lessons: what it learns from.
         optimizer: of the model's parameters.
         config: sizes and schedules.
         start: where to begin, or to go on.
         count_decays: asked at each update how often a plateau was met so far.
-        weights: how often each pair is seen in an epoch; once if None.
 
     Raises:
         S2SError: the loss or its gradient is not finite; the weights are still those before.
@@ -79,14 +86,14 @@ def train(
     device = next(model.parameters()).device
     position = start
     for epoch in range(start.epoch, config.epochs):
-        pairs = pairs_of(epoch)
+        pairs = lessons.pairs_of(epoch)
         lengths = [(len(src), len(tgt)) for src, tgt in pairs]
         batches = epoch_batches(
             lengths,
             config.batch_size,
             config.seed,
             epoch,
-            weights,
+            lessons.weights,
             by_tokens=config.batch_by == "tokens",
         )
         for index in range(position.batch, len(batches), config.accumulate):

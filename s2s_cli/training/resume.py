@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, load_training_state
-from s2s_cli.config import Config, sources_of
+from s2s_cli.config import Config
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.run import RunFolder, Vocabularies
+from s2s_cli.sources import sources_of
 
 MAY_CHANGE = {
     "training.epochs",

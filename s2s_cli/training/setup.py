@@ -32,7 +32,8 @@ from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 from s2s_cli.text.subword_sampling import SubwordSampler
-from s2s_cli.training.fit import Fit, Record
+from s2s_cli.training.fit import Fit
+from s2s_cli.training.record import Record
 from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
 from s2s_cli.training.validate import Material, ValidText
 from s2s_cli.training.warm_start import load_former, take_vectors, take_weights

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from s2s_cli.checkpoint import LoadedModel, load_model
-from s2s_cli.config import Config, Direction, Model, Text
+from s2s_cli.config import Config, Model, Text
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Vocabularies
+from s2s_cli.sources import Direction
 from s2s_cli.training.vectors import VectorCoverage, fill_embeddings
 from s2s_cli.vocabularies import describe_vocabularies, resolve_tokenizers
 

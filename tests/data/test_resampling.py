@@ -1,8 +1,8 @@
 import pytest
 
-from s2s_cli.config import Direction
 from s2s_cli.data.resampling import Resampling
 from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, segment_corpus
+from s2s_cli.sources import Direction
 from s2s_cli.text.subword import Subwords, train_subwords
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.text.vocabulary import Vocabulary

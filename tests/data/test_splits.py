@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli.config import Data, EmbeddedPhrasebook, ParallelFiles, TableFile
+from s2s_cli.config import Data
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.splits import count_overlap, load_test, load_training
 from s2s_cli.errors import DataError
+from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
 
 
 def write(path: Path, content: str) -> Path:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.config import TableFile
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tables import read_table
 from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.sources import TableFile
 
 FIELDS = {"src": "s", "tgt": "t"}
 

@@ -22,9 +22,10 @@ from s2s_cli.recipe import check_config
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.training.fit import Fit, Validation
+from s2s_cli.training.fit import Fit
 from s2s_cli.training.log import append_validation, forget_after
 from s2s_cli.training.loop import Progress
+from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import check_same_run, find_resumable
 from s2s_cli.training.validate import Material, ValidText
 

@@ -12,7 +12,7 @@ from s2s_cli.decoding.beam import beam_search
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.loop import Position, train, update
+from s2s_cli.training.loop import Lessons, Position, train, update
 from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from s2s_cli.training.validate import GREEDY
 
@@ -62,7 +62,9 @@ def test_a_copy_task_is_solved_on_unseen_input(context: str) -> None:
         decay_after=20,
     )
     pairs = [([*sequence], [*sequence]) for sequence in known]
-    for _ in train(model, lambda _: pairs, make_optimizer(model.parameters(), config), config):
+    for _ in train(
+        model, Lessons(lambda _: pairs), make_optimizer(model.parameters(), config), config
+    ):
         pass
     batch = collate([([*sequence], [*sequence]) for sequence in unseen])
     found = beam_search(model.eval(), batch.src, batch.src_lengths, GREEDY)
@@ -74,7 +76,7 @@ def test_progress_counts_updates_epochs_and_real_tokens() -> None:
     model = small_model({"context": "attention"})
     config = Training(epochs=2, batch_size=8)
     optimizer = make_optimizer(model.parameters(), config)
-    progress = list(train(model, lambda _: PAIRS, optimizer, config))
+    progress = list(train(model, Lessons(lambda _: PAIRS), optimizer, config))
     assert [p.position.step for p in progress] == [1, 2, 3, 4, 5, 6]
     assert [p.is_epoch_end for p in progress] == [False, False, True] * 2
     assert sum(p.num_tokens for p in progress[:3]) == sum(len(tgt) + 1 for _, tgt in PAIRS)
@@ -93,7 +95,7 @@ def test_going_on_from_a_position_equals_never_having_stopped(
 
     def run_from(model: Seq2Seq, start: Position, stop_at: int | None) -> dict[str, torch.Tensor]:
         optimizer = make_optimizer(model.parameters(), config)
-        for progress in train(model, pairs_of, optimizer, config, start):
+        for progress in train(model, Lessons(pairs_of), optimizer, config, start):
             if progress.position.step == stop_at:
                 break
         return optimizer_tensors(optimizer)
@@ -104,7 +106,7 @@ def test_going_on_from_a_position_equals_never_having_stopped(
     tensors = run_from(halved, Position(), 4)
     optimizer = make_optimizer(halved.parameters(), config)
     restore_optimizer(optimizer, tensors)
-    for _ in train(halved, pairs_of, optimizer, config, Position(1, 1, 4)):
+    for _ in train(halved, Lessons(pairs_of), optimizer, config, Position(1, 1, 4)):
         pass
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, halved.state_dict()[name]), name
@@ -119,7 +121,7 @@ def test_each_epoch_trains_on_its_own_pairs_and_counts_their_tokens() -> None:
         return [([4], [5] * (epoch + 1)) for _ in PAIRS]
 
     optimizer = make_optimizer(model.parameters(), config)
-    progress = list(train(model, resample, optimizer, config))
+    progress = list(train(model, Lessons(resample), optimizer, config))
     assert asked == [0, 1]
     tokens = [sum(p.num_tokens for p in progress if p.position.epoch == e) for e in range(2)]
     assert tokens == [len(PAIRS) * 2, len(PAIRS) * 3]
@@ -183,7 +185,7 @@ def test_an_epoch_of_accumulated_batches_counts_updates_and_batches() -> None:
     model = small_model({"context": "initial"})
     config = Training(batch_size=4, accumulate=2, epochs=2)  # five batches: 2, 2 and 1
     optimizer = make_optimizer(model.parameters(), config)
-    found = list(train(model, lambda _: PAIRS, optimizer, config))
+    found = list(train(model, Lessons(lambda _: PAIRS), optimizer, config))
     positions = [Position(0, 2, 1), Position(0, 4, 2), Position(0, 5, 3)]
     assert [p.position for p in found[:3]] == positions
     assert [p.is_epoch_end for p in found] == [False, False, True] * 2

@@ -1,0 +1,70 @@
+"""What a run remembers of itself, and what it tells after an epoch."""
+
+import sys
+from typing import NamedTuple
+
+from s2s_cli.training.loop import BEGINNING, Position
+
+
+class Record(NamedTuple):
+    """What a run remembers besides tensors; saved as JSON with every checkpoint."""
+
+    position: Position = BEGINNING
+    best_score: float = -sys.float_info.max
+    """Of the measure that chooses the model, turned so that more is better."""
+    best_loss: float = sys.float_info.max
+    """Valid loss at the best score; of equal scores (0 or 100, often) the lower loss is better."""
+    best_epoch: int = 0
+    num_worse: int = 0
+    """Validations since the best."""
+    num_decays: int = 0
+    """How often a plateau was met."""
+    num_flat: int = 0
+    """Validations since the best or since the last plateau."""
+    is_averaged: bool = False
+    """Whether the average of several epochs was tried after the latest epoch."""
+    epoch_loss: float = 0.0
+    """Sum over the target tokens of the present epoch so far."""
+    epoch_tokens: int = 0
+    epoch_seconds: float = 0.0
+    """Seconds of updates in the present epoch, validation and saving not counted."""
+    valid_scores: dict[str, float] = {}  # noqa: RUF012 (never changed, only replaced)
+    """Of the latest validation."""
+
+
+class Validation(NamedTuple):
+    """What an epoch came to."""
+
+    epoch: int
+    """From 1."""
+    step: int
+    train_loss: float
+    """Nats per real target token, label smoothing and dropout included."""
+    loss: float
+    perplexity: float
+    accuracy: float
+    bleu: float
+    chrf: float
+    is_best: bool
+    learning_rate: float
+    tokens_per_second: float
+    """Real target tokens per second of updates."""
+    seconds: float
+    """Of the epoch's updates."""
+    valid_seconds: float
+    example: tuple[str, str, str]
+    """Source, reference and present translation of one validation sentence."""
+
+
+class Averaging(NamedTuple):
+    """What the average of several epochs' weights came to."""
+
+    averaged_epochs: list[int]
+    step: int
+    loss: float
+    perplexity: float
+    accuracy: float
+    bleu: float
+    chrf: float
+    is_best: bool
+    """Better than every single epoch, so that it is the model now."""
