@@ -86,7 +86,10 @@ KeepUnkOption = Annotated[
 DictionaryOption = Annotated[
     Path | None,
     typer.Option(
-        "--dictionary", metavar="FILE", help="`source TAB target` lines for unknown words."
+        "--dictionary",
+        metavar="FILE",
+        help="`source TAB target` lines for unknown words; a source is one word or, in text "
+        "without spaces, whatever tokens spell.",
     ),
 ]
 

@@ -64,8 +64,8 @@ def translate(
         typer.Option(
             "--alignments",
             metavar="FILE",
-            help="Per line, `i-j` for source and target words (tokens, from 0) that belong "
-            "together, by attention.",
+            help="Per line, `i-j` for source and target words (tokens, from 0; where no spaces "
+            "part subwords into words, subwords) that belong together, by attention.",
         ),
     ] = None,
     as_json: Annotated[

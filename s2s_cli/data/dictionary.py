@@ -7,7 +7,9 @@ from s2s_cli.errors import DataError
 
 
 def read_dictionary(path: Path) -> dict[str, str]:
-    """Read lines of `source TAB target`; the source is one word, as the model's tokens are.
+    """Read lines of `source TAB target`; the source is one word.
+
+    In text without spaces it is whatever some tokens spell.
 
     Raises:
         DataError: the file cannot be read, or a line is malformed or says a source word anew.

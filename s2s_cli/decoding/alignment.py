@@ -12,10 +12,11 @@ Weights = Sequence[Sequence[float]]
 def number_words(tokens: Sequence[str], tokenizer: Tokenizer) -> list[int]:
     """For each token the number, from 0, of the word that it is part of.
 
-    A subword that starts with a space begins a word, and so does the first one; without subwords
-    each token is a word.
+    A subword that starts with a space begins a word, and so does the first one. Without subwords
+    each token is a word; so is each subword where nothing says where words begin: of Chinese that
+    went to the subwords whole.
     """
-    if tokenizer.subwords is None:
+    if tokenizer.subwords is None or (tokenizer.name == "none" and not tokenizer.finds_words):
         return list(range(len(tokens)))
     numbers: list[int] = []
     for token in tokens:

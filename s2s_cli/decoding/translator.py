@@ -153,15 +153,36 @@ class Translator(NamedTuple):
         """What to say for each source token: its word's entry in the dictionary, else itself."""
         if not self.dictionary:
             return src_tokens
-        numbers = number_words(src_tokens, self.src.tokenizer)
+        source = self.src.tokenizer
+        numbers = number_words(src_tokens, source)
         words = [""] * len(src_tokens)
         for number, token in zip(numbers, src_tokens, strict=True):
-            words[number] += token.removeprefix(SPACE) if self.src.tokenizer.subwords else token
+            words[number] += token.removeprefix(SPACE) if source.subwords else token
+        keys = words if source.finds_words else find_entries(words, self.dictionary)
         space = SPACE if self.tgt.tokenizer.subwords else ""
         return [
-            space + self.dictionary[words[number]] if words[number] in self.dictionary else token
+            space + self.dictionary[keys[number]] if keys[number] in self.dictionary else token
             for number, token in zip(numbers, src_tokens, strict=True)
         ]
+
+
+def find_entries(parts: Sequence[str], dictionary: Mapping[str, str]) -> list[str]:
+    """For each part of a sentence the longest entry that it and its neighbours spell, else "".
+
+    For characters and for pieces of a text without spaces, where an entry is several of them.
+    """
+    found = [""] * len(parts)
+    longest = max(map(len, dictionary), default=0)
+    for first in range(len(parts)):
+        spelled = ""
+        for last in range(first, len(parts)):
+            spelled += parts[last]
+            if len(spelled) > longest:
+                break
+            if spelled in dictionary:
+                for place in range(first, last + 1):
+                    found[place] = max(found[place], spelled, key=len)
+    return found
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -38,6 +38,9 @@ class Tokenizer(NamedTuple):
     split: Split
     join: Join
     subwords: Subwords | None = None
+    finds_words: bool = True
+    """Whether what it parts, at spaces or otherwise, are words of the language; not where whole
+    sentences without spaces go to the subwords, and not with characters."""
 
     def tokenize(self, sentence: str) -> list[str]:
         """The tokens of a sentence; none for a blank one."""
@@ -78,7 +81,9 @@ def make_tokenizer(
     """
     chosen = choose_tokenizer(name, lang)
     split, join = _TOKENIZERS[chosen](base_language(lang))
-    return Tokenizer(chosen, lowercase, split, join, subwords)
+    code = base_language(lang)
+    is_whole = chosen == "none" and (code == "zh" or code in _WITHOUT_SPACES)
+    return Tokenizer(chosen, lowercase, split, join, subwords, not (is_whole or chosen == "char"))
 
 
 @cache

@@ -39,3 +39,16 @@ def test_pieces_of_a_word_share_its_number_and_its_link() -> None:
         parts = [piece for piece, own in zip(pieces, numbers, strict=True) if own == number]
         assert subwords.join(parts) == [word]
     assert align_words([0, 0, 1], [0, 1, 1], WEIGHTS) == [(0, 1), (1, 0)]
+
+
+def test_pieces_of_chinese_that_went_whole_to_the_subwords_are_words_each() -> None:
+    subwords = train_subwords("bpe", [["我爱北京"], ["北京很大"], ["他爱北京"]] * 9, 16, 1.0)
+    pieces = make_tokenizer("none", "zh", False, subwords).tokenize("我爱北京")
+    assert len(pieces) > 1
+    for lang in ("zh", "zh-TW", "ja"):
+        tokenizer = make_tokenizer("none", lang, False, subwords)
+        assert number_words(pieces, tokenizer) == list(range(len(pieces)))
+    spaced = make_tokenizer("none", "de", False, subwords)
+    assert number_words(pieces, spaced) == [0] * len(pieces)
+    cut = make_tokenizer("jieba", "zh", False, subwords)
+    assert number_words(["\u2581北", "京", "\u2581大"], cut) == [0, 0, 1]

@@ -3,7 +3,7 @@ import torch
 from conftest import make_model
 
 from s2s_cli.config import Decoding
-from s2s_cli.decoding.translator import Translator
+from s2s_cli.decoding.translator import Translator, find_entries
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
@@ -103,3 +103,28 @@ def test_a_dictionary_speaks_for_the_word_whose_piece_was_looked_at() -> None:
     links = translator.align(translation)
     assert links is not None
     assert {src for src, _ in links} == {0}
+
+
+@pytest.mark.parametrize("name", ["none", "char"])
+def test_without_spaces_an_entry_is_whatever_tokens_spell_it(name: str) -> None:
+    subwords = train_subwords("bpe", [["我爱北京"], ["北京很大"], ["他爱京"]] * 9, 16, 1.0)
+    tokenizer = make_tokenizer(name, "zh", False, subwords if name == "none" else None)
+    tokens = tokenizer.tokenize("我爱北京大")
+    codec = Codec(tokenizer, Vocabulary(sorted(set(tokens)), [1] * len(set(tokens))))
+    model = make_model({"context": "attention"}, len(codec.vocabulary), len(TGT.vocabulary))
+    with torch.no_grad():
+        model.output.projection.bias[UNK_ID] += 50
+    spoken = {"我爱": "love", "北京大": "Beijing", "爱": "fond"}
+    translator = Translator(model, codec, TGT, torch.device("cpu"), spoken)
+    (translation,) = translator.translate(["我爱北京大"], Decoding(min_length_factor=1))
+    assert {*translation.text.split()} <= {"love", "Beijing"}
+
+
+def test_of_entries_that_overlap_the_longest_is_said_and_of_equals_the_first() -> None:
+    entries = dict.fromkeys(("ab", "bcd", "de", "x"), "")
+    assert find_entries(["a", "b", "c", "d", "e", "f"], entries) == [
+        *("ab", "bcd", "bcd", "bcd", "de", ""),
+    ]
+    assert find_entries(["a", "b"], dict.fromkeys(("a", "ab"), "")) == ["ab", "ab"]
+    assert find_entries(["b", "ab"], dict.fromkeys(("ba", "ab"), "")) == ["", "ab"]
+    assert find_entries(["a", "b"], {}) == ["", ""]
