@@ -53,6 +53,21 @@ def test_no_source_sentence_stands_on_two_sides_of_a_share(tmp_path: Path, kind:
     assert other[0].origin != train[0].origin  # another share is other data
 
 
+def test_sentences_that_read_alike_stay_on_one_side(tmp_path: Path) -> None:
+    ways = ("Go {}!", "go {}!", " GO  {}! ", "go\t{}!")
+    src = write(tmp_path / "s", "".join(f"{way.format(i)}\n" for i in range(200) for way in ways))
+    there = ParallelFiles(src=str(src), tgt=str(src), direction="de-en")
+    back = there.model_copy(update={"direction": "en-de"})
+    for data in (
+        Data(train=there, valid=0.2, src_lang="de", tgt_lang="en"),
+        Data(train=(there, back), valid=0.2, directions=("de-en", "en-de")),
+    ):
+        train, valid = load_training(data)
+        numbers = [{sentence.split()[1] for sentence in sentences(side)} for side in (train, valid)]
+        assert not numbers[0] & numbers[1]
+        assert len(numbers[1]) == 40
+
+
 def test_of_few_sentences_one_is_held_out(tmp_path: Path) -> None:
     src = write(tmp_path / "s", "a\nb\nc\n" * 5)
     for seed in range(1, 9):
