@@ -112,7 +112,7 @@ def evaluate(
     loaded = load_translator(place, device, decoding, other_sets)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     wanted = Wanted(config, data, data_sets, src_lang, to_lang)
-    tests = load_test_sets(wanted, place, loaded.card)
+    tests = load_test_sets(wanted, place, loaded)
     if pairs:
         show_pair_scores(loaded, tests)
         return

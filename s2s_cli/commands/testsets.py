@@ -1,15 +1,16 @@
 """Which test sets an evaluation means, and in which directions."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.commands import options as opt
-from s2s_cli.errors import ConfigError
+from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.commands.loading import Place
+    from s2s_cli.commands.loading import Loaded, Place
     from s2s_cli.config import Data
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.sources import Direction
@@ -29,17 +30,19 @@ class Wanted(NamedTuple):
     """`--to`: the same."""
 
 
-def load_test_sets(wanted: Wanted, place: "Place", card: "ModelCard") -> "list[Corpus]":
+def load_test_sets(wanted: Wanted, place: "Place", loaded: "Loaded") -> "list[Corpus]":
     """The test sets: of the recipe named, else of the run's own, else what the options give.
 
     Raises:
         ConfigError: no test set is known, or it is of a direction that the model does not have.
-        DataError: a file is missing or malformed.
+        DataError: a file is missing or malformed; or the test set is a share of the training pairs
+            that is not the one left out when the model was trained.
     """
-    from s2s_cli.data.splits import load_test
+    from s2s_cli.data.splits import load_test_and_rest
     from s2s_cli.decoding.directions import find_directions
     from s2s_cli.recipe import load_recipe
 
+    card = loaded.card
     directions = find_directions(card.all_directions, wanted.src_lang, wanted.tgt_lang)
     overrides = _gather_overrides(wanted, card)
     recipe = wanted.config
@@ -54,10 +57,36 @@ def load_test_sets(wanted: Wanted, place: "Place", card: "ModelCard") -> "list[C
             f"{recipe}: is {_in_words(data.all_directions)}, but {place.folder} translates "
             f"{_in_words(card.all_directions)}; name a recipe of the same languages"
         )
-    tests = [test for test in load_test(data) if test.direction in directions]
+    all_tests, rest = load_test_and_rest(data)
+    if rest:
+        for folder, one in zip((place.folder, *place.others), (card, *loaded.others), strict=True):
+            check_left_out(rest, one, folder)
+    tests = [test for test in all_tests if test.direction in directions]
     if not tests:
         raise ConfigError(f"{recipe}: has no test set that is {_in_words(directions)}")
     return tests
+
+
+def check_left_out(rest: "dict[str, list[Corpus]]", card: "ModelCard", folder: Path) -> None:
+    """Refuse a test set held out of train, unless the model was fitted to just the other parts.
+
+    Args:
+        rest: those parts, `train` and perhaps `valid`.
+        card: the model's.
+        folder: names it.
+
+    Raises:
+        DataError: the model was trained on other pairs, or chosen by others.
+    """
+    for name in ("train", "valid"):
+        found = {digest for part in rest.get(name, ()) for digest in part.origin.values()}
+        known = card.trained_on.get(name, {}).items()
+        if found != {digest for key, digest in known if key.endswith(f"#{name}")}:
+            raise DataError(
+                f"data.test: this share of the training pairs is not what {folder} was trained "
+                "without, so it may have seen some of them; evaluate with the files, shares and "
+                "split_seed of its training, or name a test set (--test-src, --test-tgt)"
+            )
 
 
 def _gather_overrides(wanted: Wanted, card: "ModelCard") -> list[tuple[str, object]]:

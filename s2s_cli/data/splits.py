@@ -44,11 +44,21 @@ def load_test(data: Data) -> list[Corpus]:
     Raises:
         DataError: as `load_training`; or the recipe names no test set.
     """
+    return load_test_and_rest(data)[0]
+
+
+def load_test_and_rest(data: Data) -> tuple[list[Corpus], dict[str, list[Corpus]]]:
+    """The test corpora and, if they are held out of train, its other parts by their names.
+
+    Raises:
+        DataError: as `load_test`.
+    """
     if data.test is None:
         raise DataError("data.test: the recipe names no test set; give --test-src and --test-tgt")
     if isinstance(data.test, float):
-        return _load_train(data)[1]["test"]
-    return load_split(data.test, data, "test")
+        train, parts = _load_train(data)
+        return parts.pop("test"), {"train": train, **parts}
+    return load_split(data.test, data, "test"), {}
 
 
 def count_overlap(train: Corpus, other: Corpus) -> int:

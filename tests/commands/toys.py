@@ -23,6 +23,7 @@ def save_toy(
     tgt: str = "abcdef",
     text: Text = WORDS,
     tgt_lang: str = "en",
+    trained_on: dict[str, dict[str, str]] | None = None,
     **model: object,
 ) -> Path:
     """A model of spelt-out vocabularies with firm random weights, saved."""
@@ -36,7 +37,7 @@ def save_toy(
             {"embed_size": 5, "hidden_size": 6, "attention_size": 4, **model}
         ),
         decoding=Decoding(beam_size=3),
-        trained_on={},
+        trained_on=trained_on or {},
         epoch=seed,
         step=10 * seed,
         valid_scores={},

@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import pytest
+from toys import error_of, output_of, save_toy
+
+from s2s_cli.config import Data
+from s2s_cli.data.corpus import join_corpora
+from s2s_cli.data.splits import load_training
+from s2s_cli.sources import ParallelFiles
+
+SHARES = ("data.valid=0.1", "data.test=0.2")
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> list[object]:
+    """An evaluation of a toy that was fitted to parts of a file, by a recipe that names it."""
+    for name, letters in (("p.de", "stuvwxyz"), ("p.en", "abcdef")):
+        lines = [" ".join(letters[n // k % len(letters)] for k in (1, 5, 25)) for n in range(200)]
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    files = {"src": str(tmp_path / "p.de"), "tgt": str(tmp_path / "p.en")}
+    data = Data(train=ParallelFiles(**files), valid=0.1, test=0.2)
+    parts = zip(("train", "valid"), load_training(data), strict=True)
+    trained_on = {name: join_corpora(corpora).origin for name, corpora in parts}
+    toy = save_toy(tmp_path / "toy", trained_on=trained_on)
+    recipe = tmp_path / "my.yaml"
+    languages = {"src_lang": "de", "tgt_lang": "en"}
+    recipe.write_text(json.dumps({"data": {**languages, "train": files}}))
+    return ["eval", "--bleu", "-m", toy, "-c", recipe, "--report", tmp_path / "report"]
+
+
+def with_keys(*keys: str) -> list[str]:
+    return [part for key in keys for part in ("--set", key)]
+
+
+def test_the_share_that_was_left_out_is_scored(ask: list[object]) -> None:
+    assert "bleu" in json.loads(output_of(*ask, *with_keys(*SHARES)))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (*SHARES, "data.split_seed=2"),
+        ("data.valid=0.1", "data.test=0.3"),
+        ("data.valid=0.2", "data.test=0.1"),  # the same pairs to train on, but not to choose by
+        ("data.valid={phrasebook: valid, direction: zh-en}", "data.test=0.3"),
+    ],
+)
+def test_a_share_that_was_trained_on_is_no_test_set(
+    ask: list[object], keys: tuple[str, ...]
+) -> None:
+    message = error_of(*ask, *with_keys(*keys))
+    assert "DataError: data.test: this share of the training pairs is not what" in message
+
+
+def test_a_training_file_that_grew_has_no_test_share(ask: list[object], tmp_path: Path) -> None:
+    for name in ("p.de", "p.en"):
+        with (tmp_path / name).open("a") as file:
+            file.write("one more\n")
+    assert "data.test: this share" in error_of(*ask, *with_keys(*SHARES))
+
+
+def test_every_member_of_an_ensemble_must_have_left_it_out(
+    ask: list[object], tmp_path: Path
+) -> None:
+    other = save_toy(tmp_path / "other", seed=2)
+    assert f"is not what {other} was" in error_of(*ask, "-m", other, *with_keys(*SHARES))
