@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s_cli.data.batch import Batch
+from s2s_cli.decoding.predictor import Predictor, forbid_markers
 from s2s_cli.errors import S2SError
-from s2s_cli.model.seq2seq import Seq2Seq
 
 MAX_EXPONENT = 700.0
 """exp of more is no float64."""
@@ -39,15 +39,17 @@ def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
 
 
 @torch.inference_mode()
-def measure_tokens(model: Seq2Seq, batches: Iterable[Batch]) -> TokenMeasures:
+def measure_tokens(model: Predictor, batches: Iterable[Batch]) -> TokenMeasures:
     """Loss, perplexity and accuracy of a model in evaluation mode over some batches.
+
+    As `decoding.pairs` scores them: among the tokens that a search may choose.
 
     Raises:
         S2SError: the loss is not finite.
     """
     loss, correct, num_tokens = 0.0, 0, 0
     for batch in batches:
-        logits = model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)
+        logits = forbid_markers(model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask))
         targets = batch.tgt_out[batch.tgt_mask]
         loss += token_loss(logits, targets).item()
         correct += int((logits.argmax(-1) == targets).sum().item())

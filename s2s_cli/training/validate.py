@@ -98,10 +98,11 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     device, size = next(model.parameters()).device, config.batch_size
     size = size if config.batch_by == "sentences" else GREEDY.batch_size
     pairs = sorted(material.valid.pairs, key=lambda pair: len(pair[1]))
-    measures = measure_tokens(
-        model, (collate(pairs[i : i + size]).to(device) for i in range(0, len(pairs), size))
-    )
     translators = make_translators(loaded, model, device)
+    predictor = next(iter(translators.values())).model  # which foretells no tags
+    measures = measure_tokens(
+        predictor, (collate(pairs[i : i + size]).to(device) for i in range(0, len(pairs), size))
+    )
     hypotheses: list[str] = []
     scores: list[list[float]] = []
     for text, scoring in material.valid_texts:

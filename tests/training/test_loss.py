@@ -5,7 +5,12 @@ import torch
 from conftest import make_model
 
 from s2s_cli.data.batch import collate
+from s2s_cli.decoding.pairs import perplexity, score_pairs
+from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import S2SError
+from s2s_cli.text.codec import Codec
+from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.text.vocabulary import BOS_ID, PAD_ID, Vocabulary
 from s2s_cli.training.loss import measure_tokens, token_loss
 
 PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8])]
@@ -29,9 +34,25 @@ def test_measures_of_a_uniform_guess() -> None:
     with torch.no_grad():
         model.output.projection.bias[4] = 1e-4  # the likeliest everywhere, by a hair
     measures = measure_tokens(model, [collate(PAIRS)])
-    assert measures.loss == pytest.approx(math.log(10), abs=1e-3)
-    assert measures.perplexity == pytest.approx(10, abs=1e-2)
+    # Of ten entries padding and bos are no choice.
+    assert measures.loss == pytest.approx(math.log(8), abs=1e-3)
+    assert measures.perplexity == pytest.approx(8, abs=1e-2)
     assert measures.accuracy == pytest.approx(1 / 7)  # one 4 among 7 real tokens
+
+
+@pytest.mark.parametrize("context", ["initial", "attention"])
+def test_perplexity_is_that_of_scored_pairs(context: str) -> None:
+    model = make_model({"context": context})
+    with torch.no_grad():
+        model.output.projection.bias[[PAD_ID, BOS_ID]] += 5
+    space = make_tokenizer("space", "en", lowercase=False)
+    src = Codec(space, Vocabulary(list("stuvwxyz"), [1] * 8))
+    tgt = Codec(space, Vocabulary(list("abcdef"), [1] * 6))
+    texts = ["s t u", "v"], ["a b c d", "new"]
+    pairs = [(src.encode(s), tgt.encode(t)) for s, t in zip(*texts, strict=True)]
+    scores = score_pairs(Translator(model, src, tgt, torch.device("cpu")), *texts, 64)
+    measured = measure_tokens(model, [collate(pairs)]).perplexity
+    assert measured == pytest.approx(perplexity(scores), rel=1e-5)
 
 
 def test_measures_do_not_depend_on_batching() -> None:
