@@ -45,7 +45,11 @@ def evaluate(
         typer.Option("--tokenize", metavar="NAME", help="sacrebleu's tokeniser for BLEU."),
     ] = None,
     lowercase: Annotated[
-        bool | None, typer.Option("--lowercase", help="Ignore case in every score.")
+        bool | None,
+        typer.Option(
+            "--lowercase/--no-lowercase",
+            help="Ignore case in every score (default: if the model's text is lower-cased).",
+        ),
     ] = None,
     tokenized: Annotated[
         bool,
@@ -181,7 +185,7 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
     from s2s_cli.console import say
 
     if lowercase is None and card.text.lowercase:
-        say("scores ignore case, as the model's text is lower-cased")
+        say("scores ignore case, as the model's text is lower-cased; --no-lowercase counts it")
     return card.text.lowercase if lowercase is None else lowercase
 
 
