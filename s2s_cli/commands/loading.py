@@ -136,7 +136,7 @@ def _find_model(path: Path) -> Path:
 
 
 def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
-    """The dictionary for unknown words, in the case of the model's text."""
+    """The dictionary for unknown words."""
     from s2s_cli.data.dictionary import read_dictionary
 
     if decoding.dictionary is None:
@@ -147,10 +147,7 @@ def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
             f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or do "
             "without: --set decoding.dictionary=null"
         )
-    entries = read_dictionary(path)
-    if not card.text.lowercase:
-        return entries
-    return {source.lower(): target.lower() for source, target in entries.items()}
+    return read_dictionary(path, card.text.lowercase)
 
 
 def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "LoadedModel":

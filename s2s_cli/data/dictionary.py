@@ -6,10 +6,14 @@ from s2s_cli.data.corpus import read_lines
 from s2s_cli.errors import DataError
 
 
-def read_dictionary(path: Path) -> dict[str, str]:
+def read_dictionary(path: Path, lowercase: bool = False) -> dict[str, str]:
     """Read lines of `source TAB target`; the source is one word.
 
     In text without spaces it is whatever some tokens spell.
+
+    Args:
+        path: the file.
+        lowercase: whether sources are lower-cased, as the model's text is; targets never are.
 
     Raises:
         DataError: the file cannot be read, or a line is malformed or says a source word anew.
@@ -28,7 +32,12 @@ def read_dictionary(path: Path) -> dict[str, str]:
                 f"{path}:{number}: {source!r} is more than one word; unknown words are looked up "
                 "one by one"
             )
+        if lowercase:
+            source = source.lower()
         if source in entries:
-            raise DataError(f"{path}:{number}: {source!r} stands here twice; keep one translation")
+            case = " (in the lower case of the model's text)" if lowercase else ""
+            raise DataError(
+                f"{path}:{number}: {source!r} stands here twice{case}; keep one translation"
+            )
         entries[source] = target
     return entries

@@ -73,7 +73,7 @@ def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
     plain = output_of(*ask, stdin="s t t s\n").split()
     assert set(plain) <= {"s", "t"}
     spoken = output_of(*ask, "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
-    assert spoken == " ".join({"s": "ess", "t": "tee time"}[word] for word in plain) + "\n"
+    assert spoken == " ".join({"s": "Ess", "t": "tee time"}[word] for word in plain) + "\n"
     kept = output_of(*ask, "--keep-unk", "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
     assert set(kept.split()) == {"<unk>"}
 

@@ -28,3 +28,12 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, message: str) -> N
     with pytest.raises(DataError) as caught:
         read_dictionary(tmp_path / "d")
     assert message in str(caught.value)
+
+
+def test_sources_are_lower_cased_before_doubles_are_sought(tmp_path: Path) -> None:
+    (tmp_path / "d").write_text("Haus\tHouse\nBaum\tTree\nHAUS\tHome\n")
+    assert len(read_dictionary(tmp_path / "d")) == 3
+    with pytest.raises(DataError, match="d:3: 'haus' stands here twice"):
+        read_dictionary(tmp_path / "d", lowercase=True)
+    (tmp_path / "d").write_text("Haus\tHouse\n")
+    assert read_dictionary(tmp_path / "d", lowercase=True) == {"haus": "House"}
