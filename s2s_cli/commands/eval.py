@@ -10,6 +10,7 @@ from s2s_cli.commands import options as opt
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
 from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
+from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
 from s2s_cli.errors import ConfigError
 
@@ -114,12 +115,15 @@ def evaluate(
     data_sets = [text for text in sets or [] if text.startswith("data.")]
     other_sets = [text for text in sets or [] if text not in data_sets]
     loaded = load_translator(place, device, decoding, other_sets)
+    refuse_idle_options(loaded.decoding, decoding)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     wanted = Wanted(config, data, data_sets, src_lang, to_lang)
     tests = load_test_sets(wanted, place, loaded)
     if pairs:
         show_pair_scores(loaded, tests)
         return
+    if config is not None:
+        tell_recipe_search(config, loaded)
     ignores_case = _choose_case(lowercase, loaded.card)
     how = How(names, ignores_case, tokenize, tokenized, accuracy)
     # An ensemble is not the first member's run, whose own report stays.

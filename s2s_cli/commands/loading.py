@@ -64,11 +64,14 @@ def locate_model(
 
     Raises:
         CheckpointError: no run has a model.
+        ConfigError: both a run and models are named.
     """
     from s2s_cli.console import say
     from s2s_cli.recipe import load_recipe
     from s2s_cli.run import RUNS, RunFolder, latest_run
 
+    if models and run is not None:
+        raise ConfigError("--run: of no use beside --model, which names the model; leave one out")
     if models:
         folder, *others = map(_find_model, models)
         owner = RunFolder(folder.absolute().parent)
@@ -96,6 +99,7 @@ def load_translator(
             of an ensemble do not fit together.
     """
     from s2s_cli.checkpoint import load_model
+    from s2s_cli.console import warn
     from s2s_cli.decoding.directions import make_translators
     from s2s_cli.decoding.ensemble import Ensemble
     from s2s_cli.device import choose_device, prepare_float32
@@ -107,6 +111,12 @@ def load_translator(
     dictionary = _read_dictionary(decoding, loaded.card)
     others = [_load_member(folder, place.folder, loaded) for folder in place.others]
     models = [loaded.model, *(other.model for other in others)]
+    cards = [loaded.card, *(other.card for other in others)]
+    if dictionary and all(card.model.context != "attention" for card in cards):
+        warn(
+            f"{decoding.dictionary}: of no use to a model without attention, which cannot tell "
+            "source words in whose place it says <unk>"
+        )
     model = Ensemble(models) if others else loaded.model
     model.to(chosen).eval()
     translators = make_translators(loaded, model, chosen, dictionary)

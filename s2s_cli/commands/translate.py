@@ -12,6 +12,7 @@ import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.loading import load_translator, locate_model
+from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,13 +94,16 @@ def translate(
         decoding__keep_unk=keep_unk,
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
+    if config is not None and (model or run):
+        other = "--model" if model else "--run"
+        raise ConfigError(
+            f"--config: of no use beside {other}, which names the model; leave it out"
+        )
     loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
     loaded = loaded.between(src_lang, tgt_lang)
-    is_beam = loaded.decoding.search == "beam"
-    if seed is not None and is_beam:
-        raise ConfigError("--seed: of no use to beam search, which draws nothing; add --sample")
-    if beam_size is not None and not is_beam:
-        raise ConfigError("--beam-size: of no use to sampling, which keeps no beam; leave it out")
+    refuse_idle_options(loaded.decoding, given)
+    if config is not None:
+        tell_recipe_search(config, loaded)
     with _open_output(output) as write, _open_alignments(alignments) as write_links:
         sink = Output(loaded, write, write_links, as_json)
         if is_typed:

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toys import SOURCES, error_of, output_of, save_toy
+from toys import SOURCES, error_of, output_of, s2s, save_toy
 
 from s2s_cli.config import Text
 
@@ -78,6 +78,16 @@ def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
     assert set(kept.split()) == {"<unk>"}
 
 
+def test_a_dictionary_without_attention_is_said_to_be_idle(tmp_path: Path) -> None:
+    (tmp_path / "d.tsv").write_text("s\tess\n")
+    ask = ("translate", "--dictionary", tmp_path / "d.tsv", "-m")
+    toy = save_toy(tmp_path / "toy", context="every_step")
+    idle = f"{tmp_path / 'd.tsv'}: of no use to a model without attention"
+    assert idle in s2s(*ask, toy, stdin=TEXT).stderr
+    other = save_toy(tmp_path / "other")
+    assert idle not in s2s(*ask, toy, "-m", other, stdin=TEXT).stderr
+
+
 def test_samples_are_the_same_for_a_seed_and_a_sentence(toy: Path) -> None:
     ask = ("translate", "-m", toy, "--sample", "--n-best", 4, "--set", "decoding.temperature=2.5")
     whole = output_of(*ask, "--seed", 3, stdin=TEXT)
@@ -121,6 +131,9 @@ def test_an_ensemble_of_models_that_do_not_fit_is_refused(
         (["--prefix-file", "none"], "none: no such file"),
         (["--seed", "3"], "--seed: of no use to beam search"),
         (["--sample", "--beam-size", "3"], "--beam-size: of no use to sampling"),
+        (["--sample", "--length-penalty", "1"], "--length-penalty: of no use to sampling"),
+        (["--run", "r"], "--run: of no use beside --model"),
+        (["-c", "quickstart"], "--config: of no use beside --model"),
         (["--dictionary", "none"], "decoding.dictionary: no such file: none"),
         (["--set", "decoding.top_p=0"], "decoding.top_p: "),
         (["--set", "decoding.min_length_factor=3"], "no translation can be both"),
