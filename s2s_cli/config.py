@@ -393,7 +393,8 @@ class Decoding(Section):
     keep_unk: bool = False
     """Leave `<unk>` in the output instead of the source word that got the most attention."""
     dictionary: FilePath | None = None
-    """File of `source TAB target` lines: says the target where that source word would stand."""
+    """File of `source TAB target` lines: says the target where that source word would stand. For a
+    call, not a recipe: `--dictionary FILE`, from the folder in which the call is made."""
 
     @model_validator(mode="after")
     def _n_best_fits_the_beam(self) -> Self:

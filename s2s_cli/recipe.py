@@ -69,6 +69,12 @@ def load_recipe(
         for dotted, value in overrides:
             _apply_override(tree, dotted, value)
         config = check_config(tree, where="options")
+    if config.decoding.dictionary is not None:
+        # A model folder is self-contained: its settings name no file beside it.
+        raise ConfigError(
+            f"{'options' if overrides else path}: decoding.dictionary: belongs to a call, not to a "
+            "recipe; leave it out, and give `s2s translate` or `s2s eval` --dictionary FILE"
+        )
     return Recipe(path.stem, config)
 
 

@@ -187,3 +187,18 @@ def test_an_unknown_recipe_gets_a_suggestion() -> None:
     for text in ("epochs=3", "training.epochs", ".=1", "training..epochs=1"):
         with pytest.raises(ConfigError, match=r"section\.key=value"):
             parse_override(text)
+
+
+def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("decoding: {dictionary: words.tsv}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"my\.yaml: decoding\.dictionary: belongs to a call"):
+        load_recipe(str(path))
+    assert (
+        load_recipe(str(path), [("decoding.dictionary", None)]).config.decoding.dictionary is None
+    )
+    with pytest.raises(ConfigError, match=r"options: .* --dictionary FILE"):
+        load_recipe("quickstart", [("decoding.dictionary", "words.tsv")])
+    # Where a model is used, it is an option as any other.
+    tree = {"decoding": {"dictionary": "words.tsv"}}
+    assert check_config(tree, "options").decoding.dictionary == "words.tsv"
