@@ -231,7 +231,7 @@ def _explain(error: ValidationError) -> str:
         case "string_pattern_mismatch":
             message = "not of a form that it may have"
         case "model_type" | "model_attributes_type":
-            message = "should be a mapping of keys to values"
+            message = _describe_no_mapping(place, problem["input"])
         case "too_short":
             message = "should have at least one entry"
         case _:
@@ -273,14 +273,37 @@ def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
+def _describe_no_mapping(place: _Place, given: object) -> str:
+    """What should stand where keys and values should."""
+    if place.section not in _SOURCES.values():
+        return "should be a mapping of keys to values"
+    source = "should be a mapping of keys to values, such as `{src: FILE, tgt: FILE}`"
+    if place.keys[-1] not in ("valid", "test"):
+        return source
+    if isinstance(given, str) and _is_number(given):
+        return f"a share of the training pairs is a number; write {given} without quotes"
+    return f"{source}, or a share of the training pairs, such as 0.05"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _describe_unknown(place: _Place) -> str:
     """Why a key may not stand where it stands."""
     key, known = place.keys[-1], list(place.section.model_fields)
-    if place.section is ParallelFiles:
-        if key in TableFile.model_fields:
-            return "belongs to a table, which also names its `file`"
-        # What names neither a file nor a phrasebook is taken for files; another may be meant.
-        known += ["file", "phrasebook"]
+    if place.section is ParallelFiles and key in TableFile.model_fields:
+        return "belongs to a table, which also names its `file`"
+    if place.section is EmbeddedPhrasebook and key in TableFile.model_fields:
+        return "belongs to files, and `phrasebook` stands beside it; keep one of the two"
+    if place.section in (ParallelFiles, EmbeddedPhrasebook):
+        # What names neither a file nor a phrasebook is taken for files; and files named by an
+        # option take the phrasebook's place. So another kind may be meant.
+        known += [name for name in ("src", "tgt", "file", "phrasebook") if name not in known]
     return f"no such key{_suggest(key, known)}; known are {', '.join(known)}"
 
 
