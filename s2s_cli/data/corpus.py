@@ -7,6 +7,7 @@ up to ten characters), UTF-8 with or without a byte order mark, CRLF accepted, `
 import gzip
 import hashlib
 import math
+import os
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -213,7 +214,11 @@ def decode_lines(content: bytes, where: Path) -> list[str]:
 
 
 def name_of(path: Path) -> str:
-    """What a corpus is called: its folder and the file's name without extensions."""
+    """What a corpus is called: its folder and the file's name without extensions.
+
+    The same from wherever the file is named; a link is called by its own name.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 (`absolute` keeps "..", `resolve` no links)
     stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     return "-".join(part for part in (path.parent.name, stem) if part)
 

@@ -9,6 +9,7 @@ from s2s_cli.data.corpus import (
     Corpus,
     decode_lines,
     join_corpora,
+    name_of,
     read_lines,
     read_parallel,
     weights_of,
@@ -124,3 +125,17 @@ def test_joined_corpora_have_all_pairs_and_as_many_references_as_the_richest() -
     assert join_corpora([one]) is one
     assert weights_of([one, two]) == [0.5, 1, 1]
     assert weights_of([two]) is None
+
+
+def test_a_corpus_has_one_name_from_wherever_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "texts"
+    (folder / "deep").mkdir(parents=True)
+    write(folder / "x.zh", b"a\n")
+    monkeypatch.chdir(folder)
+    names = ("x.zh", "./x.zh", "deep/../x.zh", "../texts/x.zh", folder / "x.zh")
+    assert {read_parallel(Path(name), Path(name)).name for name in names} == {"texts-x"}
+    (tmp_path / "other").symlink_to(folder)
+    (folder / "y.zh").symlink_to(folder / "x.zh")
+    assert name_of(tmp_path / "other" / "y.zh") == "other-y"
