@@ -61,7 +61,12 @@ def _read_vectors(path: Path, width: int, key: str) -> Iterator[tuple[str, np.nd
         fields = line.rstrip(b"\r\n ").split(b" ")
         if number == 1:
             header = len(fields) == NUM_HEADER_FIELDS and all(f.isdigit() for f in fields)
-            found = int(fields[1]) if header else len(fields) - 1
+            found = int(fields[1]) if header else _measure(fields, width)
+            if found is None:
+                raise DataError(
+                    f"{path}:1: expected a word and numbers, or how many words and how many "
+                    f"numbers; {key} names a file in word2vec's or fastText's text format"
+                )
             if found != width:
                 raise ConfigError(
                     f"{key}: the vectors of {path} are {found} wide, the embeddings {width}; "
@@ -79,6 +84,17 @@ def _read_vectors(path: Path, width: int, key: str) -> Iterator[tuple[str, np.nd
             raise DataError(
                 f"{path}:{number}: expected a word and {width} numbers, parted by spaces"
             ) from error
+
+
+def _measure(fields: list[bytes], width: int) -> int | None:
+    """How wide the vector of a line is; None if there is none, `width` if a word has spaces."""
+    for found in (len(fields) - 1, width):
+        try:
+            if 0 < found < len(fields) and [float(field) for field in fields[-found:]]:
+                return found
+        except ValueError:
+            continue
+    return None
 
 
 def _read_raw_lines(path: Path) -> Iterator[bytes]:

@@ -38,6 +38,8 @@ def test_a_packed_file_is_read(tmp_path: Path) -> None:
 def test_words_with_spaces_and_of_other_bytes_are_passed_over(tmp_path: Path) -> None:
     table, _ = fill(tmp_path / "v.txt", "cat 1 2\nNew York 3 4\n")
     assert table[4].tolist() == [1, 2]
+    table, _ = fill(tmp_path / "v.txt", "New York 3 4\ncat 1 2\n")
+    assert table[4].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,12 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str | bytes) -> None:
     line = line.encode() if isinstance(line, str) else line
     with pytest.raises(DataError, match=r"v\.vec:2: expected a word and 2 numbers"):
         fill(tmp_path / "v.vec", b"cat 1 2\n" + line + b"\n")
+
+
+@pytest.mark.parametrize("text", ["a line of plain text\n", "plain\n", "\n", "{}\n", "a\t1\t2\n"])
+def test_a_file_of_other_things_is_no_file_of_vectors(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"v\.vec:1: expected a word and numbers.* model\.src_vec"):
+        fill(tmp_path / "v.vec", text)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
