@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from s2s_cli.config import Decoding
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
@@ -21,6 +22,12 @@ Facts = dict[str, Any]
 CARD = "config.json"
 MEASURES = {"bleu": "BLEU", "bleu-tokens": "BLEU, tokens", "chrf": "chrF", "accuracy": "accuracy"}
 """Scores of a test set that have a column."""
+
+_MAIN_SETTINGS = {
+    "beam": ("beam_size", "length_penalty", "length_penalty_kind"),
+    "sample": ("temperature", "seed"),
+}
+"""Of a search, what is always shown."""
 
 SHOWN_DIGITS = 12
 """Of a SHA-256."""
@@ -93,29 +100,70 @@ def format_page(runs: Iterable[Facts]) -> str:
     Runs that differ in nothing but their seed share a row: mean, and least to greatest.
     """
     runs = sorted(runs, key=lambda run: str(run["name"]))
-    groups: dict[str, list[Facts]] = {}
-    for run in runs:
-        training = {key: v for key, v in run["config"]["training"].items() if key != "seed"}
-        alike = {**run["config"], "training": training, "data": run["trained_on"]}
-        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(run)
     lines = [
         "# Results",
         "",
         "Written by `s2s results` from run folders; [results.json](results.json) has every number. "
-        "The model is the epoch (or mean of epochs) that was best on the validation pairs; test "
-        "sets were translated once, with the search that the run's recipe names.",
+        "The model is the epoch (or mean of epochs) that was best on the validation pairs; how it "
+        "searched for the translations of a test set stands with its scores.",
         "",
         "| run | languages | weights | updates | minutes | valid | test set | "
         + " | ".join(MEASURES.values())
         + " |",
         "|---" * (7 + len(MEASURES)) + "|",
     ]
-    for group in groups.values():
+    for group in group_seeds(runs):
         lines += _rows(group)
     lines += ["", "Several seeds in a row: the mean, and from the least to the greatest."]
     for run in runs:
         lines += _describe(run)
     return "\n".join(lines) + "\n"
+
+
+def group_seeds(runs: Iterable[Facts]) -> list[list[Facts]]:
+    """Runs that differ in nothing but their seed together, in order.
+
+    Where both translated a test set they did it alike: the same text, search and signatures.
+    """
+    groups: list[list[Facts]] = []
+    for run in runs:
+        for group in groups:
+            if all(_differ_in_seed_alone(run, other) for other in group):
+                group.append(run)
+                break
+        else:
+            groups.append([run])
+    return groups
+
+
+def _differ_in_seed_alone(run: Facts, other: Facts) -> bool:
+    def train(run: Facts) -> Facts:
+        training = {key: v for key, v in run["config"]["training"].items() if key != "seed"}
+        return {**run["config"], "training": training, "data": run["trained_on"]}
+
+    if run["seed"] == other["seed"] or train(run) != train(other):
+        return False
+    return all(
+        _is_tested_alike(run["tests"][name], other["tests"][name])
+        for name in run["tests"].keys() & other["tests"].keys()
+    )
+
+
+def _is_tested_alike(test: Facts, other: Facts) -> bool:
+    scores, others = test["scores"], other["scores"]
+    return (
+        sorted(test["data_sha256"].values()) == sorted(other["data_sha256"].values())
+        and _search_of(test) == _search_of(other)
+        and all(
+            scores[key]["signature"] == others[key]["signature"]
+            for key in scores.keys() & others.keys()
+        )
+    )
+
+
+def _search_of(test: Facts) -> Facts:
+    """What decides on translations; how many are made at a time does not."""
+    return {key: value for key, value in test["decoding"].items() if key != "batch_size"}
 
 
 def _rows(group: Sequence[Facts]) -> list[str]:
@@ -125,18 +173,19 @@ def _rows(group: Sequence[Facts]) -> list[str]:
         ", ".join(f"[{run['name']}](#{_anchor(run['name'])})" for run in group),
         first["languages"],
         f"{first['num_parameters'] / 1e6:.1f} M",
-        f"{first['updates']:,}",
+        _spread([run["updates"] for run in group], 0),
         _spread([run["minutes"] for run in group], 0),
         f"{_spread(valid, 3 if best_by == 'accuracy' else 1)} {best_by}",
     ]
     rows = []
-    for name in first["tests"]:
+    for name in dict.fromkeys(name for run in group for name in run["tests"]):
         scores = [run["tests"][name]["scores"] for run in group if name in run["tests"]]
         cells = [
             _spread([score[key]["score"] if key in score else None for score in scores], 1)
             for key in MEASURES
         ]
-        rows.append(" | ".join(["", *start, name, *cells, ""]).strip())
+        tail = "" if len(scores) == len(group) else f" ({len(scores)} of {len(group)} runs)"
+        rows.append(" | ".join(["", *start, f"{name}{tail}", *cells, ""]).strip())
         start = [""] * len(start)
     return rows
 
@@ -145,10 +194,10 @@ def _spread(values: Sequence[float | None], digits: int) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    if len(known) == 1:
-        return f"{known[0]:.{digits}f}"
+    if min(known) == max(known):
+        return f"{known[0]:,.{digits}f}"
     mean = sum(known) / len(known)
-    return f"{mean:.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})"
+    return f"{mean:,.{digits}f} ({min(known):,.{digits}f} to {max(known):,.{digits}f})"
 
 
 def _describe(run: Facts) -> list[str]:
@@ -175,7 +224,17 @@ def _describe(run: Facts) -> list[str]:
         )
         lines.append(f"- test {name}, {test['sentences']:,} sentences: {scores}")
         lines.append(f"  - of {_hashes(test['data_sha256'])}")
+        lines.append(f"  - search: {describe_search(test['decoding'])}")
     return lines
+
+
+def describe_search(decoding: Facts) -> str:
+    """Which search, and every setting that is not the default one, as in a recipe."""
+    search = decoding["search"]
+    shown = {key: decoding[key] for key in _MAIN_SETTINGS[search]}
+    usual = Decoding().model_dump() | {"search": search, "batch_size": decoding["batch_size"]}
+    shown |= {key: value for key, value in decoding.items() if value != usual.get(key)}
+    return ", ".join([search, *(f"{key} {value}" for key, value in shown.items())])
 
 
 def _hashes(files: dict[str, str]) -> str:

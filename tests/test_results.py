@@ -1,14 +1,17 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from s2s_cli.config import Decoding
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import dump_yaml, load_recipe
 from s2s_cli.results import Page, format_page, gather_facts
 from s2s_cli.run import RunFolder
 from s2s_cli.sealed import to_json, write_sealed
 
+DECODING = Decoding(beam_size=8).model_dump()
 SIGNATURE = "nrefs:1|case:mixed"
 
 
@@ -38,6 +41,7 @@ def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
         "scores": {"bleu": {"score": bleu, "signature": SIGNATURE}},
         "command": "s2s eval",
         "sentences": 500,
+        "decoding": DECODING,
         "data_sha256": {"data/test.zh": "cd" * 32},
     }
     report = run.reports_path / "data-test"
@@ -65,6 +69,53 @@ def test_runs_that_differ_in_their_seed_share_a_row(tmp_path: Path) -> None:
     assert len(rows) == 1
     assert "[s1](#s1), [s2](#s2)" in rows[0]
     assert "31.0 (30.0 to 32.0)" in rows[0]
+
+
+def table_of(*runs: dict[str, Any]) -> list[str]:
+    """The rows of the page's table."""
+    return [line for line in format_page(runs).split("\n") if line.startswith("|")][2:]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[dict[str, Any]]:
+    """Two runs of two seeds."""
+    return [gather_facts(make_run(tmp_path / f"s{seed}", 29.0 + seed, seed)) for seed in (1, 2)]
+
+
+def test_what_was_tested_otherwise_is_no_other_seed(two: list[dict[str, Any]]) -> None:
+    test = two[1]["tests"]["data-test"]
+    assert len(table_of(*two)) == 1
+    for other in (
+        {"decoding": {**DECODING, "beam_size": 1}},
+        {"data_sha256": {"data/test.zh": "ef" * 32}},
+        {"scores": {"bleu": {"score": 31.0, "signature": "nrefs:1|case:lc"}}},
+    ):
+        two[1]["tests"] = {"data-test": {**test, **other}}
+        assert len(table_of(*two)) == 2
+    two[1]["tests"] = {"data-test": {**test, "decoding": {**DECODING, "batch_size": 7}}}
+    assert len(table_of(*two)) == 1
+
+
+def test_the_same_seed_twice_is_no_range(two: list[dict[str, Any]]) -> None:
+    assert len(table_of(two[0], {**two[0], "name": "again"}, two[1])) == 2
+
+
+def test_a_test_set_that_some_runs_have_is_told_with_their_number(
+    two: list[dict[str, Any]],
+) -> None:
+    two[1]["tests"]["more"] = two[1]["tests"]["data-test"]
+    first, second = table_of(*two)
+    assert "| data-test | 30.5 (30.0 to 31.0) |" in first
+    assert "| more (1 of 2 runs) | 31.0 |" in second
+
+
+def test_each_test_set_tells_its_search(two: list[dict[str, Any]]) -> None:
+    two[0]["tests"]["data-test"]["decoding"] = {**DECODING, "no_repeat_ngram": 3}
+    two[1]["tests"]["data-test"]["decoding"] = Decoding(search="sample", top_k=5).model_dump()
+    page = format_page(two)
+    beam = "search: beam, beam_size 8, length_penalty 1.0, length_penalty_kind gnmt"
+    assert f"  - {beam}, no_repeat_ngram 3\n" in page
+    assert "  - search: sample, temperature 1.0, seed 1, top_k 5\n" in page
 
 
 def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
