@@ -14,12 +14,12 @@ from s2s_cli.config import Decoding
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
-from s2s_cli.sealed import read_sealed
+from s2s_cli.sealed import read_sealed, sealed_hash
 
 Facts = dict[str, Any]
 """All that a page says about one run, as JSON."""
 
-CARD = "config.json"
+CARD, WEIGHTS = "config.json", "model.safetensors"
 MEASURES = {"bleu": "BLEU", "bleu-tokens": "BLEU, tokens", "chrf": "chrF", "accuracy": "accuracy"}
 """Scores of a test set that have a column."""
 
@@ -34,20 +34,17 @@ SHOWN_DIGITS = 12
 
 
 def gather_facts(run: RunFolder) -> Facts:
-    """What one run folder says about itself.
+    """What one run folder says about itself; reports of an earlier model of it do not count.
 
     Raises:
-        CheckpointError: it has no model, or was not evaluated.
+        CheckpointError: it has no model, or this one was not evaluated.
         DataError: a file of it is missing or damaged.
     """
     card = json.loads(read_sealed(run.model_path, (CARD,))[CARD])
-    reports = sorted(run.reports_path.glob("*/scores.json"))
-    if not reports:
-        raise CheckpointError(f"{run.reports_path}: not evaluated; `s2s eval --run {run.path}`")
     try:
+        tests = _read_tests(run)
         made = json.loads(run.facts_path.read_bytes())
         log = [json.loads(line) for line in run.log_path.read_text("utf-8").split("\n") if line]
-        tests = {path.parent.name: json.loads(path.read_bytes()) for path in reports}
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{run.path}: cannot be told about ({reason})") from error
@@ -67,6 +64,22 @@ def gather_facts(run: RunFolder) -> Facts:
         "valid": card["valid_scores"],
         "tests": tests,
     }
+
+
+def _read_tests(run: RunFolder) -> dict[str, Facts]:
+    """The reports on the run's model, by test set."""
+    reports = sorted(run.reports_path.glob("*/scores.json"))
+    if not reports:
+        raise CheckpointError(f"{run.reports_path}: not evaluated; `s2s eval --run {run.path}`")
+    tests = {path.parent.name: json.loads(path.read_bytes()) for path in reports}
+    weights = sealed_hash(run.model_path, WEIGHTS)
+    tests = {name: test for name, test in tests.items() if test["weights_sha256"] == weights}
+    if not tests:
+        raise CheckpointError(
+            f"{run.reports_path}: no report is of the model as it is now; "
+            f"`s2s eval --run {run.path}` again"
+        )
+    return tests
 
 
 class Page(NamedTuple):

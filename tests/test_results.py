@@ -9,7 +9,7 @@ from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import dump_yaml, load_recipe
 from s2s_cli.results import Page, format_page, gather_facts
 from s2s_cli.run import RunFolder
-from s2s_cli.sealed import to_json, write_sealed
+from s2s_cli.sealed import sha256, to_json, write_sealed
 
 DECODING = Decoding(beam_size=8).model_dump()
 SIGNATURE = "nrefs:1|case:mixed"
@@ -24,7 +24,9 @@ def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
         "valid_scores": {"bleu": bleu + 1, "loss": 2.0},
         "trained_on": {"train": {"data/train.zh": "ab" * 32}},
     }
-    write_sealed(run.model_path, {"config.json": to_json(card)}, {})
+    weights = b"weights"
+    files = {"config.json": to_json(card), "model.safetensors": weights}
+    write_sealed(run.model_path, files, {})
     run.config_path.write_text(dump_yaml(config), encoding="utf-8")
     made = {
         "command": f"s2s train --seed {seed}",
@@ -42,6 +44,7 @@ def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
         "command": "s2s eval",
         "sentences": 500,
         "decoding": DECODING,
+        "weights_sha256": sha256(weights),
         "data_sha256": {"data/test.zh": "cd" * 32},
     }
     report = run.reports_path / "data-test"
@@ -127,6 +130,19 @@ def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
         gather_facts(RunFolder(tmp_path / "none"))
     (run.reports_path / "data-test" / "scores.json").unlink()
     with pytest.raises(CheckpointError, match="not evaluated; `s2s eval"):
+        gather_facts(run)
+
+
+def test_reports_of_an_earlier_model_do_not_count(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one")
+    report = run.reports_path / "data-test" / "scores.json"
+    scores = json.loads(report.read_text("utf-8"))
+    (run.reports_path / "old").mkdir()
+    stale = to_json({**scores, "weights_sha256": "0" * 64})
+    (run.reports_path / "old" / "scores.json").write_bytes(stale)
+    assert list(gather_facts(run)["tests"]) == ["data-test"]
+    report.write_bytes(stale)
+    with pytest.raises(CheckpointError, match="no report is of the model as it is now; `s2s eval"):
         gather_facts(run)
 
 
