@@ -53,6 +53,7 @@ def gather_facts(run: RunFolder) -> Facts:
         "config": {section: config[section] for section in ("text", "vocab", "model", "training")},
         "languages": f"{card['src_lang']}-{card['tgt_lang']}",
         "epoch": card["epoch"],
+        "averaged_epochs": card.get("averaged_epochs", []),
         "epochs_trained": len(epochs),
         "updates": card["step"],
         "minutes": round(sum(e["seconds"] + e["valid_seconds"] for e in epochs) / 60, 1),
@@ -160,7 +161,7 @@ def _describe(run: Facts) -> list[str]:
     lines += ["```", ""]
     facts = {
         "seed": run["seed"],
-        "epochs": f"{run['epochs_trained']}, chosen: {run['epoch']}",
+        "epochs": f"{run['epochs_trained']}, chosen: {_chosen(run)}",
         "machine": run["machine"],
         "versions": f"s2s {run['s2s_version']}, torch {run['torch_version']}",
         "valid": ", ".join(f"{name} {value:.4g}" for name, value in run["valid"].items()),
@@ -176,6 +177,12 @@ def _describe(run: Facts) -> list[str]:
         lines.append(f"- test {name}, {test['sentences']:,} sentences: {scores}")
         lines.append(f"  - of {_hashes(test['data_sha256'])}")
     return lines
+
+
+def _chosen(run: Facts) -> str:
+    if run.get("averaged_epochs"):
+        return f"the mean of {', '.join(map(str, run['averaged_epochs']))}"
+    return str(run["epoch"])
 
 
 def _hashes(files: dict[str, str]) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from s2s_cli.config import Config
+from s2s_cli.config import Config, find_idle
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import (
     check_config,
@@ -187,3 +187,25 @@ def test_an_unknown_recipe_gets_a_suggestion() -> None:
     for text in ("epochs=3", "training.epochs", ".=1", "training..epochs=1"):
         with pytest.raises(ConfigError, match=r"section\.key=value"):
             parse_override(text)
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (
+            {"model": {"context": "initial", "attend": "after"}},
+            "model.attend: does nothing with model.context initial",
+        ),
+        ({"training": {"decay_every": 2}}, "training.decay_every: does nothing with training.sch"),
+        ({"decoding": {"top_k": 5}}, "decoding.top_k: does nothing with decoding.search beam"),
+        ({"vocab": {"character_coverage": 0.99}}, "does nothing with no subwords"),
+    ],
+)
+def test_keys_that_do_nothing_are_told(tree: dict[str, object], message: str) -> None:
+    (problem,) = find_idle(check_config(tree, "my.yaml"))
+    assert message in problem
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_no_shipped_recipe_sets_a_key_that_does_nothing(name: str) -> None:
+    assert not list(find_idle(load_recipe(name).config))
