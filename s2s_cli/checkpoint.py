@@ -60,6 +60,8 @@ class ModelCard(Section):
     """Epochs trained, the present one included."""
     step: int
     """Updates trained."""
+    averaged_epochs: list[int] = []  # noqa: RUF012 (frozen)
+    """Epochs whose weights' mean this is; empty if it is a single epoch."""
     valid_scores: dict[str, float]
     """Measures on the validation set at that step."""
     directions: Annotated[tuple[DirectionName, ...], Field(strict=False)] = ()

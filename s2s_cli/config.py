@@ -168,7 +168,7 @@ class Model(Section):
     residual: bool = False
     """From the second layer on, add a layer's input to its output (Wu et al. 2016)."""
     layer_norm: bool = False
-    """Normalise every layer's output (Ba et al. 2016)."""
+    """Normalise what every layer hands on (Ba et al. 2016 normalise inside the cell as well)."""
     context: Literal["initial", "every_step", "attention"] = "attention"
     """What the decoder sees of the source: its summary at the start, or at each step, or all."""
     attention: Literal["additive", "general", "dot", "scaled_dot"] = "additive"
@@ -186,7 +186,8 @@ class Model(Section):
     tied: Literal["none", "output", "all"] = "none"
     """Share the target embeddings with the output layer, or with the source side's as well."""
     src_vectors: FilePath | None = None
-    """Pretrained source embeddings to begin with, in word2vec's or fastText's text format."""
+    """Pretrained source embeddings to begin with, in word2vec's or fastText's text format, from
+    `data.folder`."""
     tgt_vectors: FilePath | None = None
     """The same for the target side."""
     dropout: Probability = 0.3
@@ -196,9 +197,10 @@ class Model(Section):
     output_dropout: Probability | None = None
     """The same before the output layer alone, if it differs."""
     word_dropout: Probability = 0.0
-    """Share of words whose whole embedding is dropped."""
+    """Share of words whose whole embedding is dropped, each place in a sentence by itself."""
     variational: bool = False
-    """Drop the same units all along a sentence (Gal and Ghahramani 2016)."""
+    """Drop the same units all along a sentence (as Gal and Ghahramani 2016 do, but for the
+    recurrent connections, which are never dropped)."""
 
     @property
     def encoder_sizes(self) -> "ResolvedSizes":
@@ -274,7 +276,8 @@ class Training(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seeds weights, dropout, teacher forcing and the order of data: same seed, same bytes."""
     init_from: FilePath | None = None
-    """Fine-tuning: folder of the model whose weights and vocabularies training begins with."""
+    """Fine-tuning: folder of the model whose weights and vocabularies training begins with, from
+    the folder where `s2s` runs."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
     precision: Literal["float32", "bf16"] = "float32"
@@ -293,8 +296,8 @@ class Training(Section):
     """Pull of every weight towards zero (decoupled from the gradient only in `adamw`)."""
     momentum: Probability = 0.0
     """Share of the former update that `sgd` and `rmsprop` keep."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Step size of the optimizer, at its height."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Step size of the optimizer, at its height; null: 1 for `sgd` and `adadelta`, else 0.001."""
     schedule: Literal["constant", "exponential", "step", "plateau", "inverse_sqrt"] = "constant"
     """How the learning rate goes down; the next keys say when and how far."""
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -333,6 +336,13 @@ class Training(Section):
     """Decay of a moving average of the weights, which is then what is validated and kept."""
     save_every: Size = 500
     """Updates between two saved training states; each epoch's end is saved as well."""
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate at its height."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 1.0 if self.optimizer in {"sgd", "adadelta"} else 1e-3
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -462,3 +472,53 @@ class Config(Section):
                 "model.context to attention"
             )
         return decoding
+
+
+def find_idle(config: Config) -> Iterator[str]:
+    """Keys that were set and do nothing beside the others."""
+    model, training = config.model, config.training
+    cases = {
+        f"model.context {model.context}": (
+            model.context != "attention",
+            model,
+            Model(),
+            ("attention", "attend"),
+        ),
+        "training.teacher_forcing_schedule constant": (
+            training.teacher_forcing_schedule == "constant",
+            training,
+            Training(),
+            ("teacher_forcing_steps", "teacher_forcing_min"),
+        ),
+        f"training.schedule {training.schedule}": (
+            True,
+            training,
+            Training(),
+            tuple(
+                key
+                for key, owner in (
+                    ("decay_after", "exponential"),
+                    ("decay_every", "step"),
+                    ("decay_patience", "plateau"),
+                )
+                if owner != training.schedule
+            ),
+        ),
+        "no subwords": (
+            config.text.src_subword == config.text.tgt_subword == "none",
+            config.vocab,
+            Vocab(),
+            ("character_coverage",),
+        ),
+        "decoding.search beam": (
+            config.decoding.search == "beam",
+            config.decoding,
+            Decoding(),
+            ("temperature", "top_k", "top_p"),
+        ),
+    }
+    for why, (is_idle, section, default, keys) in cases.items():
+        for key in keys:
+            if is_idle and getattr(section, key) != getattr(default, key):
+                name = type(section).__name__.lower()
+                yield f"{name}.{key}: does nothing with {why}"

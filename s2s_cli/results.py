@@ -57,6 +57,7 @@ def gather_facts(run: RunFolder) -> Facts:
         "config": {section: config[section] for section in ("text", "vocab", "model", "training")},
         "languages": f"{card['src_lang']}-{card['tgt_lang']}",
         "epoch": card["epoch"],
+        "averaged_epochs": card.get("averaged_epochs", []),
         "epochs_trained": len(epochs),
         "updates": card["step"],
         "minutes": round(sum(e["seconds"] + e["valid_seconds"] for e in epochs) / 60, 1),
@@ -222,7 +223,7 @@ def _describe(run: Facts) -> list[str]:
     lines += ["```", ""]
     facts = {
         "seed": run["seed"],
-        "epochs": f"{run['epochs_trained']}, chosen: {run['epoch']}",
+        "epochs": f"{run['epochs_trained']}, chosen: {_chosen(run)}",
         "machine": run["machine"],
         "versions": f"s2s {run['s2s_version']}, torch {run['torch_version']}",
         "valid": ", ".join(f"{name} {value:.4g}" for name, value in run["valid"].items()),
@@ -248,6 +249,12 @@ def describe_search(decoding: Facts) -> str:
     usual = Decoding().model_dump() | {"search": search, "batch_size": decoding["batch_size"]}
     shown |= {key: value for key, value in decoding.items() if value != usual.get(key)}
     return ", ".join([search, *(f"{key} {value}" for key, value in shown.items())])
+
+
+def _chosen(run: Facts) -> str:
+    if run.get("averaged_epochs"):
+        return f"the mean of {', '.join(map(str, run['averaged_epochs']))}"
+    return str(run["epoch"])
 
 
 def _hashes(files: dict[str, str]) -> str:

@@ -552,3 +552,35 @@ def test_results_of_runs_are_written_as_a_page(learnt: Path) -> None:
     assert json.loads(page.with_suffix(".json").read_bytes())["quickstart"]["seed"] == 1
     assert "nothing" not in s2s("results", "runs/quickstart", cwd=learnt).stdout
     assert "no evaluated run" in s2s("results", "nowhere", cwd=learnt, status=1).stderr
+
+
+def test_fine_tuning_takes_text_and_model_from_where_it_begins(texts: Path) -> None:
+    s2s(*tiny_train("--run", "general", "--set", "model.cell=lstm"), cwd=texts)
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en"]
+    done = s2s("train", *files, "--from", "general", "--run", "mine", "--epochs", 1, cwd=texts)
+    assert "text, model and languages: those of general" in done.stderr
+    config = (texts / "mine" / "config.yaml").read_text(encoding="utf-8")
+    assert "cell: lstm" in config
+    # Anew, its vocabularies are again the model's own.
+    anew = ["--from", "general", "--run", "mine", "--epochs", 1, "--fresh"]
+    assert "was moved to" in s2s("train", *files, *anew, cwd=texts).stderr
+
+
+def test_fresh_moves_nothing_before_the_model_is_made(texts: Path) -> None:
+    s2s(*tiny_train("--run", "one"), cwd=texts)
+    before = sorted(path.name for path in (texts / "one").rglob("*"))
+    bad = tiny_train("--run", "one", "--fresh", "--set", "model.src_vectors=nofile.vec")
+    assert "no such file" in s2s(*bad, cwd=texts, status=1).stderr
+    assert sorted(path.name for path in (texts / "one").rglob("*")) == before
+    assert not (texts / "one.bak-1").exists()
+    bad = tiny_train("--run", "two", "--set", "model.tied=output", "--set", "model.readout=linear")
+    assert "model.tied output" in s2s(*bad, cwd=texts, status=1).stderr
+    assert not (texts / "two").exists()
+
+
+def test_a_finished_run_takes_over_changed_search_settings(texts: Path) -> None:
+    s2s(*tiny_train("--run", "one"), cwd=texts)
+    done = s2s(*tiny_train("--run", "one", "--set", "decoding.beam_size=9"), cwd=texts)
+    assert "takes over the recipe's search settings" in done.stderr
+    card = json.loads((texts / "one" / "model" / "config.json").read_bytes())
+    assert card["decoding"]["beam_size"] == 9

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from s2s_cli.config import Config
+from s2s_cli.config import Config, find_idle
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import (
     check_config,
@@ -214,3 +214,25 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
     # Where a model is used, it is an option as any other.
     tree = {"decoding": {"dictionary": "words.tsv"}}
     assert check_config(tree, "options").decoding.dictionary == "words.tsv"
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (
+            {"model": {"context": "initial", "attend": "after"}},
+            "model.attend: does nothing with model.context initial",
+        ),
+        ({"training": {"decay_every": 2}}, "training.decay_every: does nothing with training.sch"),
+        ({"decoding": {"top_k": 5}}, "decoding.top_k: does nothing with decoding.search beam"),
+        ({"vocab": {"character_coverage": 0.99}}, "does nothing with no subwords"),
+    ],
+)
+def test_keys_that_do_nothing_are_told(tree: dict[str, object], message: str) -> None:
+    (problem,) = find_idle(check_config(tree, "my.yaml"))
+    assert message in problem
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_no_shipped_recipe_sets_a_key_that_does_nothing(name: str) -> None:
+    assert not list(find_idle(load_recipe(name).config))

@@ -89,6 +89,13 @@ def _log(fit: "Fit", validation: "Validation | Averaging") -> None:
     append_validation(fit.run.log_path, validation)
 
 
+def describe_chosen(fit: "Fit") -> str:
+    """Which weights are the model now."""
+    if fit.record.averaged_epochs:
+        return f"the mean of epochs {', '.join(map(str, fit.record.averaged_epochs))}"
+    return f"in epoch {fit.record.best_epoch}"
+
+
 def describe_end(fit: "Fit") -> str:
     """Why a training ended, and what would make it go on."""
     epoch = fit.record.position.epoch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.progress import describe_best, describe_end, follow
+from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.errors import ConfigError, StoppedError
 
 if TYPE_CHECKING:
@@ -75,9 +75,39 @@ def train(
             training__precision=precision,
             training__init_from=None if init_from is None else str(init_from.absolute()),
         )
-        job = opt.make_job(config, run, [*data.overrides(), *given], sets)
+        former = _settings_of(init_from) if init_from is not None and config is None else []
+        job = opt.make_job(config, run, [*former, *data.overrides(), *given], sets)
+        warn_of_idle(job.recipe.config)
         how = How(fresh, any(text.startswith("vocab.") for text in sets or ()))
         _train(job, how, stop)
+
+
+def _settings_of(model: Path) -> list[tuple[str, object]]:
+    """What a model to begin with decides, where no recipe is named."""
+    from s2s_cli.console import say
+    from s2s_cli.training.warm_start import load_former
+
+    card = load_former(str(model)).card
+    say(f"text, model and languages: those of {model}")
+    languages = (
+        {"directions": card.directions}
+        if card.directions
+        else {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang}
+    )
+    return [
+        ("text", card.text.model_dump(mode="json")),
+        ("model", card.model.model_dump(mode="json") | {"src_vectors": None, "tgt_vectors": None}),
+        *((f"data.{key}", value) for key, value in languages.items()),
+    ]
+
+
+def warn_of_idle(config: "Config") -> None:
+    """Name the keys that were set and do nothing."""
+    from s2s_cli.config import find_idle
+    from s2s_cli.console import warn
+
+    for problem in find_idle(config):
+        warn(problem)
 
 
 def _train(job: opt.Job, how: "How", stop: "StopRequest") -> None:
@@ -99,7 +129,7 @@ def _train(job: opt.Job, how: "How", stop: "StopRequest") -> None:
             "the same command goes on from here",
             stop.signal_number,
         )
-    say(f"best valid {describe_best(fit)}, in epoch {fit.record.best_epoch}")
+    say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
     typer.echo(folder.model_path)
 
 
@@ -115,92 +145,121 @@ class How(NamedTuple):
     """Whether `--set vocab.*` asks for vocabularies of certain sizes."""
 
 
+class Found(NamedTuple):
+    """The vocabularies that a run is to have."""
+
+    vocabularies: "Vocabularies"
+    is_new: bool
+    """Whether they are yet to be written to the run folder."""
+
+
 def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: How) -> "Fit":
     """Read the data and the vocabularies; make a model, or take up the one that was begun."""
+    from s2s_cli.console import say
+    from s2s_cli.training.setup import (
+        Plan,
+        begin,
+        begin_or_resume,
+        encode_texts,
+        make_card,
+        read_texts,
+    )
+
+    texts = read_texts(recipe.config)
+    vocabularies, is_new = _vocabularies(recipe.config, run, texts, how)
+    material = encode_texts(recipe.config, texts, vocabularies, say)
+    config = _as_run(recipe.config, vocabularies)
+    card = make_card(config, texts, vocabularies)
+    plan = Plan(config, run, card, vocabularies, material, device)
+    if how.is_fresh:
+        fit = begin(plan, say)
+        # Every check of the input is behind us: only now may an older run be moved.
+        if backup := run.set_aside():
+            say(f"--fresh: the former run was moved to {backup}")
+        run.repair()
+    else:
+        run.repair()
+        fit = begin_or_resume(plan, say)
+    if is_new:
+        run.save_vocabularies(vocabularies)
+    _write_record(recipe.name, config, fit, device)
+    return fit
+
+
+def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
+    """The recipe as it is run: vocabularies may have been built, or taken over, with other keys."""
+    from s2s_cli.vocabularies import sizes_of
+
+    card = vocabularies.card
+    vocab = config.vocab.model_copy(update={**sizes_of(card), "shared": card.shared})
+    data = config.data.model_copy(update={"folder": str(Path(config.data.folder).absolute())})
+    return config.model_copy(update={"vocab": vocab, "data": data})
+
+
+def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device") -> None:
+    """What the run folder says about itself."""
     from s2s_cli.console import say
     from s2s_cli.files import write_file
     from s2s_cli.recipe import dump_yaml
     from s2s_cli.sealed import to_json
     from s2s_cli.training.log import forget_after
     from s2s_cli.training.provenance import describe_run
-    from s2s_cli.training.setup import (
-        Plan,
-        begin_or_resume,
-        encode_texts,
-        make_card,
-        read_texts,
-    )
-    from s2s_cli.vocabularies import sizes_of
 
-    config = recipe.config
-    texts = read_texts(config)
-    vocabularies = _vocabularies(config, run, texts, how)
-    material = encode_texts(config, texts, vocabularies, say)
-    # Every check of the input is behind us: only now may an older run be moved.
-    if how.is_fresh and (backup := run.set_aside()):
-        say(f"--fresh: the former run was moved to {backup}")
-    run.repair()
-    # The vocabularies may have been built with other sizes; the run keeps a true record.
-    sizes = sizes_of(vocabularies.card)
-    folder = {"folder": str(Path(config.data.folder).absolute())}
-    config = config.model_copy(
-        update={
-            "vocab": config.vocab.model_copy(update=sizes),
-            "data": config.data.model_copy(update=folder),
-        }
-    )
-    card = make_card(config, texts, vocabularies)
-    fit = begin_or_resume(Plan(config, run, card, vocabularies, material, device), say)
+    run = fit.run
     forget_after(run.log_path, fit.record.position.step)
     write_file(run.config_path, dump_yaml(config))
     num_parameters = fit.loaded.model.num_parameters()
-    write_file(run.facts_path, to_json(describe_run(recipe.name, num_parameters, device)))
+    write_file(run.facts_path, to_json(describe_run(name, num_parameters, device)))
     say(f"model: {num_parameters:,} weights")
-    return fit
 
 
-def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) -> "Vocabularies":
-    """The run folder's vocabularies; built if missing, refused if they are of other text."""
+def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) -> Found:
+    """The run folder's vocabularies, refused if they are of other text; else new ones."""
+    from s2s_cli.console import say
+    from s2s_cli.vocabularies import check_vocabularies, describe_vocabularies
+
+    if not run.has_vocabularies():
+        return Found(_new_vocabularies(config, run, texts), is_new=True)
+    vocabularies = run.load_vocabularies()
+    found, wanted = vocabularies.card, describe_vocabularies(config, texts.train)
+    if config.training.init_from is not None:
+        if how.is_fresh:
+            return Found(_new_vocabularies(config, run, texts), is_new=True)
+        # Another text's: the model's own, with which the run was begun.
+        own = {"trained_on": found.trained_on, "shared": found.shared}
+        wanted = wanted.model_copy(update=own)
+    if how.is_fresh and found != wanted:
+        say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
+        return Found(_new_vocabularies(config, run, texts), is_new=True)
+    check_vocabularies(found, wanted, run)
+    sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
+    if found.character_coverage is not None:
+        sizes += f", character_coverage {found.character_coverage:g}"
+    if how.names_sizes and found != wanted:
+        raise ConfigError(
+            f"{run.vocab_path}: was built with {sizes}; give `s2s vocab build` the other "
+            "sizes, or train anew with --fresh"
+        )
+    src, tgt = found.describe_tokens()
+    say(
+        f"vocabularies of {run.vocab_path}: {found.src_lang} {len(vocabularies.src):,} "
+        f"({src}), {found.tgt_lang} {len(vocabularies.tgt):,} ({tgt}); {sizes}"
+    )
+    return Found(vocabularies, is_new=False)
+
+
+def _new_vocabularies(config: "Config", run: "RunFolder", texts: "Texts") -> "Vocabularies":
+    """Vocabularies of the training text, or of the model that the training begins with."""
     from s2s_cli.commands.vocab import show_vocabularies
     from s2s_cli.console import say
     from s2s_cli.training.warm_start import adopt_vocabularies, load_former
-    from s2s_cli.vocabularies import (
-        build_vocabularies,
-        check_vocabularies,
-        describe_vocabularies,
-    )
+    from s2s_cli.vocabularies import build_vocabularies
 
-    wanted = describe_vocabularies(config, texts.train)
-    if run.has_vocabularies():
-        vocabularies = run.load_vocabularies()
-        found = vocabularies.card
-        if config.training.init_from is not None:  # another text's: the model's own
-            wanted = wanted.model_copy(update={"trained_on": found.trained_on})
-        sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
-        if found.character_coverage is not None:
-            sizes += f", character_coverage {found.character_coverage:g}"
-        if found == wanted or not how.is_fresh:
-            check_vocabularies(found, wanted, run)
-            if how.names_sizes and found != wanted:
-                raise ConfigError(
-                    f"{run.vocab_path}: was built with {sizes}; give `s2s vocab build` the other "
-                    "sizes, or train anew with --fresh"
-                )
-            src, tgt = found.describe_tokens()
-            say(
-                f"vocabularies of {run.vocab_path}: {found.src_lang} {len(vocabularies.src):,} "
-                f"({src}), {found.tgt_lang} {len(vocabularies.tgt):,} ({tgt}); {sizes}"
-            )
-            return vocabularies
-        say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
-    elif config.training.init_from is not None:
-        vocabularies = adopt_vocabularies(config, load_former(config), texts.train)
-        run.save_vocabularies(vocabularies)
+    if config.training.init_from is not None:
         say(f"vocabularies: those of {config.training.init_from}")
-        return vocabularies
-    else:
+        return adopt_vocabularies(config, load_former(config.training.init_from), texts.train)
+    if not run.has_vocabularies():
         say(f"no vocabularies in {run.vocab_path}: building them")
     vocabularies = build_vocabularies(config, texts.train, texts.train_words)
-    run.save_vocabularies(vocabularies)
     show_vocabularies(vocabularies, run, {"train": texts.train_words, "valid": texts.valid_words})
     return vocabularies

@@ -206,7 +206,7 @@ class GNMTDecoder(nn.Module):
             sizes.hidden,
             sizes.layers - 1,
             side_size=value,
-            drops_input=True,
+            is_upper=True,
             residual=config.residual,
             layer_norm=config.layer_norm,
         )

@@ -78,8 +78,8 @@ class Shape(NamedTuple):
     num_layers: int
     side_size: int = 0
     """Width of what every layer is given besides the output of the one below."""
-    drops_input: bool = False
-    """Whether dropout comes before the bottom layer, too."""
+    is_upper: bool = False
+    """Whether other layers stand below: dropout and residuals then begin at the first one here."""
     residual: bool = False
     layer_norm: bool = False
 
@@ -94,7 +94,7 @@ class RecurrentStack(nn.Module):
     def __init__(self, shape: Shape, dropout: SequenceDropout) -> None:
         super().__init__()
         self.dropout = dropout
-        self.drops_input = shape.drops_input
+        self.is_upper = shape.is_upper
         self.residual = shape.residual
         hidden = shape.hidden_size
         self.layers = nn.ModuleList(
@@ -117,7 +117,7 @@ class RecurrentStack(nn.Module):
             outputs of the top layer, `(batch, tgt_len, hidden)`.
         """
         for index, layer in enumerate(self.layers):
-            given = self.dropout(inputs) if index or self.drops_input else inputs
+            given = self.dropout(inputs) if index or self.is_upper else inputs
             outputs, _ = layer(beside(given, side), layer_of(state, index))
             inputs = self._pass_on(index, outputs, inputs)
         return inputs
@@ -154,7 +154,7 @@ class RecurrentStack(nn.Module):
         unused = list(masks)
         for index in range(len(states), len(self.layers)):
             layer, inputs = self._layer(index), outputs
-            if index or self.drops_input:
+            if index or self.is_upper:
                 inputs = inputs * unused.pop(0) if unused else self.dropout(inputs)
             gates = layer.project(beside(inputs, side))
             states.append(layer.step(gates, layer_of(state, index)))
@@ -167,14 +167,14 @@ class RecurrentStack(nn.Module):
             return ()
         rnn = self._layer(0).rnn
         like = next(rnn.parameters()).new_empty(batch_size, rnn.hidden_size)
-        number = len(self.layers) - 1 + self.drops_input
+        number = len(self.layers) - 1 + self.is_upper
         return tuple(self.dropout.draw_mask(like) for _ in range(number))
 
     def _layer(self, index: int) -> RecurrentLayer:
         return cast("RecurrentLayer", self.layers[index])
 
     def _pass_on(self, index: int, outputs: Tensor, inputs: Tensor | None) -> Tensor:
-        if self.residual and index and inputs is not None:
+        if self.residual and (index or self.is_upper) and inputs is not None:
             outputs = outputs + inputs
         return normalize(self.norms, index, outputs)
 

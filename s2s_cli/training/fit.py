@@ -110,6 +110,7 @@ class Fit:
             best_score=record.best_score,
             best_loss=record.best_loss,
             best_epoch=record.best_epoch,
+            averaged_epochs=record.averaged_epochs,
             num_worse=record.num_worse + 1,
             num_decays=record.num_decays + is_plateau,
             num_flat=0 if is_plateau else num_flat,
@@ -137,15 +138,19 @@ class Fit:
         averaged.model.load_state_dict(mean_weights([one.model.state_dict() for one in kept]))
         measures = validate(averaged, self.material, self.config)
         improved = self._is_better(measures)
+        epochs = [one.card.epoch for one in kept]
         if improved:
+            # How long the single epochs have not got better stays as it is: it ended the training.
+            num_worse = self.record.num_worse
             self.record = self.record._replace(valid_scores=measures.scores())
             self._note_best(measures)
+            self.record = self.record._replace(num_worse=num_worse, averaged_epochs=epochs)
             save_model(self.run.model_path, self.judged())
         averaged.model.load_state_dict(former)
         self.record = self.record._replace(is_averaged=True)
         self._save_last()
         return Averaging(
-            [one.card.epoch for one in kept],
+            epochs,
             self.record.position.step,
             **measures.scores(),
             is_best=improved,
@@ -175,6 +180,7 @@ class Fit:
             best_loss=measures.loss,
             best_epoch=self.record.position.epoch,
             num_worse=0,
+            averaged_epochs=[],
         )
 
     def _describe(self, progress: Progress, measures: Measures, improved: bool) -> Validation:
@@ -207,6 +213,7 @@ class Fit:
             update={
                 "epoch": self.record.position.epoch,
                 "step": self.record.position.step,
+                "averaged_epochs": self.record.averaged_epochs,
                 "valid_scores": self.record.valid_scores,
             }
         )

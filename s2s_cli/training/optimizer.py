@@ -14,7 +14,7 @@ PREFIX = "optimizer"
 def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: Training) -> Optimizer:
     """One of PyTorch's optimizers, fused where PyTorch can."""
     parameters = list(parameters)
-    rate, decay, momentum = config.learning_rate, config.weight_decay, config.momentum
+    rate, decay, momentum = config.peak_learning_rate, config.weight_decay, config.momentum
     fused = all(parameter.device.type in {"cpu", "cuda"} for parameter in parameters)
     match config.optimizer:
         case "adam":

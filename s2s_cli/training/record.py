@@ -15,6 +15,8 @@ class Record(NamedTuple):
     best_loss: float = sys.float_info.max
     """Valid loss at the best score; of equal scores (0 or 100, often) the lower loss is better."""
     best_epoch: int = 0
+    averaged_epochs: list[int] = []  # noqa: RUF012 (never changed, only replaced)
+    """The epochs whose mean is the best model; empty if it is a single epoch's."""
     num_worse: int = 0
     """Validations since the best."""
     num_decays: int = 0

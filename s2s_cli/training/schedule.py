@@ -29,7 +29,7 @@ def learning_rate(config: Training, epoch: int, step: int, num_decays: int) -> f
             factor = config.learning_rate_decay**num_decays
         case "inverse_sqrt":  # Vaswani et al. 2017, with its height as the learning rate
             factor = math.sqrt(config.warmup_steps / max(step + 1, config.warmup_steps))
-    return config.learning_rate * warmup * factor
+    return config.peak_learning_rate * warmup * factor
 
 
 def teacher_forcing(config: Training, step: int) -> float:

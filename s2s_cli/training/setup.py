@@ -197,15 +197,20 @@ def begin_or_resume(plan: Plan, say: Say) -> Fit:
             f"{plan.run.path}: has a model but no checkpoint to go on from; --fresh trains anew "
             "(the old run is kept aside), --run DIR trains elsewhere"
         )
-    return _begin(plan, say)
+    return begin(plan, say)
 
 
-def _begin(plan: Plan, say: Say) -> Fit:
+def begin(plan: Plan, say: Say) -> Fit:
+    """A model with its first weights; nothing is written yet.
+
+    Raises:
+        ConfigError: the model cannot be made, or does not fit what it is to begin with.
+    """
     card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
     torch.manual_seed(plan.config.training.seed)
     model = build_model(card.model, src, tgt)
     if plan.config.training.init_from is not None:
-        former = load_former(plan.config)
+        former = load_former(plan.config.training.init_from)
         differing = take_weights(model, plan.config, plan.vocabularies, former)
         tail = f"; other than there: {', '.join(differing)}" if differing else ""
         say(f"fine-tuning {plan.config.training.init_from}, epoch {former.card.epoch}{tail}")
@@ -237,16 +242,22 @@ def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
     epoch, _, step = fit.record.position
     if not fit.is_finished():
         say(f"resumed after update {step:,}, in epoch {epoch + 1}")
-    if fit.record.best_epoch and not _has_model(run, say):
-        save_model(run.model_path, fit.judged())
-        fit.record = fit.record._replace(best_score=Record().best_score, num_worse=0)
+    if fit.record.best_epoch:
+        _tend_model(fit, say)
     return fit
 
 
-def _has_model(run: RunFolder, say: Say) -> bool:
+def _tend_model(fit: Fit, say: Say) -> None:
+    """See to it that the best model is there, and knows the search settings that are wanted."""
+    path = fit.run.model_path
     try:
-        load_model(run.model_path)
+        best = load_model(path)
     except CheckpointError as error:
         say(f"warning: the best model is lost ({error}); the last one takes its place")
-        return False
-    return True
+        save_model(path, fit.judged())
+        fit.record = fit.record._replace(best_score=Record().best_score, num_worse=0)
+        return
+    wanted = fit.loaded.card.decoding
+    if best.card.decoding != wanted:
+        say(f"{path}: takes over the recipe's search settings")
+        save_model(path, best._replace(card=best.card.model_copy(update={"decoding": wanted})))

@@ -1,5 +1,6 @@
 """Weights that a training begins with: another model's (fine-tuning), or pretrained vectors."""
 
+import json
 from pathlib import Path
 
 from s2s_cli.checkpoint import LoadedModel, load_model
@@ -8,39 +9,46 @@ from s2s_cli.data.corpus import Corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Vocabularies
+from s2s_cli.section import Section
 from s2s_cli.sources import Direction
 from s2s_cli.training.vectors import VectorCoverage, fill_embeddings
 from s2s_cli.vocabularies import describe_vocabularies, resolve_tokenizers
 
 MAY_DIFFER = {
-    *("dropout", "embed_dropout", "output_dropout", "word_dropout", "variational"),
-    *("src_vectors", "tgt_vectors"),
+    *("model.dropout", "model.embed_dropout", "model.output_dropout", "model.word_dropout"),
+    *("model.variational", "model.src_vectors", "model.tgt_vectors", "text.subword_sampling"),
 }
-"""Keys of `model` that change nothing about the weights' names and shapes."""
-
-TEXT_MAY_DIFFER = {"subword_sampling"}
+"""Keys that change nothing about the tokens, nor about the weights' names and shapes."""
 
 
 def adopt_vocabularies(config: Config, former: LoadedModel, corpus: Corpus) -> Vocabularies:
     """The vocabularies and subwords of the model to begin with, as this run's own.
 
     Raises:
-        ConfigError: the recipe's text is split otherwise, or in other languages.
+        ConfigError: as `check_fits`.
     """
-    check_text(config, former)
+    check_fits(config, former)
     trained_on = list(former.card.trained_on.get("train", {}).values())
-    card = describe_vocabularies(config, corpus).model_copy(update={"trained_on": trained_on})
+    src, tgt = former.src.vocabulary, former.tgt.vocabulary
+    own = {
+        "trained_on": trained_on,
+        "max_size": max(len(src), len(tgt)),
+        "min_freq": 1,
+        "shared": src == tgt,
+        "character_coverage": None,
+    }
+    card = describe_vocabularies(config, corpus).model_copy(update=own)
     subwords = former.src.tokenizer.subwords, former.tgt.tokenizer.subwords
-    return Vocabularies(former.src.vocabulary, former.tgt.vocabulary, card, subwords)
+    return Vocabularies(src, tgt, card, subwords)
 
 
-def load_former(config: Config) -> LoadedModel:
+def load_former(place: str) -> LoadedModel:
     """The model that `training.init_from` names: a model folder, or a run folder with one.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    folder = Path(config.training.init_from or "")
+    folder = Path(place)
     return load_model(folder / "model" if (folder / "model").is_dir() else folder)
 
 
@@ -55,15 +63,8 @@ def take_weights(
     Raises:
         ConfigError: the two have other architectures, texts or vocabularies.
     """
-    check_text(config, former)
+    check_fits(config, former)
     where = config.training.init_from
-    differing = _differences(former.card.model, config.model)
-    for key, values in differing.items():
-        if key not in MAY_DIFFER:
-            raise ConfigError(
-                f"{where}: its model.{key} is {values[0]}, the recipe's {values[1]}; fine-tuning "
-                f"takes the weights as they are, so set model.{key} to {values[0]}"
-            )
     for side, mine, theirs in (
         ("source", vocabularies.src, former.src.vocabulary),
         ("target", vocabularies.tgt, former.tgt.vocabulary),
@@ -74,36 +75,43 @@ def take_weights(
                 "run takes over that of the model, so train elsewhere with --run DIR"
             )
     model.load_state_dict(former.model.state_dict())
+    differing = _differences(former.card.model, config.model)
     return [f"model.{key} {old} -> {new}" for key, (old, new) in differing.items()]
 
 
-def check_text(config: Config, former: LoadedModel) -> None:
-    """Refuse a model whose text was split otherwise, or that is of other languages.
+def check_fits(config: Config, former: LoadedModel) -> None:
+    """Refuse a model of another architecture, other languages, or text that was split otherwise.
 
     Raises:
-        ConfigError: naming the first difference.
+        ConfigError: with all that differs, as options that would make it alike.
     """
-    card, data = former.card, config.data
+    card = former.card
     names = ("src_tokenizer", "tgt_tokenizer")
     tokenizers = dict(zip(names, resolve_tokenizers(config), strict=True))
-    differing = {
-        f"text.{key}": values
-        for key, values in _differences(
-            card.text, config.text.model_copy(update=tokenizers)
-        ).items()
-        if key not in TEXT_MAY_DIFFER
-    }
-    theirs, ours = card.all_directions, data.all_directions
+    text = config.text.model_copy(update=tokenizers)
+    differing = {f"text.{key}": v for key, v in _differences(card.text, text).items()}
+    differing |= {f"model.{key}": v for key, v in _differences(card.model, config.model).items()}
+    theirs, ours = card.all_directions, config.data.all_directions
     if {*theirs} != {*ours} and len(theirs) == len(ours) == 1:
         langs = zip(("src_lang", "tgt_lang"), theirs[0], ours[0], strict=True)
         differing |= {f"data.{key}": (lang, other) for key, lang, other in langs if lang != other}
     elif {*theirs} != {*ours}:
         differing["data.directions"] = (_list(theirs), _list(ours))
-    for key, (old, new) in differing.items():
+    misfits = {key: values for key, values in differing.items() if key not in MAY_DIFFER}
+    if misfits:
+        told = ", ".join(f"{key} is {old} (here {new})" for key, (old, new) in misfits.items())
+        sets = " ".join(f"--set {key}={to_yaml(old)}" for key, (old, _) in misfits.items())
         raise ConfigError(
-            f"{config.training.init_from}: its {key} is {old}, the recipe's {new}; "
-            f"fine-tuning needs the same text, so set {key} to {old}"
+            f"{config.training.init_from}: its {told}; fine-tuning takes text and weights as they "
+            f"are: {sets}"
         )
+
+
+def to_yaml(value: object) -> str:
+    """A value as `--set` reads it."""
+    if isinstance(value, Section):
+        value = value.model_dump(mode="json", exclude_none=True)
+    return json.dumps(value) if not isinstance(value, str) else value
 
 
 def _list(directions: tuple[Direction, ...]) -> str:

@@ -180,22 +180,47 @@ def test_variational_dropout_drops_the_same_units_all_along_a_sentence() -> None
     assert (SequenceDropout(0.5, is_variational=True).eval()(torch.ones(2, 3, 4)) == 1).all()
 
 
-def test_variational_masks_hold_over_the_steps_of_scheduled_sampling() -> None:
-    """With everything forced, a step at a time drops what a whole sequence drops."""
-    kind = {"variational": True, "dropout": 0.4, "num_layers": 3, "context": "initial"}
-    model = make_model(kind).train()
+@pytest.mark.parametrize("kind", [{"context": "initial"}, {"attend": "below"}])
+def test_variational_masks_hold_over_all_steps(kind: dict[str, object]) -> None:
+    model = make_model({"variational": True, "dropout": 0.4, "num_layers": 3, **kind}).train()
+    decoder = model.decoder
+    masks = decoder.stack.draw_masks(1)
+    assert len(masks) == 2
     batch = collate([([5, 6], [4] * 6)])
-    forced = torch.ones_like(batch.tgt_mask)
-    for _ in range(5):
-        torch.manual_seed(7)
-        masks = model.decoder.stack.draw_masks(1)
-        assert len(masks) == 2
-        state = model.encode(batch.src, batch.src_lengths).state
-        word = torch.ones(1, 5)
-        first, _ = model.decoder.stack.step(model.decoder.stack.project(word), state, masks)
-        again, _ = model.decoder.stack.step(model.decoder.stack.project(word), state, masks)
-        assert torch.equal(first, again)
-    logits = model.forward_sampled(
-        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced
-    )
-    assert logits.isfinite().all()
+    state, memory = model.encode(batch.src, batch.src_lengths)
+    word = torch.ones(1, 5)
+    first, again = (decoder.step(word, state, memory, masks).features for _ in range(2))
+    assert torch.equal(first, again)
+    others = [decoder.step(word, state, memory, decoder.stack.draw_masks(1)) for _ in range(8)]
+    assert any(not torch.equal(first, other.features) for other in others)
+
+
+def test_a_words_mask_holds_over_all_steps() -> None:
+    embedding = make_model({"variational": True, "dropout": 0.5}).train().tgt_embedding
+    token = torch.tensor([4, 5])
+    mask = embedding.draw_mask(token)
+    first, again = (embedding.embed_step(token, mask) for _ in range(2))
+    assert torch.equal(first, again)
+    assert (first == 0).any()
+    plain = make_model({"dropout": 0.5}).train().tgt_embedding
+    assert plain.draw_mask(token) is None
+
+
+def test_residual_layers_of_a_decoder_add_their_inputs() -> None:
+    """With the layers above silenced, what goes up is what the bottom layer said."""
+    for kind in ({"context": "initial"}, {"attend": "below"}):
+        deep = make_model({"num_layers": 2, "residual": True, **kind})
+        plain = make_model({"num_layers": 2, "residual": False, **kind})
+        batch = collate(PAIRS)
+        start = deep.encode(batch.src, batch.src_lengths)
+        upper = deep.decoder.stack.layers[-1]
+        word = torch.ones(3, 5)
+        for parameter in upper.parameters():
+            torch.nn.init.zeros_(parameter)
+        plain.load_state_dict(deep.state_dict())
+        zeroed = (start.state[0].clone(),)
+        zeroed[0][:, -1] = 0
+        with_inputs = deep.decoder.step(word, zeroed, start.memory).features
+        without = plain.decoder.step(word, zeroed, start.memory).features
+        assert not without.any()
+        assert with_inputs.any()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import KINDS, describe_kind
 
+import s2s_cli.training.fit
 from s2s_cli.checkpoint import (
     LoadedModel,
     ModelCard,
@@ -27,7 +28,7 @@ from s2s_cli.training.log import append_validation, forget_after
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import check_same_run, find_resumable
-from s2s_cli.training.validate import Material, ValidText
+from s2s_cli.training.validate import Material, Measures, ValidText
 
 WORDS = ["甲", "乙", "丙", "丁"]
 LETTERS = ["a", "b", "c", "d"]
@@ -231,6 +232,29 @@ def test_the_mean_of_epochs_is_tried_at_the_end(tmp_path: Path, average_of: str)
         assert model.card.valid_scores["perplexity"] == averaging.perplexity
     assert fit.is_finished()
     assert make_fit(tmp_path, config).is_finished()
+
+
+def test_a_run_that_patience_ended_stays_ended_when_the_mean_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.model_copy(
+        update={"average": 2, "best_by": "perplexity", "epochs": 30, "patience": 1}
+    )
+    measure = s2s_cli.training.fit.validate
+    perplexities = iter([5.0, 4.0, 6.0, 1.0])  # the third epoch is worse, the mean the best of all
+
+    def pretend(*arguments: object) -> Measures:
+        return measure(*arguments)._replace(perplexity=next(perplexities))
+
+    monkeypatch.setattr("s2s_cli.training.fit.validate", pretend)
+    fit = make_fit(tmp_path, config)
+    *validations, averaging = finish(fit)
+    assert (len(validations), averaging.is_best) == (3, True)
+    assert fit.is_finished()
+    again = make_fit(tmp_path, config)
+    assert again.is_finished()
+    assert again.record.averaged_epochs == averaging.averaged_epochs
+    assert load_model(fit.run.model_path).card.averaged_epochs == averaging.averaged_epochs
 
 
 @pytest.mark.parametrize("stop", [3, 14, 21])

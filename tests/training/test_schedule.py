@@ -89,3 +89,11 @@ def test_settings_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Training.model_validate(keys)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("adam", 1e-3), ("rmsprop", 1e-3), ("sgd", 1.0), ("adadelta", 1.0)]
+)
+def test_every_optimizer_has_a_rate_that_learns(optimizer: str, rate: float) -> None:
+    assert learning_rate(Training(optimizer=optimizer), 0, 0, 0) == rate
+    assert learning_rate(Training(optimizer=optimizer, learning_rate=0.5), 0, 0, 0) == 0.5

@@ -12,6 +12,7 @@ from s2s_cli.recipe import check_config
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.training.warm_start import (
     adopt_vocabularies,
+    check_fits,
     load_former,
     take_vectors,
     take_weights,
@@ -53,10 +54,12 @@ def recipe(former: Path, **sections: object) -> Config:
 
 def test_the_weights_and_vocabularies_are_the_models_own(former: Path) -> None:
     config = recipe(former)
-    loaded = load_former(config)
+    loaded = load_former(str(config.training.init_from))
     vocabularies = adopt_vocabularies(config, loaded, CORPUS)
     assert (vocabularies.src, vocabularies.tgt) == (SRC, TGT)
     assert vocabularies.card.trained_on == ["1"]
+    # What the vocabularies are, not what the recipe would have built.
+    assert (vocabularies.card.max_size, vocabularies.card.shared) == (7, False)
     model = build_model(config.model, SRC, TGT)
     assert take_weights(model, config, vocabularies, loaded) == []
     for name, tensor in loaded.model.state_dict().items():
@@ -64,12 +67,12 @@ def test_the_weights_and_vocabularies_are_the_models_own(former: Path) -> None:
 
 
 def test_a_run_folder_will_do(former: Path) -> None:
-    assert load_former(recipe(former.parent)).card.epoch == 3
+    assert load_former(str(former.parent)).card.epoch == 3
 
 
 def test_what_leaves_the_weights_as_they_are_may_differ_and_is_told(former: Path) -> None:
     config = recipe(former, model={"dropout": 0.5, "variational": True})
-    loaded = load_former(config)
+    loaded = load_former(str(config.training.init_from))
     vocabularies = adopt_vocabularies(config, loaded, CORPUS)
     found = take_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
     assert found == ["model.dropout 0.3 -> 0.5", "model.variational False -> True"]
@@ -78,15 +81,21 @@ def test_what_leaves_the_weights_as_they_are_may_differ_and_is_told(former: Path
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"model": {"cell": "lstm"}}, "its model.cell is gru, the recipe's lstm; .* to gru"),
-        ({"text": {"lowercase": True}}, "its text.lowercase is False, the recipe's True"),
-        ({"text": {"src_tokenizer": "char"}}, "its text.src_tokenizer is jieba"),
-        ({"data": {"tgt_lang": "de"}}, "its data.tgt_lang is en, the recipe's de"),
+        (
+            {"model": {"cell": "lstm"}},
+            r"its model\.cell is gru \(here lstm\).*--set model\.cell=gru",
+        ),
+        (
+            {"text": {"lowercase": True}},
+            r"its text\.lowercase is False .*--set text\.lowercase=false",
+        ),
+        ({"text": {"src_tokenizer": "char"}}, "text.src_tokenizer is jieba"),
+        ({"data": {"tgt_lang": "de"}}, r"data\.tgt_lang is en \(here de\)"),
     ],
 )
 def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], message: str) -> None:
     config = recipe(former, **sections)
-    loaded = load_former(config)
+    loaded = load_former(str(config.training.init_from))
     with pytest.raises(ConfigError, match=message):
         take_weights(
             build_model(config.model, SRC, TGT),
@@ -96,9 +105,17 @@ def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], me
         )
 
 
+def test_all_that_differs_is_told_at_once(former: Path) -> None:
+    config = recipe(former, model={"cell": "lstm", "num_layers": 2}, text={"lowercase": True})
+    with pytest.raises(ConfigError) as caught:
+        check_fits(config, load_former(str(former)))
+    for option in ("text.lowercase=false", "model.cell=gru", "model.num_layers=1"):
+        assert f"--set {option}" in str(caught.value)
+
+
 def test_another_vocabulary_is_refused(former: Path) -> None:
     config = recipe(former)
-    loaded = load_former(config)
+    loaded = load_former(str(config.training.init_from))
     mine = adopt_vocabularies(config, loaded, CORPUS)._replace(src=Vocabulary(["猫", "鸟"], [2, 1]))
     with pytest.raises(ConfigError, match="the run's source vocabulary is another one"):
         take_weights(build_model(config.model, SRC, TGT), config, mine, loaded)
@@ -108,7 +125,7 @@ def test_vectors_are_read_beside_the_data(former: Path, tmp_path: Path) -> None:
     (tmp_path / "en.vec").write_text("cat 1 2 3 4 5\n", encoding="utf-8")
     config = recipe(former, model={"tgt_vectors": "en.vec"}, data={"folder": str(tmp_path)})
     model = build_model(config.model, SRC, TGT)
-    vocabularies = adopt_vocabularies(config, load_former(config), CORPUS)
+    vocabularies = adopt_vocabularies(config, load_former(str(config.training.init_from)), CORPUS)
     ((key, coverage),) = take_vectors(model, config, vocabularies)
     assert (key, coverage.num_found, coverage.share) == ("model.tgt_vectors", 1, 0.5)
     assert model.tgt_table[4].tolist() == [1, 2, 3, 4, 5]
