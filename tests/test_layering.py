@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 RANKS = {
     **dict.fromkeys(("errors", "section"), 0),
     "sources": 1,
-    **dict.fromkeys(("config", "console", "files", "signals", "text"), 2),
+    **dict.fromkeys(("config", "console", "core_yaml", "files", "signals", "text"), 2),
     **dict.fromkeys(("recipe", "sealed"), 3),
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
     **dict.fromkeys(("checkpoint", "device", "results", "vocabularies"), 5),
@@ -24,7 +24,16 @@ RANKS = {
     "__main__": 10,
 }
 TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe", "run", "scoring")
-TORCH_FREE += ("results", "sealed", "section", "sources", "signals", "text", "vocabularies")
+TORCH_FREE += (
+    "core_yaml",
+    "results",
+    "sealed",
+    "section",
+    "sources",
+    "signals",
+    "text",
+    "vocabularies",
+)
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

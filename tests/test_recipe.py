@@ -4,12 +4,12 @@ import pytest
 from pydantic import BaseModel
 
 from s2s_cli.config import Config, find_idle
+from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import (
     check_config,
     dump_yaml,
     load_recipe,
-    load_yaml,
     parse_override,
     recipes_folder,
     shipped_recipes,
