@@ -11,6 +11,7 @@ from s2s_cli.model.embedding import Embedding
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.output import READOUTS, OutputLayer
 from s2s_cli.model.recurrent import State
+from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
 
 
 class Seq2Seq(nn.Module):
@@ -136,7 +137,9 @@ class Seq2Seq(nn.Module):
         """The reference where forced, elsewhere the likeliest token, dropout being as it is."""
         free = ~forced
         token = reference.clone()
-        token[free] = self._predict(features[free], None).argmax(-1)
+        logits = self._predict(features[free], None)
+        logits[:, [PAD_ID, BOS_ID]] = -torch.inf  # as in a search, which never chooses them
+        token[free] = logits.argmax(-1)
         return token
 
     def _predict(self, features: Tensor, rows: Tensor | None) -> Tensor:

@@ -66,7 +66,21 @@ def test_sampling_with_nothing_forced_feeds_the_models_own_choice(kind: dict[str
     for row in logits:
         expected, state, _ = model.step(token, state, memory)
         torch.testing.assert_close(row, expected[0])
+        expected[:, [1, 2]] = -torch.inf  # padding and bos are never chosen
         token = expected.argmax(-1)
+
+
+def test_sampling_never_feeds_what_no_search_can_choose() -> None:
+    model = make_model({"context": "initial"})
+    with torch.no_grad():
+        model.output.projection.bias[[1, 2]] = 1e3  # padding and bos
+        model.output.projection.bias[7] = 1e2
+    batch = collate([PAIRS[0]])
+    free = torch.zeros_like(batch.tgt_mask)
+    found = model.forward_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+    fed = collate([(PAIRS[0][0], [7] * (len(PAIRS[0][1])))])
+    expected = model(fed.src, fed.src_lengths, fed.tgt_in, fed.tgt_mask)
+    torch.testing.assert_close(found, expected)
 
 
 @every_kind
