@@ -216,7 +216,7 @@ def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device
 def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) -> Found:
     """The run folder's vocabularies, refused if they are of other text; else new ones."""
     from s2s_cli.console import say
-    from s2s_cli.vocabularies import check_vocabularies, describe_vocabularies
+    from s2s_cli.vocabularies import check_vocabularies, describe_vocabularies, sizes_of
 
     if not run.has_vocabularies():
         return Found(_new_vocabularies(config, run, texts), is_new=True)
@@ -225,8 +225,8 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
     if config.training.init_from is not None:
         if how.is_fresh:
             return Found(_new_vocabularies(config, run, texts), is_new=True)
-        # Another text's: the model's own, with which the run was begun.
-        own = {"trained_on": found.trained_on, "shared": found.shared}
+        # Those of the model with which the run was begun, whatever the recipe would have built.
+        own = {"trained_on": found.trained_on, "shared": found.shared, **sizes_of(found)}
         wanted = wanted.model_copy(update=own)
     if how.is_fresh and found != wanted:
         say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
