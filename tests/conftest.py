@@ -112,3 +112,19 @@ def make_model(
         for parameter in model.parameters():
             parameter.mul_(scale)
     return model.eval()
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """Two small parallel files in an otherwise empty folder."""
+    words = {"猫": "cat", "狗": "dog", "鱼": "fish", "鸟": "bird"}
+    pairs = [(a + b, f"{words[a]} {words[b]}") for a in words for b in words] * 4
+    (tmp_path / "my.zh").write_text("".join(f"{src}\n" for src, _ in pairs), encoding="utf-8")
+    (tmp_path / "my.en").write_text("".join(f"{tgt}\n" for _, tgt in pairs), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that several processes end together."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_cli"))

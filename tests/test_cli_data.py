@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import TINY, s2s
+from shell import TINY, s2s
 
 ANIMALS = {"猫": "cat", "狗": "dog", "鱼": "fish", "鸟": "bird"}
 PAIRS = [(a + b, f"{ANIMALS[a]} {ANIMALS[b]}") for a in ANIMALS for b in ANIMALS] * 4

@@ -1,0 +1,42 @@
+"""Running `s2s` as a person does, and small jobs for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+S2S = [sys.executable, "-m", "s2s_cli"]
+SEED_SENTENCE = "我喜欢学习机器学习。"
+
+TINY = [
+    *("--set", "model.hidden_size=16", "--set", "model.embed_size=8"),
+    *("--set", "model.attention_size=8", "--set", "vocab.min_freq=1"),
+    *("--set", "training.batch_size=16", "--set", "text.src_tokenizer=char"),
+]
+
+SUBWORDS = [
+    *("--set", "text.src_tokenizer=none", "--set", "text.src_subword=unigram"),
+    *("--set", "text.tgt_subword=bpe", "--set", "text.subword_sampling=0.3"),
+]
+
+
+def s2s(
+    *arguments: object, cwd: Path, stdin: str | bytes = b"", status: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run `s2s`, check its exit status, and that no traceback ever shows."""
+    done = subprocess.run(
+        [*S2S, *map(str, arguments)],
+        cwd=cwd,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        timeout=280,
+        check=False,
+    )
+    stdout, stderr = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in stderr, stderr
+    assert done.returncode == status, stderr
+    return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
+
+
+def tiny_train(*more: object) -> list[object]:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--valid-src", "my.zh"]
+    return ["train", *files, "--valid-tgt", "my.en", *TINY, *more]

@@ -1,0 +1,339 @@
+"""Small trainings from the command line: real processes in a real folder."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from shell import S2S, SEED_SENTENCE, SUBWORDS, TINY, s2s, tiny_train
+
+
+def wrong_calls() -> Iterator[tuple[list[str], str]]:
+    yield ["translate"], "no trained model under runs/"
+    yield ["eval", "--bleu"], "train one with `s2s train`"
+    yield ["train", "-c", "quickstrat"], "did you mean 'quickstart'?"
+    yield ["train", "-c", "zh-en"], "data.train.src: no such file: train.zh; name its folder"
+    yield ["train", "--set", "model.cel=lstm"], "model.cel: no such key; did you mean 'cell'?"
+    yield ["train", "--set", "epochs=3"], "not of the form section.key=value"
+    yield ["train", "--device", "gpu"], "options: training.device: not of a form"
+    yield ["translate", "--device", "gpu"], "no trained model under runs/"
+    yield ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"], "--beam-size: of no use with"
+    yield ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"], "data.tgt_lang"
+    yield ["vocab", "build", "--min-freq", "9999"], "lower --min-freq"
+    yield ["train", "--train-src", "a", "--train-tgt", "empty"], "empty: empty; it needs a line"
+    yield ["train", "--train-src", "a"], "--train-tgt: missing"
+    yield ["vocab", "show"], "`s2s vocab build` makes them"
+    yield ["translate", "none.txt"], "none.txt: no such file"
+    yield ["translate", "-m", "none"], "none: no such model folder"
+    yield ["eval", "--hyp", "a"], "--ref FILE: missing"
+    yield ["eval", "--hyp", "a", "--ref", "long", "--tgt-lang", "en"], "reference 1 has 3 lines"
+    yield ["eval", "--hyp", "empty", "--ref", "empty", "--tgt-lang", "en"], "no sentences to score"
+    yield (
+        ["eval", "--hyp", "a", "--ref", "a", "--tokenize", "x"],
+        "--tokenize x: choose among none,",
+    )
+    yield ["train", "--train-src", "a", "--train-tgt", "long"], "a has 2 lines"
+    yield ["train", "--train-src", "latin1", "--train-tgt", "a"], "latin1:1: byte 4 (0xe9) is not"
+
+
+def test_no_unk_in_the_output_unless_asked_for(texts: Path) -> None:
+    # With five words known of each side most of what is seen is unknown, and so is learnt.
+    more = ["--set", "vocab.max_size=5", "--set", "training.learning_rate=0.02"]
+    s2s(*tiny_train("--epochs", 10, "--run", "r", *more), cwd=texts)
+    ask = ["translate", "my.zh", "-m", "r"]
+    assert "<unk>" in s2s(*ask, "--keep-unk", cwd=texts).stdout
+    done = s2s(*ask, cwd=texts)
+    assert "<unk>" not in done.stdout
+    assert set("猫狗鱼鸟") & set(done.stdout)  # source words stand in their place
+
+
+def test_translations_that_exist_are_scored_without_a_model(tmp_path: Path) -> None:
+    (tmp_path / "h").write_text("a b c d\nx\n")
+    (tmp_path / "r0").write_text("a b c d\ny\n")
+    (tmp_path / "r1").write_text("q\nx\n")
+    files = ["--hyp", "h", "--ref", "r0", "--ref", "r1", "--tgt-lang", "en"]
+    scores = json.loads(s2s("eval", "--bleu", *files, cwd=tmp_path).stdout)
+    assert scores["bleu"]["score"] == pytest.approx(100)
+    assert "nrefs:2" in scores["bleu"]["signature"]
+
+
+def test_two_text_files_are_enough(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--src-lang", "zh", "--tgt-lang", "en"]
+    done = s2s("train", *files, "--epochs", 2, *TINY, "--run", "my-run", cwd=texts)
+    assert done.stdout == f"{Path('my-run/model')}\n"
+    assert "5% of the training pairs are held out" in done.stderr
+    assert "no vocabularies in my-run/vocab: building them" in done.stderr
+    log = (texts / "my-run/train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2]
+    assert (texts / "my-run/config.yaml").is_file()
+
+
+def test_the_same_seed_gives_the_same_bytes(texts: Path) -> None:
+    for name in ("one", "two"):
+        s2s(*tiny_train("--epochs", 2, "--run", name), cwd=texts)
+    one, two = (texts / name / "model/model.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    s2s(*tiny_train("--epochs", 2, "--run", "three", "--seed", 2), cwd=texts)
+    assert (texts / "three/model/model.safetensors").read_bytes() != one.read_bytes()
+
+
+def test_a_finished_run_is_kept_gone_on_with_or_set_aside(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    weights = (texts / "r/model/model.safetensors").read_bytes()
+    again = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    assert "trained already" in again.stderr
+    assert again.stdout == f"{Path('r/model')}\n"
+    assert (texts / "r/model/model.safetensors").read_bytes() == weights
+    more = s2s(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
+    assert "resumed after update 4" in more.stderr
+    other = s2s(*tiny_train("--epochs", 1, "--run", "r", "--seed", 5), cwd=texts, status=1)
+    assert "training.seed 1 -> 5" in other.stderr
+    assert again.stderr.count("resumed") == 0
+    fresh = s2s(*tiny_train("--epochs", 1, "--run", "r", "--fresh"), cwd=texts)
+    assert "moved to r.bak-1" in fresh.stderr
+    assert (texts / "r/model/model.safetensors").read_bytes() == weights
+    assert (texts / "r.bak-1/model/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_in_good_order_and_the_run_goes_on(texts: Path, number: int) -> None:
+    command = [*S2S, *map(str, tiny_train("--epochs", 400, "--run", "r"))]
+    command += ["--set", "training.patience=400"]
+    process = subprocess.Popen(
+        command, cwd=texts, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (texts / "r/model/manifest.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert stdout == b""
+    assert b"the same command goes on from here" in stderr
+    assert b"Traceback" not in stderr
+    stopped = re.search(rb"stopped after update (\d+)", stderr)
+    assert stopped is not None
+    step = int(stopped.group(1))
+    epochs = 2 + step // 4
+    done = s2s(
+        *tiny_train("--epochs", epochs, "--run", "r"),
+        *("--set", "training.patience=400"),
+        cwd=texts,
+    )
+    assert f"resumed after update {step:,}" in done.stderr
+    assert not list((texts / "r").rglob(".tmp-*"))
+
+
+def test_the_vocabulary_that_was_built_is_used(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en"]
+    s2s("vocab", "build", *files, "--max-size", 6, "--min-freq", 1, "--run", "r", cwd=texts)
+    assert len((texts / "r/vocab/src.tsv").read_text(encoding="utf-8").splitlines()) == 6
+    other = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts, status=1)
+    assert "src_tokenizer jieba" in other.stderr  # TINY asks for characters
+    done = s2s("train", *files, "--epochs", 1, *TINY[:6], "--run", "r", cwd=texts)
+    assert "max_size 6" in done.stderr
+
+
+def test_subwords_are_built_shown_trained_and_spelled_out_again(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", *SUBWORDS, "--run", "r"]
+    files += ["--valid-src", "my.zh", "--valid-tgt", "my.en"]
+    built = s2s("vocab", "build", *files, "--max-size", 30, cwd=texts).stderr
+    assert "tokenisers: zh none + unigram, en moses + bpe" in built
+    assert "tokens/word" in built
+    names = ["src.model", "src.tsv", "tgt.model", "tgt.tsv"]
+    assert sorted(path.name for path in (texts / "r/vocab").iterdir()) == [*names, "vocab.json"]
+    shown = s2s("vocab", "show", "cat fisher!", "--side", "tgt", "--run", "r", cwd=texts).stdout
+    tokens, _, unknown = shown.splitlines()
+    assert tokens.replace(" ", "").startswith("tokens\t▁cat▁fish")
+    assert unknown.endswith("!")
+    trained = s2s("train", *files, "--epochs", 2, *TINY[:6], cwd=texts)
+    assert "(none + unigram), en " in trained.stderr
+    assert {*names} <= {path.name for path in (texts / "r/model").iterdir()}
+    moved = (texts / "r/model").rename(texts / "alone")  # a model folder needs no other
+    said = s2s("translate", "--model", moved, cwd=texts, stdin="猫狗\n\n狗鱼").stdout
+    assert said.count("\n") == 3
+    assert "▁" not in said
+    other = s2s(*tiny_train("--run", "r"), cwd=texts, status=1)
+    assert "r/vocab: was built with src_" in other.stderr
+
+
+def test_a_small_text_says_how_many_subwords_it_gives_or_takes(texts: Path) -> None:
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--set", "text.src_tokenizer=none"]
+    files += ["--set", "text.src_subword=bpe", "--valid-src", "my.zh", "--valid-tgt", "my.en"]
+    built = s2s("vocab", "build", *files, cwd=texts).stderr
+    assert re.search(r"zh: the text gives \d+ entries, not 10,000", built)
+    few = s2s("vocab", "build", *files, "--max-size", 6, cwd=texts, status=1).stderr
+    assert "vocab.max_size: 6 entries are too few, the characters of the text alone take 9" in few
+
+
+@pytest.mark.parametrize("how", [[], SUBWORDS], ids=["words", "subwords"])
+def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path, how: list[str]) -> None:
+    more = ["--epochs", 30, "--set", "training.patience=30", "--set", "training.save_every=3", *how]
+    s2s(*tiny_train("--run", "whole", *more), cwd=texts)
+    command = [*S2S, *map(str, tiny_train("--run", "killed", *more))]
+    process = subprocess.Popen(command, cwd=texts, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    log = texts / "killed/train.jsonl"
+    while (not log.exists() or log.read_bytes().count(b"\n") < 2) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = s2s(*tiny_train("--run", "killed", *more), cwd=texts)
+    assert "resumed after update" in done.stderr
+    one, two = (texts / name / "model/model.safetensors" for name in ("whole", "killed"))
+    assert one.read_bytes() == two.read_bytes()
+    assert not list((texts / "killed").rglob(".*"))
+    epochs = [json.loads(line)["epoch"] for line in log.read_text(encoding="utf-8").splitlines()]
+    assert epochs == [*range(1, 31)]
+
+
+def test_a_run_that_lost_a_part_is_not_begun_over_in_silence(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    shutil.rmtree(texts / "r/model")
+    done = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    assert "the best model is lost" in done.stderr
+    assert (texts / "r/model/model.safetensors").is_file()
+    shutil.rmtree(texts / "r/checkpoints")
+    refused = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts, status=1)
+    assert "has a model but no checkpoint" in refused.stderr
+    assert (texts / "r/model/model.safetensors").is_file()
+
+
+def test_fresh_moves_nothing_before_all_is_checked(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    before = sorted(texts.rglob("*"))
+    wrong = tiny_train("--run", "r", "--fresh", "--set", "vocab.min_freq=9999")
+    assert "lower --min-freq" in s2s(*wrong, cwd=texts, status=1).stderr
+    assert sorted(texts.rglob("*")) == before
+    other = tiny_train("--epochs", 1, "--run", "r", "--fresh", "--set", "text.lowercase=true")
+    assert "do not fit; building them anew" in s2s(*other, cwd=texts).stderr
+
+
+def test_sizes_asked_of_train_are_not_ignored(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
+    asked = tiny_train("--epochs", 1, "--run", "r", "--set", "vocab.max_size=6")
+    assert "was built with max_size 10000" in s2s(*asked, cwd=texts, status=1).stderr
+
+
+def test_a_japanese_model_is_trained_though_mecab_is_missing(texts: Path) -> None:
+    files = tiny_train("--epochs", 1, "--run", "ja", "--tgt-lang", "ja")
+    done = s2s(*files, cwd=texts)
+    if "sacrebleu[ja]" in done.stderr:
+        assert "validation BLEU is of characters" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), list(wrong_calls()), ids=lambda v: " ".join(v)[:40]
+)
+def test_wrong_input_gets_one_clear_line_and_status_1(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "a").write_text("one two\nthree\n")
+    (tmp_path / "long").write_text("1\n2\n3\n")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "latin1").write_bytes("caf\xe9\nb\n".encode("latin-1"))
+    before = sorted(tmp_path.rglob("*"))
+    done = s2s(*arguments, cwd=tmp_path, status=1)
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert message in last
+    assert done.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["trian"], ["train", "--epochs", "0"], ["train", "--bogus"], ["vocab", "build", "--max-size"]],
+)
+def test_wrong_usage_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
+    assert "Error" in s2s(*arguments, cwd=tmp_path, status=2).stderr
+
+
+def test_cuda_trains_or_is_refused_clearly(texts: Path) -> None:
+    if torch.cuda.is_available():
+        s2s(*tiny_train("--epochs", 1, "--device", "cuda"), cwd=texts)
+    else:
+        done = s2s("train", "--epochs", 10, "--device", "cuda", cwd=texts, status=1)
+        assert "error: --device cuda: PyTorch finds no CUDA device here" in done.stderr
+        assert not (texts / "runs").exists()
+
+
+def test_a_read_only_folder_is_a_clear_error(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o555)
+    assert "Permission denied" in s2s("vocab", "build", cwd=tmp_path, status=1).stderr
+
+
+def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("s2s")
+    shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == s2s("--version", cwd=tmp_path).stdout
+    assert re.fullmatch(r"s2s \d+\.\d+\.\d+\n", shown.stdout)
+
+
+@pytest.mark.slow
+def test_the_four_commands_verbatim(tmp_path: Path) -> None:
+    s2s("vocab", "build", cwd=tmp_path)
+    s2s("train", "--epochs", "10", cwd=tmp_path)
+    assert s2s("translate", cwd=tmp_path, stdin=SEED_SENTENCE).stdout == (
+        "I like studying machine learning.\n"
+    )
+    assert json.loads(s2s("eval", "--bleu", cwd=tmp_path).stdout)["bleu"]["score"] >= 90
+
+
+def test_a_model_is_fine_tuned_on_other_text(texts: Path) -> None:
+    s2s(*tiny_train("--run", "general"), cwd=texts)
+    for name in ("my.zh", "my.en"):
+        lines = (texts / name).read_text(encoding="utf-8").split("\n")
+        (texts / name).write_text("\n".join(lines[:16]) + "\n", encoding="utf-8")
+    special = tiny_train("--from", "general", "--run", "special")
+    done = s2s(*special, cwd=texts)
+    assert "vocabularies: those of" in done.stderr
+    assert "fine-tuning" in done.stderr
+    for side in ("src", "tgt"):
+        theirs, ours = (texts / run / "vocab" / f"{side}.tsv" for run in ("general", "special"))
+        assert theirs.read_bytes() == ours.read_bytes()
+    assert "is trained already" in s2s(*special, cwd=texts).stderr
+    other = tiny_train("--from", "general", "--run", "other", "--set", "model.cell=lstm")
+    assert "its model.cell is gru" in s2s(*other, cwd=texts, status=1).stderr
+
+
+def test_fine_tuning_takes_text_and_model_from_where_it_begins(texts: Path) -> None:
+    s2s(*tiny_train("--run", "general", "--set", "model.cell=lstm"), cwd=texts)
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en"]
+    done = s2s("train", *files, "--from", "general", "--run", "mine", "--epochs", 1, cwd=texts)
+    assert "text, model and languages: those of general" in done.stderr
+    config = (texts / "mine" / "config.yaml").read_text(encoding="utf-8")
+    assert "cell: lstm" in config
+    # Anew, its vocabularies are again the model's own.
+    anew = ["--from", "general", "--run", "mine", "--epochs", 1, "--fresh"]
+    assert "was moved to" in s2s("train", *files, *anew, cwd=texts).stderr
+
+
+def test_fresh_moves_nothing_before_the_model_is_made(texts: Path) -> None:
+    s2s(*tiny_train("--run", "one"), cwd=texts)
+    before = sorted(path.name for path in (texts / "one").rglob("*"))
+    bad = tiny_train("--run", "one", "--fresh", "--set", "model.src_vectors=nofile.vec")
+    assert "no such file" in s2s(*bad, cwd=texts, status=1).stderr
+    assert sorted(path.name for path in (texts / "one").rglob("*")) == before
+    assert not (texts / "one.bak-1").exists()
+    bad = tiny_train("--run", "two", "--set", "model.tied=output", "--set", "model.readout=linear")
+    assert "model.tied output" in s2s(*bad, cwd=texts, status=1).stderr
+    assert not (texts / "two").exists()
+
+
+def test_a_finished_run_takes_over_changed_search_settings(texts: Path) -> None:
+    s2s(*tiny_train("--run", "one"), cwd=texts)
+    done = s2s(*tiny_train("--run", "one", "--set", "decoding.beam_size=9"), cwd=texts)
+    assert "takes over the recipe's search settings" in done.stderr
+    card = json.loads((texts / "one" / "model" / "config.json").read_bytes())
+    assert card["decoding"]["beam_size"] == 9
