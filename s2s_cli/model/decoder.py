@@ -2,8 +2,8 @@
 
 A decoder turns embedded target tokens into features, one row a token, from which the output layer
 predicts the next token. Each can run over a whole reference (`forward`) or a token at a time
-(`step`), with the same result. Those that look back at the source by attention are in
-`attention_decoder.py`.
+(`step`), with the same result. Those that look back at the source by attention have files of
+their own.
 """
 
 from typing import NamedTuple

@@ -5,10 +5,12 @@ from torch import Tensor, nn
 
 from s2s_cli.config import Model
 from s2s_cli.errors import ConfigError
-from s2s_cli.model.attention_decoder import choose_attention_decoder
+from s2s_cli.model.bahdanau_decoder import BahdanauDecoder
 from s2s_cli.model.decoder import EveryStepDecoder, InitialContextDecoder, LookBack, Start
 from s2s_cli.model.embedding import Embedding
 from s2s_cli.model.encoder import Encoder
+from s2s_cli.model.gnmt_decoder import GNMTDecoder
+from s2s_cli.model.luong_decoder import InputFeedingDecoder, LuongDecoder
 from s2s_cli.model.output import READOUTS, OutputLayer
 from s2s_cli.model.recurrent import State
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
@@ -36,11 +38,7 @@ class Seq2Seq(nn.Module):
             raise ConfigError("model.tied all: needs one vocabulary (vocab.shared: true)")
         self.encoder = Encoder(config)
         self.tgt_embedding = Embedding(config, tgt_vocab_size, sizes.embed, pad_id)
-        self.decoder = {
-            "initial": InitialContextDecoder,
-            "every_step": EveryStepDecoder,
-            "attention": choose_attention_decoder(config),
-        }[config.context](config)
+        self.decoder = choose_decoder(config)(config)
         kind = self.decoder.readout if config.readout == "auto" else config.readout
         readout = READOUTS[kind](self.decoder.feature_size, sizes.embed)
         if config.tied != "none" and readout.size != sizes.embed:
@@ -167,6 +165,26 @@ class Seq2Seq(nn.Module):
     def num_parameters(self) -> int:
         """How many weights are trained."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+Decoder = (
+    InitialContextDecoder
+    | EveryStepDecoder
+    | BahdanauDecoder
+    | LuongDecoder
+    | InputFeedingDecoder
+    | GNMTDecoder
+)
+
+
+def choose_decoder(config: Model) -> type[Decoder]:
+    """The decoder that sees of the source what the configuration says, when it says."""
+    if config.context == "initial":
+        return InitialContextDecoder
+    if config.context == "every_step":
+        return EveryStepDecoder
+    after = InputFeedingDecoder if config.input_feeding else LuongDecoder
+    return {"before": BahdanauDecoder, "after": after, "below": GNMTDecoder}[config.attend]
 
 
 def _rows_of(mask: Tensor) -> Tensor:

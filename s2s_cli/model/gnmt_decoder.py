@@ -1,0 +1,93 @@
+"""The decoder whose bottom layer looks at the source (Wu et al. 2016, GNMT)."""
+
+import torch
+from torch import Tensor, nn
+
+from s2s_cli.config import Model
+from s2s_cli.model.attention import Attention
+from s2s_cli.model.bridge import BRIDGES
+from s2s_cli.model.decoder import LookBack, Start, Step
+from s2s_cli.model.dropout import SequenceDropout
+from s2s_cli.model.encoder import Encoding
+from s2s_cli.model.recurrent import (
+    NUM_GATES,
+    Masks,
+    RecurrentLayer,
+    RecurrentStack,
+    Shape,
+    State,
+    make_norms,
+    normalize,
+)
+
+
+class GNMTDecoder(nn.Module):
+    """The bottom layer looks at the source, and every layer is told what it saw (Wu et al. 2016).
+
+    With s^1 the bottom state: c_i = a(s^1_{i-1}); s^1_i = cell([e; c_i], s^1_{i-1}), and each
+    layer above runs over [the outputs below; c_i]. Only the bottom layer needs the loop; the
+    layers above are one call each.
+    """
+
+    readout = "linear"
+    """Of the paper: the top layer's output."""
+
+    def __init__(self, config: Model) -> None:
+        super().__init__()
+        sizes, value = config.decoder_sizes, config.encoder_sizes.hidden
+        self.feature_size = sizes.hidden
+        self.bridge = BRIDGES[config.decoder_start](config)
+        self.attention = Attention(config)
+        self.from_context = nn.Linear(value, NUM_GATES[config.cell] * sizes.hidden, bias=False)
+        self.bottom = RecurrentLayer(config.cell, sizes.embed, sizes.hidden)
+        self.bottom_norm = make_norms(int(config.layer_norm), sizes.hidden)
+        above = Shape(
+            config.cell,
+            sizes.hidden,
+            sizes.hidden,
+            sizes.layers - 1,
+            side_size=value,
+            is_upper=True,
+            residual=config.residual,
+            layer_norm=config.layer_norm,
+        )
+        self.stack = RecurrentStack(above, SequenceDropout(config.dropout, config.variational))
+
+    def start(self, encoding: Encoding) -> Start:
+        """Begin where the bridge leads, and remember the encoder's outputs."""
+        memory = self.attention.remember(encoding.outputs, encoding.mask)
+        return Start(self.bridge(encoding), memory)
+
+    def forward(self, embedded: Tensor, start: Start) -> Tensor:
+        """Features `(batch, tgt_len, feature)` of whole targets.
+
+        Args:
+            embedded: decoder inputs `(batch, tgt_len, embed)`.
+            start: what `start` returned.
+        """
+        bottom, above = _split_layers(start.state)
+        outputs, contexts = [], []
+        for gates in self.bottom.project(embedded).unbind(1):
+            context, _ = self.attention(bottom[0], start.memory)
+            bottom = self.bottom.step(gates + self.from_context(context), bottom)
+            outputs.append(bottom[0])
+            contexts.append(context)
+        below = normalize(self.bottom_norm, 0, torch.stack(outputs, 1))
+        return self.stack(below, above, torch.stack(contexts, 1))  # type: ignore[no-any-return]
+
+    def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
+        """One step from `embedded` `(batch * beam, embed)`, looking at `memory`."""
+        bottom, above = _split_layers(state)
+        context, weights = self.attention(bottom[0], memory)
+        gates = self.bottom.project(embedded) + self.from_context(context)
+        bottom = self.bottom.step(gates, bottom)
+        below = normalize(self.bottom_norm, 0, bottom[0])
+        outputs, above = self.stack.step_inputs(below, above, masks, context)
+        joined = zip(bottom, above, strict=True)
+        state = tuple(torch.cat([low.unsqueeze(1), high], dim=1) for low, high in joined)
+        return Step(outputs, state, weights)
+
+
+def _split_layers(state: State) -> tuple[State, State]:
+    """The bottom layer's parts `(batch, hidden)`, and those of the layers above."""
+    return tuple(part[:, 0] for part in state), tuple(part[:, 1:] for part in state)
