@@ -158,6 +158,15 @@ def load_model(folder: Path) -> LoadedModel:
     return LoadedModel(model, src, tgt, card)
 
 
+def load_card(folder: Path) -> ModelCard:
+    """Read what a model folder says about its model, without the model.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of a newer format.
+    """
+    return _parse_card(folder, read_sealed(folder, (CARD,))[CARD])
+
+
 def load_training_state(folder: Path) -> TrainingState:
     """Read what a checkpoint keeps besides the model.
 

@@ -125,6 +125,12 @@ class EveryStepDecoder(nn.Module):
         return Step(torch.cat([outputs, embedded, context], dim=-1), state, None)
 
 
+def start_attending(bridge: nn.Module, attention: nn.Module, encoding: Encoding) -> Start:
+    """Begin where the bridge leads, and remember the encoder's outputs."""
+    memory = attention.remember(encoding.outputs, encoding.mask)  # type: ignore[operator]
+    return Start(bridge(encoding), memory)
+
+
 def make_stack(config: Model, input_size: int) -> RecurrentStack:
     """The decoder's layers."""
     sizes = config.decoder_sizes

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from s2s_cli.config import Model
 from s2s_cli.model.attention import Attention
 from s2s_cli.model.bridge import BRIDGES
-from s2s_cli.model.decoder import LookBack, Start, Step
+from s2s_cli.model.decoder import LookBack, Start, Step, start_attending
 from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.encoder import Encoding
 from s2s_cli.model.recurrent import (
@@ -55,8 +55,7 @@ class GNMTDecoder(nn.Module):
 
     def start(self, encoding: Encoding) -> Start:
         """Begin where the bridge leads, and remember the encoder's outputs."""
-        memory = self.attention.remember(encoding.outputs, encoding.mask)
-        return Start(self.bridge(encoding), memory)
+        return start_attending(self.bridge, self.attention, encoding)
 
     def forward(self, embedded: Tensor, start: Start) -> Tensor:
         """Features `(batch, tgt_len, feature)` of whole targets.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from s2s_cli.config import Model
 from s2s_cli.model.attention import Attention
 from s2s_cli.model.bridge import BRIDGES
-from s2s_cli.model.decoder import LookBack, Start, Step, make_stack
+from s2s_cli.model.decoder import LookBack, Start, Step, make_stack, start_attending
 from s2s_cli.model.encoder import Encoding
 from s2s_cli.model.recurrent import (
     NUM_GATES,
@@ -40,8 +40,7 @@ class LuongDecoder(nn.Module):
 
     def start(self, encoding: Encoding) -> Start:
         """Begin where the bridge leads, and remember the encoder's outputs."""
-        memory = self.attention.remember(encoding.outputs, encoding.mask)
-        return Start(self.bridge(encoding), memory)
+        return start_attending(self.bridge, self.attention, encoding)
 
     def forward(self, embedded: Tensor, start: Start) -> Tensor:
         """Features `(batch, tgt_len, feature)` of whole targets.
@@ -88,8 +87,7 @@ class InputFeedingDecoder(nn.Module):
 
     def start(self, encoding: Encoding) -> Start:
         """Begin where the bridge leads, and remember the encoder's outputs."""
-        state = self.bridge(encoding)
-        memory = self.attention.remember(encoding.outputs, encoding.mask)
+        state, memory = start_attending(self.bridge, self.attention, encoding)
         return Start((*state, torch.zeros_like(state[0][:, :1])), memory)
 
     def forward(self, embedded: Tensor, start: Start) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, save_model
+from s2s_cli.checkpoint import LoadedModel, TrainingState, load_card, load_model, save_model
 from s2s_cli.config import Training
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import RunFolder
@@ -161,9 +161,7 @@ class Fit:
         folders = self.run.epochs()
         if self.config.average_of == "best":
             sign = -1 if self.config.best_by == "perplexity" else 1
-            folders.sort(
-                key=lambda path: sign * load_model(path).card.valid_scores[self.config.best_by]
-            )
+            folders.sort(key=lambda path: sign * load_card(path).valid_scores[self.config.best_by])
         return sorted(folders[-self.config.average :])
 
     def _drop_epochs(self) -> None:
