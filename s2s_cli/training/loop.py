@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from s2s_cli.config import Training
@@ -14,7 +13,7 @@ from s2s_cli.data.sampler import epoch_batches
 from s2s_cli.data.tokenized import EncodedPair
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.loss import token_loss
+from s2s_cli.training.loss import batch_loss
 from s2s_cli.training.optimizer import set_learning_rate
 from s2s_cli.training.schedule import learning_rate, teacher_forcing
 
@@ -137,9 +136,7 @@ def update(
     num_tokens = sum(batch.num_tokens for batch in batches)
     total = 0.0
     for batch in batches:
-        with autocast(config, batch.src.device):
-            logits = _predict(model, batch, forcing)
-        loss = token_loss(logits.float(), batch.tgt_out[batch.tgt_mask], config.label_smoothing)
+        loss = batch_loss(model, batch, config, forcing)
         (loss / num_tokens).backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -150,20 +147,3 @@ def update(
         )
     optimizer.step()
     return total
-
-
-def autocast(config: Training, device: torch.device) -> torch.autocast:
-    """Matrix products in bfloat16 while the block runs, if the recipe says so."""
-    is_on = config.precision == "bf16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
-
-
-def _predict(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:
-    """Logits `(tokens, vocab)` of a batch's real positions."""
-    if forcing >= 1:
-        return model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)  # type: ignore[no-any-return]
-    # Drawn on the CPU, so that every device sees the same draws.
-    forced = torch.rand(batch.tgt_in.shape) < forcing
-    return model.forward_sampled(
-        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced.to(batch.src.device)
-    )
