@@ -40,7 +40,7 @@ def projected_loss(
     kind = readouts.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
-        readouts, weight = readouts.to(dtype), weight.to(dtype)
+        readouts = readouts.to(dtype)
     with torch.autocast(kind, enabled=False):
         return _ProjectedLoss.apply(readouts, weight, bias, targets, label_smoothing)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -52,28 +52,30 @@ class _ProjectedLoss(Function):
     ) -> Tensor:
         loss = torch.zeros((), dtype=bias.dtype, device=bias.device)
         d_readouts = torch.empty_like(readouts)
-        d_weight, d_bias = torch.zeros_like(weight, dtype=bias.dtype), torch.zeros_like(bias)
+        d_weight, d_bias = None, torch.zeros_like(bias)
+        matrix = weight.to(readouts.dtype)
         block, chunk = (max(1, most // len(bias)) for most in (BLOCK_LOGITS, CHUNK_LOGITS))
         for first in range(0, len(readouts), block):
             part = slice(first, first + block)
-            logits = readouts[part] @ weight.t()
+            logits = readouts[part] @ matrix.t()
             chunks = torch.split(logits, chunk), torch.split(targets[part], chunk)
             for some, wanted in zip(*chunks, strict=True):
                 gradient, losses = _differentiate(some.to(bias.dtype) + bias, wanted, smoothing)
                 loss += losses.sum()
                 d_bias += gradient.sum(0)
                 some.copy_(gradient)
-            torch.mm(logits, weight, out=d_readouts[part])
-            d_weight += logits.t() @ readouts[part]
+            torch.mm(logits, matrix, out=d_readouts[part])
+            share = (logits.t() @ readouts[part]).to(weight.dtype)
+            d_weight = share if d_weight is None else d_weight.add_(share)
+        if d_weight is None:  # no tokens at all
+            d_weight = torch.zeros_like(weight)
         ctx.save_for_backward(d_readouts, d_weight, d_bias)
-        ctx.dtype = weight.dtype
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
-        d_readouts, d_weight, d_bias = ctx.saved_tensors
-        return d_readouts * d_loss, (d_weight * d_loss).to(ctx.dtype), d_bias * d_loss, None, None
+        return (*(gradient * d_loss for gradient in ctx.saved_tensors), None, None)
 
 
 def _differentiate(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

@@ -60,6 +60,14 @@ def test_the_fused_loss_is_the_plain_one_whatever_its_blocks(
         torch.testing.assert_close(found, gradient)
 
 
+def test_no_tokens_cost_nothing() -> None:
+    weight, bias = torch.randn(9, 5, requires_grad=True), torch.randn(9, requires_grad=True)
+    loss = projected_loss(torch.empty(0, 5), weight, bias, torch.empty(0, dtype=torch.long))
+    gradients = torch.autograd.grad(loss, [weight, bias])
+    assert loss == 0
+    assert not any(gradient.any() for gradient in gradients)
+
+
 @pytest.mark.parametrize("forcing", [1.0, 0.0])
 def test_fused_and_plain_training_agree_in_loss_and_every_gradient(forcing: float) -> None:
     model = make_model({"context": "attention", "tied": "output"}, scale=2.0).double().train()
