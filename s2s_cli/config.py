@@ -403,6 +403,11 @@ class Decoding(Section):
     """Seeds sampling: same seed and same sentence, same samples, whatever the batch."""
     batch_size: Size = 64
     """Sentences translated at a time."""
+    precision: Literal["float32", "bf16", "int8"] = "float32"
+    """Of the products: `bf16` is faster, `int8` still faster, on CPUs only; sums stay float32."""
+    kernels: Literal["fused", "plain"] = "fused"
+    """`fused` searches with matrices joined and tables made beforehand where it can; `plain`
+    steps as the model was trained: slower, and the same but for rounding."""
     keep_unk: bool = False
     """Leave `<unk>` in the output instead of the source word that got the most attention."""
     dictionary: FilePath | None = None

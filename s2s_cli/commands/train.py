@@ -112,10 +112,10 @@ def warn_of_idle(config: "Config") -> None:
 
 def _train(job: opt.Job, how: "How", stop: "StopRequest") -> None:
     from s2s_cli.console import say
-    from s2s_cli.device import choose_device, describe_device, prepare_float32
+    from s2s_cli.device import choose_device, describe_device, prepare_device
 
     recipe, folder = job
-    prepare_float32()
+    prepare_device()
     device = choose_device(recipe.config.training.device)
     say(f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}")
     fit = _prepare(recipe, folder, device, how)

@@ -30,7 +30,12 @@ class TanhReadout(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """From `(..., feature)` to `(..., readout)`."""
-        return torch.tanh(self.linear(features))
+        return self.activate(self.linear(features))
+
+    @staticmethod
+    def activate(inputs: Tensor) -> Tensor:
+        """What follows the product, `(..., readout)`."""
+        return torch.tanh(inputs)
 
 
 class MaxoutReadout(nn.Module):
@@ -43,7 +48,12 @@ class MaxoutReadout(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """From `(..., feature)` to `(..., readout)`."""
-        left, right = self.linear(features).chunk(2, dim=-1)
+        return self.activate(self.linear(features))
+
+    @staticmethod
+    def activate(inputs: Tensor) -> Tensor:
+        """What follows the product: from `(..., 2 * readout)` to `(..., readout)`."""
+        left, right = inputs.chunk(2, dim=-1)
         return torch.maximum(left, right)
 
 
