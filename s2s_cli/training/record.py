@@ -33,6 +33,11 @@ class Record(NamedTuple):
     valid_scores: dict[str, float] = {}  # noqa: RUF012 (never changed, only replaced)
     """Of the latest validation."""
 
+    def at_epoch_begin(self) -> "Record":
+        """The same, with nothing of the present epoch done but its updates counted."""
+        position = self.position._replace(batch=0)
+        return self._replace(position=position, epoch_loss=0.0, epoch_tokens=0, epoch_seconds=0.0)
+
 
 class Validation(NamedTuple):
     """What an epoch came to."""
