@@ -23,9 +23,9 @@ from s2s_cli.signals import stand_back
 
 T = TypeVar("T")
 
-LONGEST_WAIT = timedelta(days=1)
+LONGEST_WAIT = timedelta(hours=2)
 """The others wait while the first builds vocabularies or validates. A process that ends is noticed
-at once, by its closed connection: this is for nothing but a machine that falls silent."""
+at once, by its closed connection; a machine that falls silent, after this time."""
 
 LONGEST_MEETING = timedelta(minutes=10)
 """Until all processes have found each other."""
@@ -114,8 +114,8 @@ def present_ranks() -> Ranks:
 
 
 @contextmanager
-def joined(launch: Launch) -> Iterator[None]:
-    """Work with the other processes while the block runs.
+def joined(launch: Launch) -> Iterator[Launch]:
+    """Work with the other processes while the block runs; all know then of any one's restart.
 
     An error that one process meets ends all, and many errors are met by all of them alike. The
     first that reports one tells it; the others end without a word.
@@ -124,9 +124,12 @@ def joined(launch: Launch) -> Iterator[None]:
         ConfigError: there is no way to the other processes.
         EchoedError: instead of an error that another process tells.
     """
-    store = _join(launch)
+    common, store = _join(launch)
     try:
-        yield
+        # One machine's torchrun may not know that another's has begun anew; the store does.
+        num_rounds = present_ranks().from_first(lambda: common.add("s2s/rounds", 1))
+        num_restarts = int(present_ranks().most(launch.num_restarts))
+        yield launch._replace(num_restarts=max(num_restarts, num_rounds - 1))
     except StoppedError as error:
         if launch.is_first:
             raise
@@ -159,7 +162,8 @@ def noticing_loss() -> Iterator[None]:
         raise
 
 
-def _join(launch: Launch) -> Any:
+def _join(launch: Launch) -> tuple[Any, Any]:
+    """The store of all times, and the part of it that is of these processes."""
     if not dist.is_available():
         raise ConfigError("this PyTorch cannot join several processes; start s2s without torchrun")
     has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
@@ -180,7 +184,7 @@ def _join(launch: Launch) -> Any:
             f"the {launch.size} processes of this job do not find each other ({reason}); check "
             "the host and port given to torchrun, and the firewall between the machines"
         ) from error
-    return store
+    return common, store
 
 
 def _meet(store: Any, launch: Launch) -> str:

@@ -12,24 +12,27 @@ COMPANY = ("train", "translate")
 
 
 @contextmanager
-def together(launch: Launch) -> Iterator[None]:
+def together(launch: Launch) -> Iterator[Launch]:
     """Join the other processes, if there are any; all but the first are silent meanwhile.
+
+    Returns:
+        The same, knowing of restarts of any process.
 
     Raises:
         EchoedError: instead of an error that another process tells.
     """
     if launch.size == 1:
-        yield
+        yield launch
         return
     from s2s_cli.console import hushed
     from s2s_cli.distributed import joined
 
-    with joined(launch):
+    with joined(launch) as known:
         if launch.is_first:
-            yield
+            yield known
         else:
             with hushed():
-                yield
+                yield known
 
 
 def refuse_company(command: str | None) -> None:

@@ -62,10 +62,10 @@ def train(
     from s2s_cli.launch import read_launch
     from s2s_cli.signals import StopRequest
 
-    launch = read_launch()
-    on_request = _say_stopping if launch.is_first else _say_nothing
+    process = read_launch()
+    on_request = _say_stopping if process.is_first else _say_nothing
     # Before anything heavy is imported: some imports swallow a KeyboardInterrupt.
-    with together(launch), StopRequest(on_request) as stop:
+    with together(process) as launch, StopRequest(on_request) as stop:
         data = opt.DataOptions(
             src_lang,
             tgt_lang,

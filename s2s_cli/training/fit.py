@@ -24,7 +24,7 @@ from s2s_cli.training.randomness import (
     restore_random_state,
     seed_rank,
 )
-from s2s_cli.training.record import Averaging, Record, Validation
+from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch
 from s2s_cli.training.validate import Material, Measures, validate
 
 
@@ -143,8 +143,8 @@ class Fit:
     def _end_epoch(self, progress: Progress) -> Iterator[Validation]:
         measures = self._measure()
         improved = self._is_better(measures)
-        validation = self._describe(progress, measures, improved)
         record = self.record
+        validation = describe_epoch(record, progress, measures, self.material, is_best=improved)
         num_flat = 0 if improved else record.num_flat + 1
         is_plateau = num_flat > self.config.decay_patience
         position = Position(progress.position.epoch + 1, 0, progress.position.step)
@@ -222,23 +222,6 @@ class Fit:
             best_epoch=self.record.position.epoch,
             num_worse=0,
             averaged_epochs=[],
-        )
-
-    def _describe(self, progress: Progress, measures: Measures, improved: bool) -> Validation:
-        record = self.record
-        shown = progress.position.epoch % len(measures.hypotheses)
-        source, reference = self.material.valid_pair(shown)
-        return Validation(
-            epoch=progress.position.epoch + 1,
-            step=progress.position.step,
-            train_loss=record.epoch_loss / record.epoch_tokens,
-            **measures.scores(),
-            is_best=improved,
-            learning_rate=progress.learning_rate,
-            tokens_per_second=record.epoch_tokens / record.epoch_seconds,
-            seconds=record.epoch_seconds,
-            valid_seconds=measures.seconds,
-            example=(source, reference, measures.hypotheses[shown]),
         )
 
     def judged(self) -> LoadedModel:
