@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from s2s_cli.console import hushed, say, show_table, warn
 from s2s_cli.device import choose_device
 from s2s_cli.errors import ConfigError, DeviceError
 from s2s_cli.launch import Launch, read_launch
@@ -50,3 +51,13 @@ def test_each_process_of_a_machine_takes_its_own_gpu(monkeypatch: pytest.MonkeyP
         choose_device("auto", Launch(2, 4, 2))
     with pytest.raises(DeviceError, match="cuda:0: one device for 4 processes"):
         choose_device("cuda:0", Launch(3, 4, 1))
+
+
+def test_one_process_speaks_for_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    say("before")
+    with hushed():
+        say("meanwhile")
+        warn("meanwhile")
+        show_table("meanwhile", ("a",), [("meanwhile",)])
+    say("after")
+    assert capsys.readouterr().err == "before\nafter\n"
