@@ -282,6 +282,9 @@ class Training(Section):
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
     precision: Literal["float32", "bf16"] = "float32"
     """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32."""
+    kernels: Literal["fused", "plain"] = "fused"
+    """`fused` has the gradients of the dearest parts derived by hand, `plain` leaves all to
+    autograd: slower, and the same but for rounding."""
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64

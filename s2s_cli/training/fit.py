@@ -50,6 +50,8 @@ class Fit:
         self.run = run
         self.ranks = ranks
         self.record = Record()
+        if config.kernels == "plain":
+            loaded.model.compute_plainly()
         self.device = next(loaded.model.parameters()).device
         self.optimizer = make_optimizer(loaded.model.parameters(), config)
         self.moving = make_moving_average(loaded.model, config.ema) if config.ema else None

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -12,7 +11,7 @@ from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch
 from s2s_cli.distributed import ALONE, Ranks, noticing_loss
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.loss import token_loss
+from s2s_cli.training.loss import batch_loss
 
 
 class Sums(NamedTuple):
@@ -39,10 +38,7 @@ class Lesson(nn.Module):
             batch: on the model's device.
             forcing: chance that a decoder input is the reference token.
         """
-        config = self._config
-        with autocast(config, batch.src.device):
-            logits = _predict(self.model, batch, forcing)
-        return token_loss(logits.float(), batch.tgt_out[batch.tgt_mask], config.label_smoothing)
+        return batch_loss(self.model, batch, self._config, forcing)
 
 
 class Gradients:
@@ -87,20 +83,3 @@ class Gradients:
         if isinstance(self._lesson, DistributedDataParallel):
             return cast("AbstractContextManager[None]", self._lesson.no_sync())
         return nullcontext()
-
-
-def autocast(config: Training, device: torch.device) -> torch.autocast:
-    """Matrix products in bfloat16 while the block runs, if the recipe says so."""
-    is_on = config.precision == "bf16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
-
-
-def _predict(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:
-    """Logits `(tokens, vocab)` of a batch's real positions."""
-    if forcing >= 1:
-        return model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)  # type: ignore[no-any-return]
-    # Drawn on the CPU, so that every device sees the same draws.
-    forced = torch.rand(batch.tgt_in.shape) < forcing
-    return model.forward_sampled(
-        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced.to(batch.src.device)
-    )
