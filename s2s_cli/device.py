@@ -10,18 +10,28 @@ from typing import Any
 import torch
 
 from s2s_cli.errors import DeviceError
+from s2s_cli.launch import Launch
 
 # Typed Any, because PyTorch's own types do not know these modules' settings.
 _ONEDNN: Any = torch.backends.mkldnn
 _CUDNN: Any = torch.backends.cudnn
 
 
-def choose_device(name: str) -> torch.device:
+ALONE = Launch()
+
+
+def choose_device(name: str, launch: Launch = ALONE) -> torch.device:
     """Resolve `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU.
 
+    Args:
+        name: what the user asks for.
+        launch: of several processes, each takes a GPU of its own.
+
     Raises:
-        DeviceError: there is no such kind of device, or none here.
+        DeviceError: there is no such kind of device, or none here, or none for each process.
     """
+    if launch.size > 1:
+        return _choose_own(choose_device(name), name, launch)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise DeviceError(f"--device {name}: not one of auto, cpu, cuda, cuda:N, mps")
     kind, _, index = name.partition(":")
@@ -37,6 +47,27 @@ def choose_device(name: str) -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError(f"--device {name}: PyTorch finds no Apple GPU; use --device cpu or auto")
     return torch.device(name)
+
+
+def _choose_own(device: torch.device, name: str, launch: Launch) -> torch.device:
+    """The device of one among several processes."""
+    if device.type == "cpu":
+        return device
+    if device.type == "mps" or device.index is not None:
+        raise DeviceError(
+            f"--device {name}: one device for {launch.size} processes; use --device cuda, of which "
+            "each process takes its own, or cpu"
+        )
+    count = torch.cuda.device_count()
+    if launch.local_rank >= count:
+        raise DeviceError(
+            f"--device {name}: {count} CUDA device(s) found here, too few for process "
+            f"{launch.local_rank + 1} of this machine; give torchrun --nproc-per-node {count}, or "
+            "use --device cpu"
+        )
+    own = torch.device("cuda", launch.local_rank)
+    torch.cuda.set_device(own)
+    return own
 
 
 def describe_device(device: torch.device) -> str:

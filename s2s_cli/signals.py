@@ -5,10 +5,14 @@ once. Elsewhere SIGTERM unwinds like SIGINT, so that nothing half-written is lef
 """
 
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from s2s_cli.errors import StoppedError
+
+GRACE_SECONDS = 5.0
+"""For how long a process that has nothing to say waits until `torchrun` ends it."""
 
 
 def unwind_on_sigterm() -> None:
@@ -18,6 +22,12 @@ def unwind_on_sigterm() -> None:
         raise StoppedError("terminated", number)
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def stand_back() -> None:
+    """Leave it to another process to say what is wrong, and to SIGTERM to end this one."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(GRACE_SECONDS)
 
 
 class StopRequest:

@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 RANKS = {
     **dict.fromkeys(("errors", "section"), 0),
     "sources": 1,
-    **dict.fromkeys(("config", "console", "core_yaml", "files", "signals", "text"), 2),
+    **dict.fromkeys(("config", "console", "core_yaml", "files", "launch", "signals", "text"), 2),
     **dict.fromkeys(("recipe", "sealed"), 3),
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
-    **dict.fromkeys(("checkpoint", "device", "results", "vocabularies"), 5),
+    **dict.fromkeys(("checkpoint", "device", "distributed", "results", "vocabularies"), 5),
     "decoding": 6,
     "training": 7,
     "commands": 8,
@@ -26,6 +26,7 @@ RANKS = {
 TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe", "run", "scoring")
 TORCH_FREE += (
     "core_yaml",
+    "launch",
     "results",
     "sealed",
     "section",

@@ -103,9 +103,10 @@ def load_translator(
     from s2s_cli.decoding.directions import make_translators
     from s2s_cli.decoding.ensemble import Ensemble
     from s2s_cli.device import choose_device, prepare_device
+    from s2s_cli.launch import read_launch
     from s2s_cli.model.fused_step import prepare_search
 
-    chosen = choose_device(device or "auto")
+    chosen = choose_device(device or "auto", read_launch())
     prepare_device()
     loaded = load_model(place.folder)
     decoding = _override_decoding(loaded.card, given, sets)

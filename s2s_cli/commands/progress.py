@@ -19,6 +19,10 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
     from s2s_cli.console import is_terminal, say, training_bar
     from s2s_cli.training.loop import Progress
 
+    if not fit.ranks.is_first:
+        for _ in fit.steps(stop.is_set):
+            pass
+        return
     if not is_terminal():
         shown = time.monotonic()
         for event in fit.steps(stop.is_set):

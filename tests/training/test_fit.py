@@ -18,6 +18,7 @@ from s2s_cli.checkpoint import (
 from s2s_cli.config import Config, Decoding, Model, Text, Training
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
+from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.recipe import check_config
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
@@ -55,7 +56,7 @@ def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
     return Corpus(name, src, tgt, 0, {name: "0"}, src_lang="zh", tgt_lang="en")
 
 
-def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
+def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = ALONE) -> Fit:
     """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
     run = RunFolder(folder)
     torch.manual_seed(config.seed)
@@ -75,7 +76,7 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
         encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
         [ValidText(valid, ScoringSettings("en"))],
     )
-    fit = Fit(loaded, material, config, run)
+    fit = Fit(loaded, material, config, run, ranks)
     if resumable is not None:
         fit.restore(resumable.state)
     return fit
