@@ -67,6 +67,8 @@ def run(
     work = prepare_work(data_dir, bench_folder() / "work", scale)
     peers = install_peers(only or []) if has_peers else []
     systems = choose(only or [], peers)
+    if not systems:
+        raise S2SError("nothing is left to measure; see --only and --no-peers")
     context = describe(work, peers, data_dir)
     path = results_path()
     if backup := set_aside(path, context, is_fresh):

@@ -6,9 +6,11 @@ core, the same for every system.
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,7 +38,7 @@ class Measured(NamedTuple):
     """Of it and of its children."""
     peak_mb: float
     """Most memory that it and its children held at once, shared pages counted once (10^6 bytes).
-    Children are looked at twice a second; the process itself is known exactly."""
+    Children are looked at twice a second; a process alone is known exactly."""
     others_cores: float | None
     """Cores that other processes of the machine kept busy meanwhile; None if it does not tell."""
     load_before: float
@@ -93,10 +95,18 @@ def run(
     others = None
     if busy is not None and busy_now is not None:
         others = max(0.0, (busy_now - busy - cpu) / wall)
-    # Linux counts kilobytes, macOS bytes.
-    unit = 1 if os.uname().sysname == "Darwin" else 1024
-    peak = max(watch.peak_bytes, usage.ru_maxrss * unit)
+    peak = max(watch.peak_bytes, exact_peak(usage.ru_maxrss))
     return Measured(wall, cpu, peak / 1e6, others, load, watch.lines)
+
+
+def exact_peak(peak: int) -> int:
+    """Bytes of the peak that the system tells when a process has ended; 0 if it is not its own.
+
+    A process inherits the peak of the one that started it: ours, where its own is less.
+    """
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kilobytes, macOS bytes.
+    return 0 if peak <= own else peak * (1 if sys.platform == "darwin" else 1024)
 
 
 class Watch:
@@ -175,14 +185,14 @@ def _killed_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def memory_of_tree(pid: int) -> int:
-    """Bytes that a process and its children hold now; 0 where the system does not tell.
+    """Bytes that a process and its children hold; 0 where the system does not tell.
 
-    One process: all its pages that are in memory. Several: the share of each, so that a page that
-    forked processes have in common is counted once.
+    One process: the most that it has held so far. Several: the share of each now, so that a page
+    that forked processes have in common is counted once.
     """
     pids = list(family(pid))
     if len(pids) == 1:
-        return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS:") * 1024
+        return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:") * 1024
     return sum(_kilobytes(Path(f"/proc/{one}/smaps_rollup"), "Pss:") for one in pids) * 1024
 
 

@@ -1,6 +1,7 @@
 """Processes are watched; nothing here depends on how fast they are."""
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -67,3 +68,9 @@ def test_a_growing_file_hands_out_whole_lines_once(tmp_path: Path) -> None:
 def test_a_process_without_children_is_its_whole_family() -> None:
     assert list(family(os.getpid())) == [os.getpid()]
     assert measure.memory_of_tree(os.getpid()) > 1e6
+
+
+def test_a_peak_that_may_be_ours_is_not_a_processs_own() -> None:
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert measure.exact_peak(own) == 0
+    assert measure.exact_peak(2 * own) >= 2 * own
