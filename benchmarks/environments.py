@@ -8,7 +8,7 @@ from typing import NamedTuple
 from s2s_cli.errors import S2SError
 from s2s_cli.files import write_file
 
-BENCH = Path(".bench").absolute()
+BENCH = Path(__file__).resolve().parents[1] / ".bench"
 """All that a benchmark writes, beside the checkout's files and never among them."""
 CONSTRAINTS = Path(__file__).parent / "peers"
 TORCH = "torch==2.13.0"

@@ -34,8 +34,12 @@ class System(NamedTuple):
         return self.tool is s2s.TOOL
 
 
-def _with_switch(tool: Tool) -> System:
-    return System(f"{tool.name}-onednn", tool, f"{tool.title}, oneDNN", is_switched=True)
+def _both(tool: Tool) -> tuple[System, System]:
+    """A peer as it ships, and with the switch."""
+    return (
+        System(tool.name, tool, tool.title),
+        System(f"{tool.name}-onednn", tool, f"{tool.title}, oneDNN", is_switched=True),
+    )
 
 
 SYSTEMS = (
@@ -49,8 +53,7 @@ SYSTEMS = (
         translate_options=None,
     ),
     System("s2s-plain", s2s.TOOL, "s2s, plain path", environment={"S2S_PLAIN": "1"}),
-    *(System(tool.name, tool, tool.title) for tool in (joeynmt.TOOL, opennmt.TOOL, eole.TOOL)),
-    *(_with_switch(tool) for tool in (joeynmt.TOOL, opennmt.TOOL, eole.TOOL)),
+    *(system for tool in (joeynmt.TOOL, opennmt.TOOL, eole.TOOL) for system in _both(tool)),
 )
 
 

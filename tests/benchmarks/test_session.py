@@ -72,6 +72,7 @@ def test_without_peers_s2s_is_measured_against_its_plain_path() -> None:
     assert [system.name for system in choose(["s2s-plain", "eole"], [])] == ["s2s-plain"]
     names = [system.name for system in choose([], [JOEYNMT])]
     assert names == [*OURS, "joeynmt", "joeynmt-onednn"]
+    assert len({system.name for system in SYSTEMS}) == len(SYSTEMS)
 
 
 def test_only_the_switch_is_on_a_peers_python_path(
