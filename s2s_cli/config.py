@@ -339,6 +339,9 @@ class Training(Section):
     """Decay of a moving average of the weights, which is then what is validated and kept."""
     save_every: Size = 500
     """Updates between two saved training states; each epoch's end is saved as well."""
+    log_every: Annotated[int, Field(ge=0)] = 0
+    """Updates between two lines of progress in the run's `train.jsonl`, which always gets a line
+    for each validation; 0 writes none between."""
 
     @property
     def peak_learning_rate(self) -> float:

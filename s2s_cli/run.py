@@ -6,7 +6,7 @@ vocab/          src.tsv, tgt.tsv, vocab.json; with subwords src.model, tgt.model
 model/          the best model so far: all that translating needs
 checkpoints/    step-N: the last model with the state of its training
 epochs/         epoch-N: models of the epochs that are averaged at the end, if any are
-train.jsonl     one JSON object per validation
+train.jsonl     one JSON object per validation, and per `training.log_every` updates
 reports/        what `s2s eval` found
 """
 

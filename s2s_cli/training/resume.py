@@ -13,6 +13,7 @@ MAY_CHANGE = {
     "training.epochs",
     "training.patience",
     "training.save_every",
+    "training.log_every",
     "training.device",
     "data.folder",
     "data.train",
