@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from s2s_cli.device import prepare_float32, product_error
+from s2s_cli.device import prepare_device, product_error
 
 SIZE = 1024
 ROUNDS = 5
@@ -38,7 +38,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         torch.backends.mkldnn.matmul.fp32_precision = "ieee"  # type: ignore[attr-defined]
         found["float32_default"].append(rate(lambda: one @ other))
-        prepare_float32()
+        prepare_device()
         found["float32"].append(rate(lambda: one @ other))
         found["bf16"].append(rate(lambda: half[0] @ half[1]))
     facts = {

@@ -27,7 +27,8 @@ def plan(systems: list[System], work: Work) -> Iterator[Key]:
     for repetition in range(work.scale.repetitions):
         yield Key("products", "", repetition)
         for system in systems:
-            yield Key("train", system.name, repetition)
+            if system.train_options is not None:
+                yield Key("train", system.name, repetition)
     for run_number in range(work.scale.help_runs):
         for name in tools:
             yield Key("help", name, run_number)
@@ -96,7 +97,7 @@ class Session:
         def is_done(line: str) -> bool:
             return any(r.step >= scale.last for r in tool.read_reports([Line(0.0, line)]))
 
-        command = tool.train(Training(self.work, folder, scale.last, system.train_options))
+        command = tool.train(Training(self.work, folder, scale.last, system.train_options or ()))
         ends = None if tool.stops_by_itself else is_done
         measured = run(command, log_of(key), environment_of(system), ends)
         speed = speed_between(tool.read_reports(measured.lines), scale.first, scale.last)

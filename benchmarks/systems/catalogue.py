@@ -24,7 +24,8 @@ class System(NamedTuple):
     """Whether it has the one-line switch to oneDNN products."""
     is_bound_by: str = "float32"
     """The kind of product whose rate bounds it."""
-    train_options: tuple[str, ...] = ()
+    train_options: tuple[str, ...] | None = ()
+    """None if it does not train."""
     translate_options: tuple[str, ...] | None = ()
     """None if it does not translate."""
 
@@ -50,9 +51,22 @@ SYSTEMS = (
         "s2s, bf16",
         is_bound_by="bf16",
         train_options=("--precision", "bf16"),
-        translate_options=None,
+        translate_options=("--precision", "bf16"),
     ),
-    System("s2s-plain", s2s.TOOL, "s2s, plain path", environment={"S2S_PLAIN": "1"}),
+    System(
+        "s2s-int8",
+        s2s.TOOL,
+        "s2s, int8",
+        train_options=None,
+        translate_options=("--precision", "int8"),
+    ),
+    System(
+        "s2s-plain",
+        s2s.TOOL,
+        "s2s, plain path",
+        train_options=("--set", "training.kernels=plain"),
+        translate_options=("--set", "decoding.kernels=plain"),
+    ),
     *(system for tool in (joeynmt.TOOL, opennmt.TOOL, eole.TOOL) for system in _both(tool)),
 )
 

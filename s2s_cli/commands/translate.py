@@ -51,6 +51,7 @@ def translate(
         int | None, typer.Option("--seed", min=0, help="Of --sample: same seed, same samples.")
     ] = None,
     batch_size: opt.BatchSizeOption = None,
+    precision: opt.SearchPrecisionOption = None,
     keep_unk: opt.KeepUnkOption = None,
     dictionary: opt.DictionaryOption = None,
     prefix: Annotated[
@@ -84,6 +85,7 @@ def translate(
         decoding__length_penalty=length_penalty,
         decoding__n_best=n_best,
         decoding__batch_size=batch_size,
+        decoding__precision=precision,
         decoding__keep_unk=keep_unk,
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
