@@ -19,7 +19,6 @@ class System(NamedTuple):
     name: str
     tool: Tool
     title: str
-    environment: dict[str, str] = {}  # noqa: RUF012 (never changed, only replaced)
     is_switched: bool = False
     """Whether it has the one-line switch to oneDNN products."""
     is_bound_by: str = "float32"
@@ -83,7 +82,7 @@ def choose(names: list[str], peers: list[Peer]) -> list[System]:
 
 def environment_of(system: System) -> dict[str, str]:
     """All variables of a system's processes: the CPU alone, and no Python path but its own."""
-    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **system.environment}
+    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     if not system.is_ours:
         variables.pop("PYTHONPATH", None)
     if system.is_switched:

@@ -16,7 +16,8 @@ from s2s_cli.decoding.hypothesis import Finished, Hypothesis, Trace
 from s2s_cli.decoding.penalty import coverage_penalty, first_coverage, length_penalty
 from s2s_cli.decoding.predictor import Predictor, SourceMemory, forbid_markers
 from s2s_cli.errors import ConfigError, S2SError
-from s2s_cli.model.recurrent import State, select_rows
+from s2s_cli.model.cells import State
+from s2s_cli.model.recurrent import select_rows
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID
 
 

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.config import Model
+from s2s_cli.model.cells import NUM_PARTS, State
 from s2s_cli.model.encoder import Encoding
-from s2s_cli.model.recurrent import NUM_PARTS, State, top_of
+from s2s_cli.model.recurrent import top_of
 
 
 class LastBridge(nn.Module):

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from s2s_cli.config import Model
 from s2s_cli.model.attention import Memory
 from s2s_cli.model.bridge import BRIDGES, summary_of
+from s2s_cli.model.cells import State
 from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.encoder import Encoding
-from s2s_cli.model.recurrent import Masks, RecurrentStack, Shape, State, beside
+from s2s_cli.model.recurrent import Masks, RecurrentStack, Shape, beside
 
 
 class Summary(NamedTuple):

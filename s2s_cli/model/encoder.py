@@ -7,15 +7,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from s2s_cli.config import Model
+from s2s_cli.model.cells import State
 from s2s_cli.model.dropout import SequenceDropout
-from s2s_cli.model.recurrent import (
-    RNN_CLASSES,
-    State,
-    as_state,
-    make_norms,
-    normalize,
-    stack_layers,
-)
+from s2s_cli.model.fused_layer import can_fuse_layer, run_packed
+from s2s_cli.model.recurrent import RNN_CLASSES, as_state, make_norms, normalize, stack_layers
 
 
 class Encoding(NamedTuple):
@@ -35,6 +30,8 @@ class Encoder(nn.Module):
         sizes = config.encoder_sizes
         self.reverse_source = config.reverse_source
         self.residual = config.residual
+        self.cell = config.cell
+        self.is_fused = True
         self.dropout = SequenceDropout(config.dropout, config.variational)
         self.layers = nn.ModuleList(
             RNN_CLASSES[config.cell](
@@ -66,17 +63,25 @@ class Encoder(nn.Module):
         for index, layer in enumerate(self.layers):
             inputs = packed.data
             given = self.dropout(inputs, rows) if index else inputs
-            packed, last = layer(packed._replace(data=given))
+            packed, last = self._run(layer, packed._replace(data=given))
             outputs = packed.data + inputs if self.residual and index else packed.data
             packed = packed._replace(data=normalize(self.norms, index, outputs))
             # (directions, batch, size) -> (batch, directions * size)
-            states.append(tuple(part.transpose(0, 1).flatten(1) for part in as_state(last)))
+            states.append(tuple(part.transpose(0, 1).flatten(1) for part in last))
         outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=embedded.size(1))
         if self.reverse_source:  # back, so that attention speaks of the words where they stand
             outputs = reverse_words(outputs, src_lengths)
         positions = torch.arange(embedded.size(1))
         mask = (positions < src_lengths.unsqueeze(1)).to(embedded.device)
         return Encoding(outputs, mask, stack_layers(states))
+
+    def _run(self, layer: nn.Module, packed: PackedSequence) -> tuple[PackedSequence, State]:
+        """A layer's outputs, and its last state, parts `(directions, batch, size)`."""
+        if self.is_fused and can_fuse_layer(packed.data):
+            outputs, state = run_packed(layer, self.cell, packed)  # type: ignore[arg-type]
+            return packed._replace(data=outputs), state
+        packed, last = layer(packed)
+        return packed, as_state(last)
 
 
 def reverse_words(sequences: Tensor, lengths: Tensor) -> Tensor:

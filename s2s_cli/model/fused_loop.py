@@ -33,8 +33,8 @@ from torch.autograd.function import once_differentiable
 
 from s2s_cli.config import Model
 from s2s_cli.model.attention import AdditiveScorer, Attention, Memory
-from s2s_cli.model.fused_cells import FUSED_CELLS, FusedCell, Gradients
-from s2s_cli.model.recurrent import RecurrentLayer, State
+from s2s_cli.model.cells import CELLS, Cell, Gradients, State
+from s2s_cli.model.recurrent import RecurrentLayer
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _softmax_backward = torch.ops.aten._softmax_backward_data
@@ -87,7 +87,7 @@ def run_fused(
             from_context=from_context.weight.to(dtype),
             score=scorer.score,
         )
-        return _FusedLoop.apply(FUSED_CELLS[layer.cell], *given, *state)  # type: ignore[no-any-return, no-untyped-call]
+        return _FusedLoop.apply(CELLS[layer.cell], *given, *state)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Given(NamedTuple):
@@ -115,7 +115,7 @@ class _Kept(NamedTuple):
 
 class _FusedLoop(Function):
     @staticmethod
-    def forward(ctx: Any, cell: type[FusedCell], *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, cell: type[Cell], *tensors: Tensor) -> tuple[Tensor, Tensor]:
         given, state = _Given(*tensors[: len(_Given._fields)]), tensors[len(_Given._fields) :]
         dtype, width = given.keys.dtype, given.keys.size(-1)
         vector = (2 * given.score).to(dtype)

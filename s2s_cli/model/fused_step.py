@@ -23,12 +23,12 @@ from s2s_cli.config import Decoding, Model
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.attention import AdditiveScorer, Memory
 from s2s_cli.model.bahdanau_decoder import BahdanauDecoder
+from s2s_cli.model.cells import CELLS, State
 from s2s_cli.model.decoder import LookBack, Start
-from s2s_cli.model.fused_cells import FUSED_CELLS
 from s2s_cli.model.fused_loop import can_fuse
 from s2s_cli.model.output import LinearReadout
 from s2s_cli.model.packed import Precision, pack, pack_products
-from s2s_cli.model.recurrent import State, layer_of, normalize
+from s2s_cli.model.recurrent import layer_of, normalize
 from s2s_cli.model.seq2seq import Seq2Seq
 
 TABLE_ENTRIES = 1 << 26
@@ -54,7 +54,7 @@ class FusedStep(nn.Module):
         self.model = model.eval()
         decoder = cast("BahdanauDecoder", model.decoder)
         scorer, bottom = cast("AdditiveScorer", decoder.attention.scorer), decoder.stack.bottom
-        self.cell = FUSED_CELLS[bottom.cell]
+        self.cell = CELLS[bottom.cell]
         self.norms = decoder.stack.norms
         self.gates_size = decoder.from_context.out_features
         readout = model.output.readout

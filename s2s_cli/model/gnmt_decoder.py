@@ -6,17 +6,16 @@ from torch import Tensor, nn
 from s2s_cli.config import Model
 from s2s_cli.model.attention import Attention
 from s2s_cli.model.bridge import BRIDGES
+from s2s_cli.model.cells import NUM_GATES, State
 from s2s_cli.model.decoder import LookBack, Start, Step, start_attending
 from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.encoder import Encoding
 from s2s_cli.model.fused_loop import can_fuse, run_fused
 from s2s_cli.model.recurrent import (
-    NUM_GATES,
     Masks,
     RecurrentLayer,
     RecurrentStack,
     Shape,
-    State,
     make_norms,
     normalize,
 )

@@ -10,13 +10,10 @@ from torch import Tensor, nn
 from s2s_cli.config import Model
 from s2s_cli.model.attention import Attention
 from s2s_cli.model.bridge import BRIDGES
+from s2s_cli.model.cells import NUM_GATES, State
 from s2s_cli.model.decoder import LookBack, Start, Step, make_stack, start_attending
 from s2s_cli.model.encoder import Encoding
-from s2s_cli.model.recurrent import (
-    NUM_GATES,
-    Masks,
-    State,
-)
+from s2s_cli.model.recurrent import Masks
 
 
 class LuongDecoder(nn.Module):

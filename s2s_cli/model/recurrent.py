@@ -6,13 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2s_cli.model.cells import CELLS, State
 from s2s_cli.model.dropout import SequenceDropout
-
-State = tuple[Tensor, ...]
-"""Carried from step to step: `(h,)` for a plain RNN or a GRU, `(h, c)` for an LSTM.
-
-A layer's parts are `(batch, hidden)`; a stack's are `(batch, layers, hidden)`.
-"""
+from s2s_cli.model.fused_layer import can_fuse_layer, run_sequences
 
 Masks = tuple[Tensor, ...]
 """Dropout masks `(batch, hidden)` between layers, for a whole sequence; empty if not shared."""
@@ -22,8 +18,6 @@ RNN_CLASSES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
     "gru": nn.GRU,
     "lstm": nn.LSTM,
 }
-NUM_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-NUM_PARTS = {"rnn": 1, "gru": 1, "lstm": 2}
 
 
 class RecurrentLayer(nn.Module):
@@ -36,10 +30,8 @@ class RecurrentLayer(nn.Module):
     def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.cell = cell
-        self.cell = cell
         self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
-        advances = {"rnn": _advance_rnn, "gru": _advance_gru, "lstm": _advance_lstm}
-        self._advance = advances[cell]
+        self.is_fused = True
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run over a whole sequence.
@@ -52,6 +44,8 @@ class RecurrentLayer(nn.Module):
             outputs: `(batch, tgt_len, hidden)`.
             state: the parts after the last step.
         """
+        if self.is_fused and can_fuse_layer(inputs):
+            return run_sequences(self.rnn, self.cell, inputs, state)
         first = tuple(part.unsqueeze(0).contiguous() for part in state)
         outputs, last = self.rnn(inputs, first if len(first) > 1 else first[0])
         return outputs, tuple(part[0] for part in as_state(last))
@@ -68,7 +62,9 @@ class RecurrentLayer(nn.Module):
             state: parts `(batch, hidden)`.
         """
         recurrent = F.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)  # type: ignore[arg-type]
-        return self._advance(gates, recurrent, state)
+        # Under autocast products are bfloat16; what is carried on stays as precise as it was.
+        dtype = state[0].dtype
+        return CELLS[self.cell].advance(gates.to(dtype), recurrent.to(dtype), state)[0]
 
 
 class Shape(NamedTuple):
@@ -224,33 +220,3 @@ def stack_layers(states: list[State]) -> State:
 def select_rows(state: State, rows: Tensor) -> State:
     """Reorder, repeat or drop rows of the batch: parts keep their shape but for the first size."""
     return tuple(part.index_select(0, rows) for part in state)
-
-
-def _advance_rnn(gates: Tensor, recurrent: Tensor, state: State) -> State:
-    """Elman 1990: h' = tanh(Wx + Uh)."""
-    del state
-    return (tanh(gates + recurrent),)
-
-
-def _advance_gru(gates: Tensor, recurrent: Tensor, state: State) -> State:
-    """Cho et al. 2014 as torch.nn.GRU has it: n = tanh(Wx + r (Uh)), h' = (1 - z) n + z h."""
-    size = state[0].size(-1)
-    reset, update = torch.sigmoid(gates[..., : 2 * size] + recurrent[..., : 2 * size]).chunk(
-        2, dim=-1
-    )
-    candidate = tanh(gates[..., 2 * size :] + reset * recurrent[..., 2 * size :])
-    # Under autocast the gates are bfloat16; what is carried on stays as precise as it was.
-    dtype = state[0].dtype
-    return (torch.lerp(candidate.to(dtype), state[0], update.to(dtype)),)
-
-
-def _advance_lstm(gates: Tensor, recurrent: Tensor, state: State) -> State:
-    """Hochreiter and Schmidhuber 1997 with forget gate, in torch.nn.LSTM's order i f g o."""
-    in_gate, forget, cell_input, out_gate = (gates + recurrent).chunk(4, dim=-1)
-    cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(in_gate) * tanh(cell_input)
-    return torch.sigmoid(out_gate) * tanh(cell), cell
-
-
-def tanh(x: Tensor) -> Tensor:
-    """As 2 sigmoid(2x) - 1: on CPUs torch's sigmoid is much faster than its tanh."""
-    return torch.tanh(x) if x.is_cuda else 2 * torch.sigmoid(2 * x) - 1

@@ -7,13 +7,14 @@ from torch.nn import functional as F
 from s2s_cli.config import Model
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.bahdanau_decoder import BahdanauDecoder
+from s2s_cli.model.cells import State
 from s2s_cli.model.decoder import EveryStepDecoder, InitialContextDecoder, LookBack, Start
 from s2s_cli.model.embedding import Embedding
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.gnmt_decoder import GNMTDecoder
 from s2s_cli.model.luong_decoder import InputFeedingDecoder, LuongDecoder
 from s2s_cli.model.output import READOUTS, OutputLayer
-from s2s_cli.model.recurrent import State
+from s2s_cli.model.recurrent import RecurrentLayer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
 
 
@@ -179,8 +180,9 @@ class Seq2Seq(nn.Module):
 
     def compute_plainly(self) -> None:
         """Train by autograd alone: the same but for rounding, to compare with."""
-        if isinstance(self.decoder, BahdanauDecoder | GNMTDecoder):
-            self.decoder.is_fused = False
+        for module in self.modules():
+            if isinstance(module, BahdanauDecoder | GNMTDecoder | Encoder | RecurrentLayer):
+                module.is_fused = False
 
     def num_parameters(self) -> int:
         """How many weights are trained."""

@@ -1,7 +1,8 @@
-"""The cells' pointwise parts with their gradients, for loops that do without autograd.
+"""The cells: how gates and state become the next state, and the gradient of that.
 
-As in `recurrent.py`, a cell is told the gates (the inputs' share) and the recurrent gates (the
-state's share), `(batch, gates * hidden)` both, and all is computed in the state's type.
+A cell is told the gates (the inputs' share) and the recurrent gates (the state's share),
+`(batch, gates * hidden)` both, and computes in the state's type, as torch.nn does. Its gradient
+serves the loops that do without autograd.
 """
 
 from typing import NamedTuple, Protocol
@@ -9,7 +10,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from s2s_cli.model.recurrent import State, tanh
+State = tuple[Tensor, ...]
+"""Carried from step to step: `(h,)` for a plain RNN or a GRU, `(h, c)` for an LSTM.
+
+A layer's parts are `(batch, hidden)`; a stack's are `(batch, layers, hidden)`.
+"""
+
+NUM_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+NUM_PARTS = {"rnn": 1, "gru": 1, "lstm": 2}
 
 Kept = tuple[Tensor, ...]
 """What the way forward leaves for the way back."""
@@ -23,7 +31,7 @@ class Gradients(NamedTuple):
     state: State  # parts (batch, hidden): the cell's own share, without that through `recurrent`
 
 
-class FusedCell(Protocol):
+class Cell(Protocol):
     """A cell, forward and back."""
 
     @staticmethod
@@ -37,8 +45,8 @@ class FusedCell(Protocol):
         ...
 
 
-class FusedRNN:
-    """h' = tanh(g + R)."""
+class ElmanCell:
+    """Elman 1990: h' = tanh(g + R)."""
 
     @staticmethod
     def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
@@ -54,8 +62,11 @@ class FusedRNN:
         return Gradients(inner, inner, (torch.zeros_like(state[0]),))
 
 
-class FusedGRU:
-    """r, z = sigmoid(g + R); n = tanh(g_n + r R_n); h' = (1 - z) n + z h."""
+class GRUCell:
+    """Cho et al. 2014 as torch.nn.GRU has it.
+
+    r, z = sigmoid(g + R), n = tanh(g_n + r R_n); h' = (1 - z) n + z h.
+    """
 
     @staticmethod
     def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
@@ -83,8 +94,11 @@ class FusedGRU:
         )
 
 
-class FusedLSTM:
-    """i, f, o = sigmoid(g + R), j = tanh(g + R); c' = f c + i j; h' = o tanh(c')."""
+class LSTMCell:
+    """Hochreiter and Schmidhuber 1997, with forget gate, in torch.nn.LSTM's order i f j o.
+
+    i, f, o = sigmoid(g + R), j = tanh(g + R); c' = f c + i j; h' = o tanh(c').
+    """
 
     @staticmethod
     def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
@@ -116,4 +130,9 @@ class FusedLSTM:
         return Gradients(total, total, (torch.zeros_like(shown), cell * forget))
 
 
-FUSED_CELLS: dict[str, type[FusedCell]] = {"rnn": FusedRNN, "gru": FusedGRU, "lstm": FusedLSTM}
+CELLS: dict[str, type[Cell]] = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}
+
+
+def tanh(x: Tensor) -> Tensor:
+    """As 2 sigmoid(2x) - 1: on CPUs torch's sigmoid is much faster than its tanh."""
+    return torch.tanh(x) if x.is_cuda else 2 * torch.sigmoid(2 * x) - 1
