@@ -375,6 +375,10 @@ def find_conflicts(training: Training) -> Iterator[str]:
         yield f"momentum: {training.optimizer} has none of its own; leave it out, or choose sgd"
 
 
+HYPOTHESES_AT_A_TIME = 320
+"""Rows of a decoder's step: enough for matrix products to be fast, on a CPU."""
+
+
 class Decoding(Section):
     """Searching for a translation."""
 
@@ -404,8 +408,8 @@ class Decoding(Section):
     """Sampling draws among the fewest likeliest tokens that have this probability together."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seeds sampling: same seed and same sentence, same samples, whatever the batch."""
-    batch_size: Size = 64
-    """Sentences translated at a time."""
+    batch_size: Size | None = None
+    """Sentences translated at a time; null: as many as keep 320 hypotheses, so 64 by beams of 5."""
     precision: Literal["float32", "bf16", "int8"] = "float32"
     """Of the products: `bf16` is faster, `int8` still faster, on CPUs only; sums stay float32."""
     kernels: Literal["fused", "plain"] = "fused"
@@ -416,6 +420,12 @@ class Decoding(Section):
     dictionary: FilePath | None = None
     """File of `source TAB target` lines: says the target where that source word would stand. For a
     call, not a recipe: `--dictionary FILE`, from the folder in which the call is made."""
+
+    @property
+    def num_sentences(self) -> int:
+        """Sentences translated at a time."""
+        num_rows = self.beam_size if self.search == "beam" else self.n_best
+        return self.batch_size or max(1, HYPOTHESES_AT_A_TIME // num_rows)
 
     @model_validator(mode="after")
     def _n_best_fits_the_beam(self) -> Self:

@@ -39,7 +39,7 @@ def translate_stream(
     from s2s_cli.distributed import present_ranks
 
     ranks = present_ranks()
-    most_lines = BATCHES_AHEAD * rendering.loaded.decoding.batch_size
+    most_lines = BATCHES_AHEAD * rendering.loaded.decoding.num_sentences
     blocks = _number(read_blocks(source, warn, most_lines))
     num_lines = num_cut = 0
     while group := list(islice(blocks, ranks.size)):

@@ -46,7 +46,7 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
             f"{test.name}: {test.num_blank} pairs have a blank side and no score, so scores would "
             "not stand on their pairs' lines; take those pairs out of both sides"
         )
-    size = loaded.decoding.batch_size
+    size = loaded.decoding.num_sentences
     scores = [
         score
         for part in tests

@@ -84,7 +84,9 @@ class Translator(NamedTuple):
             prefixes = [""] * len(lines)
         begun = [self.tgt.tokenizer.tokenize(prefix) for prefix in prefixes]
         results: list[list[Hypothesis]] = [[] for _ in lines]
-        for batch in batches_by_length([len(sentence) for sentence in tokens], config.batch_size):
+        for batch in batches_by_length(
+            [len(sentence) for sentence in tokens], config.num_sentences
+        ):
             encoded = [self.encode_src(tokens[i]) for i in batch]
             src, src_lengths = collate_src(encoded)
             forced = [self.tgt.vocabulary.encode(begun[i]) for i in batch]

@@ -96,7 +96,7 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     model = loaded.model
     model.eval()
     device, size = next(model.parameters()).device, config.batch_size
-    size = size if config.batch_by == "sentences" else GREEDY.batch_size
+    size = size if config.batch_by == "sentences" else GREEDY.num_sentences
     pairs = sorted(material.valid.pairs, key=lambda pair: len(pair[1]))
     translators = make_translators(loaded, model, device)
     predictor = next(iter(translators.values())).model  # which foretells no tags
