@@ -24,11 +24,18 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device; lengths stay on the CPU, where packing needs them."""
         return self._replace(
-            src=self.src.to(device),
-            tgt_in=self.tgt_in.to(device),
-            tgt_out=self.tgt_out.to(device),
-            tgt_mask=self.tgt_mask.to(device),
+            src=send(self.src, device),
+            tgt_in=send(self.tgt_in, device),
+            tgt_out=send(self.tgt_out, device),
+            tgt_mask=send(self.tgt_mask, device),
         )
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; to a GPU it flows while the CPU goes on, from pinned memory."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def collate(pairs: Sequence[EncodedPair]) -> Batch:

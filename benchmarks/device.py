@@ -1,0 +1,208 @@
+"""Everything that is to be known of one device, in one call: `python -m benchmarks.device`.
+
+Whether its kernels agree with the CPU's plain float32, how fast it trains and searches by size of
+batch and kind of product, and how fast it multiplies; JSON lines on stdout, words on stderr. It
+needs nothing but s2s itself: no data, no peers, no network. Batches are random tokens in sentences
+as long as Multi30k's, and tokens are real ones, eos counted.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+
+from s2s_cli.config import Decoding, Model, Training
+from s2s_cli.console import say
+from s2s_cli.data.batch import Batch, collate, collate_src
+from s2s_cli.decoding.beam import beam_search
+from s2s_cli.device import choose_device, describe_device, prepare_device
+from s2s_cli.model.fused_step import prepare_search
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.text.vocabulary import PAD_ID
+from s2s_cli.training.gradients import Gradients
+from s2s_cli.training.loop import update
+from s2s_cli.training.optimizer import make_optimizer
+
+VOCAB_SIZE = 8000
+KINDS: dict[str, dict[str, object]] = {
+    "bahdanau": {"context": "attention"},
+    "initial": {"context": "initial", "cell": "lstm", "num_layers": 2},
+    "luong": {"context": "attention", "attend": "after", "input_feeding": True, "cell": "lstm"},
+    "gnmt": {"context": "attention", "attend": "below", "cell": "lstm", "num_layers": 4},
+}
+MOST_DIFFERENCE = 1e-4
+"""Of a loss or a gradient's norm, relative: sums in another order, over many steps."""
+
+
+class Sizes(NamedTuple):
+    """How much is done."""
+
+    hidden: int
+    batches: tuple[int, ...]
+    updates: int
+    sentences: int
+
+
+FULL = Sizes(512, (64, 256, 1024, 2048), 20, 4000)
+QUICK = Sizes(16, (4, 8), 2, 20)
+
+
+def check_and_time(device: torch.device, sizes: Sizes) -> Iterator[dict[str, Any]]:
+    """All checks and timings, one after the other."""
+    yield {"device": describe_device(device), "torch": torch.__version__}
+    yield {"products": product_rates(device, 256 if sizes is QUICK else 4096)}
+    for name, kind in KINDS.items():
+        yield {"check": name, **agreement(kind, device, sizes)}
+    for kernels in ("fused", "plain"):
+        for precision in ("float32", "bf16"):
+            for batch_size in sizes.batches:
+                config = Training.model_validate({"kernels": kernels, "precision": precision})
+                speed = training_speed(config, batch_size, device, sizes)
+                named = {"kernels": kernels, "precision": precision, "batch": batch_size}
+                yield {"train": named, **speed}
+    for kernels in ("fused", "plain"):
+        for precision in ("float32", "bf16"):
+            for batch_size in sizes.batches:
+                named = {"kernels": kernels, "precision": precision, "batch_size": batch_size}
+                speed = search_speed(Decoding.model_validate(named), device, sizes)
+                yield {"beam 5": named, **speed}
+
+
+def make_model(kind: dict[str, object], hidden: int, vocab_size: int = VOCAB_SIZE) -> Seq2Seq:
+    """A model with fresh weights."""
+    torch.manual_seed(1)
+    widths = {"embed_size": hidden // 2, "hidden_size": hidden, "attention_size": hidden}
+    config = Model.model_validate({**widths, "dropout": 0.0, **kind})
+    return Seq2Seq(config, vocab_size, vocab_size, PAD_ID)
+
+
+def make_pairs(number: int, vocab_size: int = VOCAB_SIZE) -> list[tuple[list[int], list[int]]]:
+    """Random pairs of Multi30k's lengths: 13 tokens, give or take four."""
+    generator = np.random.default_rng(1)
+    lengths = generator.normal(13, 4, (number, 2)).round().clip(3, 40).astype(int)
+
+    def draw(length: int) -> list[int]:
+        return list(map(int, generator.integers(4, vocab_size, length)))
+
+    return [(draw(src), draw(tgt)) for src, tgt in lengths.tolist()]
+
+
+def agreement(kind: dict[str, object], device: torch.device, sizes: Sizes) -> dict[str, Any]:
+    """How far loss, gradients and translations are from those of plain float32 on the CPU."""
+    batch = collate(make_pairs(16, vocab_size=100))
+    found = []
+    for place, kernels in ((torch.device("cpu"), "plain"), (device, "fused")):
+        model = make_model(kind, sizes.hidden, vocab_size=100).to(place)
+        if kernels == "plain":
+            model.compute_plainly()
+        config = Training.model_validate({"kernels": kernels})
+        sums = Gradients(model, config).add_up([batch.to(place)], 1.0)
+        gradients = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
+        ready = prepare_search(model.eval(), Model.model_validate(kind), Decoding())
+        src, lengths = collate_src([src for src, _ in make_pairs(16, vocab_size=100)])
+        best = [one[0].token_ids for one in beam_search(ready, src.to(place), lengths, Decoding())]
+        found.append((sums.loss, gradients, best))
+    (plain_loss, plain, expected), (loss, ours, best) = found
+    loss_off = abs(loss - plain_loss) / plain_loss
+    differences = torch.cat([(a - b).flatten() for a, b in zip(ours, plain, strict=True)])
+    off = float(differences.norm() / torch.cat([b.flatten() for b in plain]).norm())
+    same = sum(a == b for a, b in zip(best, expected, strict=True))
+    is_right = max(loss_off, off) < MOST_DIFFERENCE
+    return {"loss": loss_off, "gradients": off, "same": f"{same} of 16", "is_right": is_right}
+
+
+def training_speed(
+    config: Training, batch_size: int, device: torch.device, sizes: Sizes
+) -> dict[str, Any]:
+    """Real target tokens a second of whole updates, over batches of other lengths each."""
+    model = make_model(KINDS["bahdanau"], sizes.hidden).to(device)
+    if config.kernels == "plain":
+        model.compute_plainly()
+    gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
+    pairs = make_pairs(batch_size * 4)
+    batches = [collate(pairs[first::4]) for first in range(4)]
+
+    def run(batch: Batch) -> None:
+        update(gradients, [batch.to(device)], optimizer, config)
+
+    for batch in batches:
+        run(batch)
+    speeds = []
+    for number in range(sizes.updates):
+        batch = batches[number % 4]
+        speeds.append(batch.num_tokens / timed(partial(run, batch), device))
+    return described(speeds, "tokens_per_second", device)
+
+
+def search_speed(config: Decoding, device: torch.device, sizes: Sizes) -> dict[str, Any]:
+    """Sentences a second by beams of 5; of an untrained model, each as long as is allowed."""
+    model = make_model(KINDS["bahdanau"], sizes.hidden).to(device).eval()
+    ready = prepare_search(model, Model.model_validate(KINDS["bahdanau"]), config)
+    sources = sorted((src for src, _ in make_pairs(sizes.sentences)), key=len)
+    size = config.num_sentences
+    batches = [collate_src(sources[i : i + size]) for i in range(0, len(sources), size)]
+
+    def run(src: Tensor, lengths: Tensor) -> None:
+        beam_search(ready, src.to(device), lengths, config)
+
+    run(*batches[0])
+    spent = [timed(partial(run, *batch), device) for batch in batches]
+    return described([len(sources) / sum(spent)], "sentences_per_second", device)
+
+
+def product_rates(device: torch.device, size: int) -> dict[str, float]:
+    """TFLOP/s of square products, by type."""
+    rates = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        one = torch.randn(size, size, device=device, dtype=dtype)
+        seconds = min(timed(partial(torch.mm, one, one), device) for _ in range(6))
+        rates[str(dtype).removeprefix("torch.")] = 2 * size**3 / seconds / 1e12
+    return rates
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds, until the device is done."""
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def described(speeds: list[float], name: str, device: torch.device) -> dict[str, Any]:
+    """Least, median and greatest, and the memory that it took."""
+    facts = {name: [min(speeds), statistics.median(speeds), max(speeds)]}
+    if device.type != "cuda":
+        return facts
+    peak = torch.cuda.max_memory_allocated(device) / 2**20
+    torch.cuda.reset_peak_memory_stats(device)
+    return {**facts, "peak_mb": peak}
+
+
+def main(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    is_quick: Annotated[bool, typer.Option("--quick", help="Tiny: does everything run?")] = False,
+) -> None:
+    """Check and time a device."""
+    prepare_device()
+    place = choose_device(device)
+    is_right = True
+    for facts in check_and_time(place, QUICK if is_quick else FULL):
+        line = json.dumps(facts)
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        is_right = bool(facts.get("is_right", True)) and is_right
+    say("the device agrees with the CPU" if is_right else "the device does NOT agree with the CPU")
+    raise typer.Exit(0 if is_right else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

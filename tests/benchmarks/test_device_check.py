@@ -1,0 +1,26 @@
+import torch
+
+from benchmarks.device import KINDS, QUICK, agreement, make_pairs, search_speed, training_speed
+from s2s_cli.config import Decoding, Training
+
+CPU = torch.device("cpu")
+
+
+def test_every_kind_agrees_with_itself() -> None:
+    for kind in KINDS.values():
+        found = agreement(kind, CPU, QUICK)
+        assert found["is_right"]
+        assert found["same"] == "16 of 16"
+
+
+def test_pairs_are_as_long_as_captions() -> None:
+    pairs = make_pairs(2000)
+    assert 12.5 < sum(len(tgt) for _, tgt in pairs) / 2000 < 13.5
+    assert pairs == make_pairs(2000)
+
+
+def test_speeds_are_measured() -> None:
+    trained = training_speed(Training(precision="bf16"), 4, CPU, QUICK)["tokens_per_second"]
+    searched = search_speed(Decoding(batch_size=4), CPU, QUICK)["sentences_per_second"]
+    assert 0 < trained[0] <= trained[1] <= trained[2]
+    assert searched[0] > 0
