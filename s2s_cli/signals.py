@@ -20,6 +20,11 @@ def unwind_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def ignore_interrupts() -> None:
+    """Leave SIGINT, which the whole process group gets, to the process that this one works for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class StopRequest:
     """A context in which signals become a request that the work inside can look at."""
 

@@ -18,6 +18,7 @@ RANKS = {
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
     **dict.fromkeys(("checkpoint", "device", "results", "vocabularies"), 5),
     "decoding": 6,
+    "preparation": 6,
     "training": 7,
     "commands": 8,
     "cli": 9,
@@ -26,6 +27,7 @@ RANKS = {
 TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe", "run", "scoring")
 TORCH_FREE += (
     "core_yaml",
+    "preparation",
     "results",
     "sealed",
     "section",

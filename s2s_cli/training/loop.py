@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch, collate
 from s2s_cli.data.sampler import epoch_batches
-from s2s_cli.data.tokenized import EncodedPair
+from s2s_cli.data.tokenized import EncodedPairs, lengths_of
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.loss import token_loss
@@ -36,9 +37,9 @@ BEGINNING = Position()
 class Lessons(NamedTuple):
     """What a model learns from."""
 
-    pairs_of: Callable[[int], Sequence[EncodedPair]]
+    pairs_of: Callable[[int], EncodedPairs]
     """The pairs of an epoch (from 0)."""
-    weights: Sequence[float] | None = None
+    weights: npt.ArrayLike | None = None
     """How often each pair is seen in an epoch; once if None."""
 
 
@@ -87,9 +88,8 @@ def train(
     position = start
     for epoch in range(start.epoch, config.epochs):
         pairs = lessons.pairs_of(epoch)
-        lengths = [(len(src), len(tgt)) for src, tgt in pairs]
         batches = epoch_batches(
-            lengths,
+            lengths_of(pairs),
             config.batch_size,
             config.seed,
             epoch,

@@ -71,7 +71,7 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
         loaded = resumable.loaded
     tokenizers = loaded.src.tokenizer, loaded.tgt.tokenizer
     material = Material(
-        encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt),
+        encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt).pairs,
         encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
         [ValidText(valid, ScoringSettings("en"))],
     )
@@ -100,9 +100,9 @@ def weights_of(folder: Path) -> bytes:
 def test_pairs_are_seen_as_often_as_their_weights_say(tmp_path: Path) -> None:
     fit = make_fit(tmp_path, CONFIG)
     once = fit.material.train
-    weights = [2.0] * 10 + [0.5] * (len(once.pairs) - 10)
+    weights = [2.0] * 10 + [0.5] * (len(once) - 10)
     fit.material = fit.material._replace(train_weights=weights)
-    num_pairs = 20 + round(0.5 * (len(once.pairs) - 10))
+    num_pairs = 20 + round(0.5 * (len(once) - 10))
     num_batches = {
         event.num_batches for event in fit.steps(lambda: False) if not isinstance(event, Validation)
     }
