@@ -42,7 +42,8 @@ def map_in_order(
 ) -> Generator[Result, None, None]:
     """The results of chunks, in their order, whatever the number of processes.
 
-    Who does not take them all closes the generator, which ends the processes. A short text, and any text if there is one worker, is worked on here.
+    A short text, and any text if there is one worker, is worked on here. Who does not take all
+    results closes the generator, which ends the processes.
 
     Args:
         work: what to do.
