@@ -215,7 +215,8 @@ def _describe(few: Size, found: list[Size], imports: float) -> Iterator[str]:
         own = train.memory.own - few.train.memory.own
         mapped = train.memory.mapped - few.train.memory.mapped
         yield (
-            f"| {size.pairs:,} | {build.seconds:.0f} ({build.cpu_seconds:.0f}) | {size.pairs / build.seconds:,.0f} "
+            f"| {size.pairs:,} | {build.seconds:.0f} ({build.cpu_seconds:.0f}) "
+            f"| {size.pairs / build.seconds:,.0f} "
             f"| {build.memory.own:,.0f} ({build.memory.mapped:,.0f}) | {size.disk:,.0f} "
             f"| {train.begun:.1f} | {train.begun - imports:.1f} | {own:,.0f} ({mapped:,.0f}) |"
         )
