@@ -10,7 +10,8 @@ import typer
 from s2s_cli.errors import StoppedError
 
 if TYPE_CHECKING:
-    from s2s_cli.preparation.preparation import Preparation, Tell
+    from s2s_cli.preparation.passes import Tell
+    from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest

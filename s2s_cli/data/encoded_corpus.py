@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from s2s_cli.data.manifest import SIDES, Counts, FileFacts
+from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
 from s2s_cli.data.token_file import Place, read_tokens
 from s2s_cli.data.tokenized import fits
 from s2s_cli.text.vocabulary import Vocabulary
@@ -46,10 +46,10 @@ class Encoding(NamedTuple):
     tags: tuple[tuple[int, ...], ...]
     """What the sources of each source begin with."""
     max_length: int
-    dtype: str
+    dtype: Dtype
 
 
-def choose_dtype(*sizes: int) -> str:
+def choose_dtype(*sizes: int) -> Dtype:
     """The smallest type that holds the ids of vocabularies of these sizes."""
     return "uint16" if max(sizes) <= 1 << 16 else "int32"
 
@@ -86,10 +86,12 @@ class Written(NamedTuple):
     num_pairs: list[int]
     """Of each source."""
     counts: Counts
+    dtype: Dtype
+    """Of the ids."""
 
 
 def write_corpus(
-    folder: Path, chunks: Iterable[EncodedChunk], num_sources: int, dtype: str
+    folder: Path, chunks: Iterable[EncodedChunk], num_sources: int, dtype: Dtype
 ) -> Written:
     """Write the ids and offsets of chunks that come in order."""
     names = [f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")]
@@ -114,7 +116,7 @@ def write_corpus(
         too_long=num_too_long,
         empty=num_empty,
     )
-    return Written(files.facts, num_pairs, counts)
+    return Written(files.facts, num_pairs, counts, dtype)
 
 
 class _Files:

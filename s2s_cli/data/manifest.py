@@ -19,6 +19,8 @@ SIDES = ("src", "tgt")
 
 VALID = "valid.jsonl"
 
+Dtype = Literal["uint16", "int32"]
+
 
 class FileFacts(Section):
     """A file as it was when it was written or read."""
@@ -85,7 +87,7 @@ class Manifest(Section):
     """Of train, in order."""
     counts: Counts
     """How much there is."""
-    dtype: Literal["uint16", "int32"]
+    dtype: Dtype
     """Type of the ids."""
     files: dict[str, FileFacts]
     """The files of the corpus, by their names."""

@@ -7,23 +7,14 @@ corpus, which gets its name when it is whole.
 """
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from s2s_cli.config import Config
-from s2s_cli.data.encoded_corpus import (
-    EncodedChunk,
-    Encoding,
-    StoredPairs,
-    choose_dtype,
-    make_encoder,
-    write_corpus,
-    write_pairs,
-)
+from s2s_cli.data.encoded_corpus import StoredPairs, write_pairs
 from s2s_cli.data.manifest import (
     FORMAT,
     VALID,
@@ -35,33 +26,23 @@ from s2s_cli.data.manifest import (
     restamp,
 )
 from s2s_cli.data.parts import Parts
-from s2s_cli.data.pool import Work, map_in_order
 from s2s_cli.data.sentence_pairs import Row
 from s2s_cli.data.shares import Deal
 from s2s_cli.data.splits import TrainingText, open_training
-from s2s_cli.data.token_file import (
-    TokenChunk,
-    TokenFile,
-    TokenizerNames,
-    cut,
-    make_word_cutter,
-    make_word_splitter,
-)
+from s2s_cli.data.token_file import TokenFile
 from s2s_cli.errors import DataError
 from s2s_cli.preparation.facts import Facts, conclude, recall, stamp
 from s2s_cli.preparation.new_folder import NewFolder
+from s2s_cli.preparation.passes import Means, Tell, cut_into_pieces, encode_tokens, split_words
 from s2s_cli.preparation.settings import Settings, list_settings, with_vocabularies
 from s2s_cli.run import Vocabularies
 from s2s_cli.text.subword import SubwordPair
-
-Tell = Callable[[str, int, int | None], None]
-"""Told what is being done, how many pairs are done, and how many there are, if that is known."""
 
 WORDS, PIECES = "words", "pieces"
 """Temporary files."""
 
 TOLD_ROWS = 20_000
-"""Rows between two such calls where rows are read one by one."""
+"""Rows between two such calls where they are only read."""
 
 
 class Preparation:
@@ -87,7 +68,7 @@ class Preparation:
         text = open_training(config.data)
         self.text: TrainingText = text._replace(
             sources=[
-                replace(source, stream=partial(_told, source.stream, tell))
+                replace(source, stream=partial(_told, source.stream, self._tell_read))
                 for source in text.sources
             ]
         )
@@ -95,7 +76,7 @@ class Preparation:
         """Why the corpus in the folder is of no use, once that is known."""
         self._settings = list_settings(config, self.text)
         self._config, self.folder = config, folder
-        self._workers, self._tell = workers, tell
+        self._means, self._reads_only = Means(workers, tell), True
         self._new = NewFolder(folder)
         self._facts: Facts | None = None
         self._manifest: Manifest | None = None
@@ -149,15 +130,14 @@ class Preparation:
             DataError: the text is malformed, or a source is empty.
         """
         parts, stamps = Parts(self.text.sources, self._deal()), stamp(self.text)
-        directions = tuple(source.direction for source in self.text.sources)
-        text, seen = self._config.text, set[str]()
-        names = TokenizerNames(text.src_tokenizer, text.tgt_tokenizer, text.lowercase, directions)
-        pairs = parts.read(keep=("valid",))
+        directions = [source.direction for source in self.text.sources]
+        pairs, seen = parts.read(keep=("valid",)), set[str]()
         if watched:
             pairs = _watch(pairs, watched, seen)
-        splitter = Work(make_word_splitter, (names,))
-        chunks = map_in_order(splitter, cut(pairs), self._workers)
-        self._words = self._gather("tokenising", WORDS, chunks, None)
+        path = self._new.path() / WORDS
+        self._reads_only = False
+        self._words = split_words(pairs, self._config, directions, path, self._means)
+        self._reads_only = True
         facts = conclude(self.text, parts, stamps)
         if self._facts is not None and self._facts.origin != facts.origin:
             raise DataError(f"{self.name}: changed while it was read; try again")
@@ -174,11 +154,8 @@ class Preparation:
         if subwords == (None, None):
             return words
         if self._pieces is None or self._pieces[0] != subwords:
-            models = tuple((one.content, one.kind) if one else None for one in subwords)
-            cutter = Work(make_word_cutter, models)
-            chunks = map_in_order(cutter, words.places, self._workers)
-            pieces = self._gather("cutting words", PIECES, chunks, sum(words.num_pairs))
-            self._pieces = subwords, pieces
+            path = self._new.path() / PIECES
+            self._pieces = subwords, cut_into_pieces(words, subwords, path, self._means)
         return self._pieces[1]
 
     def encode(self, vocabularies: Vocabularies) -> tuple[StoredPairs, Manifest]:
@@ -212,20 +189,10 @@ class Preparation:
     def _encode_anew(
         self, vocabularies: Vocabularies, wanted: Settings
     ) -> tuple[StoredPairs, Manifest]:
-        tokens, src, tgt = self.cut_words(vocabularies.subwords), vocabularies.src, vocabularies.tgt
+        tokens = self.cut_words(vocabularies.subwords)
         facts, folder = self.facts(), self._new.path()
-        sources = self.text.sources
-        encoding = Encoding(
-            (src.to_tsv(), tgt.to_tsv()),
-            tuple(tuple(src.encode_tag(source.direction.tgt)) for source in sources),
-            self._config.data.max_length,
-            choose_dtype(len(src), len(tgt)),
-        )
-        encoder = Work(make_encoder, (encoding,))
-        chunks = map_in_order(encoder, tokens.places, self._workers)
-        with closing(chunks):
-            told = _tell_chunks(chunks, self._tell, sum(tokens.num_pairs))
-            written = write_corpus(folder, told, len(sources), encoding.dtype)
+        longest = self._config.data.max_length
+        written = encode_tokens(tokens, vocabularies, longest, folder, self._means)
         files = written.files
         if facts.valid:
             texts = ((corpus.src, corpus.tgt) for corpus in facts.valid)
@@ -238,7 +205,7 @@ class Preparation:
             texts=facts.texts,
             sources=tuple(one.model_copy(update={"pairs": number}) for one, number in both),
             counts=written.counts.model_copy(update={"blank": facts.num_blank}),
-            dtype=encoding.dtype,  # type: ignore[arg-type]
+            dtype=written.dtype,
             files=files,
         )
         manifest.write(folder)
@@ -270,39 +237,20 @@ class Preparation:
             now.write(self.folder)
         return now
 
-    def _gather(
-        self, stage: str, name: str, chunks: Generator[TokenChunk, None, None], total: int | None
-    ) -> TokenFile:
-        """Write chunks of tokens into a temporary file."""
-        gathered = TokenFile(
-            self._new.path() / name, [source.direction for source in self.text.sources]
-        )
-        done = 0
-        with gathered.path.open("wb") as file, closing(chunks):
-            for chunk in chunks:
-                gathered.append(file, chunk)
-                done += chunk.num_pairs
-                self._tell(stage, done, total)
-        return gathered
+    def _tell_read(self, num_rows: int) -> None:
+        """Tell of rows of a source where nothing more is done with them for now."""
+        if self._reads_only:
+            self._means.tell("reading", num_rows, None)
 
 
 def _told(
-    stream: Callable[[list[str]], Iterator[Row]], tell: Tell, digests: list[str]
+    stream: Callable[[list[str]], Iterator[Row]], tell: Callable[[int], None], digests: list[str]
 ) -> Iterator[Row]:
     """The rows of a source, told of now and then."""
     for number, row in enumerate(stream(digests)):
         if number % TOLD_ROWS == TOLD_ROWS - 1:
-            tell("reading", number + 1, None)
+            tell(number + 1)
         yield row
-
-
-def _tell_chunks(chunks: Iterable[EncodedChunk], tell: Tell, total: int) -> Iterator[EncodedChunk]:
-    """The chunks, each told of."""
-    done = 0
-    for chunk in chunks:
-        done += len(chunk.lengths[0]) + chunk.num_too_long + chunk.num_empty
-        tell("encoding", done, total)
-        yield chunk
 
 
 def _watch(
