@@ -136,15 +136,20 @@ def _measure(
     ]
     typer.echo(f"{number:,} pairs", err=True)
     build = _run([*S2S, "vocab", "build", *files, *keys, "--workers", str(workers)], place)
-    checkpoints = run / "checkpoints"
     train = _run(
         [*S2S, "train", *files, *keys, *MODEL],
         place,
-        begins=lambda: any(checkpoints.glob("step-*1")),
-        ends=lambda: any(checkpoints.glob(f"step-*{STOP_AFTER}")),
+        begins=lambda: _last_update(run) >= 1,
+        ends=lambda: _last_update(run) >= STOP_AFTER,
     )
     disk = sum(path.stat().st_size for path in (run / "data").iterdir()) / 2**20
     return Size(number, build, train, disk)
+
+
+def _last_update(run: Path) -> int:
+    """The update behind which the newest checkpoint was saved; -1 if there is none."""
+    steps = [path.name.partition("-")[2] for path in (run / "checkpoints").glob("step-*")]
+    return max(map(int, steps), default=-1)
 
 
 def _run(

@@ -9,7 +9,8 @@ import typer
 
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, train, translate, vocab
-from s2s_cli.errors import S2SError, StoppedError
+from s2s_cli.commands.together import refuse_company
+from s2s_cli.errors import EchoedError, S2SError, StoppedError
 from s2s_cli.signals import unwind_on_sigterm
 
 app = typer.Typer(
@@ -35,12 +36,14 @@ def _show_version(is_asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     del version
+    refuse_company(context.invoked_subcommand)
 
 
 def main() -> None:
@@ -53,6 +56,8 @@ def main() -> None:
     unwind_on_sigterm()
     try:
         app()
+    except EchoedError as error:
+        sys.exit(error.status)
     except StoppedError as error:
         _print_error(str(error))
         sys.exit(128 + error.signal_number)

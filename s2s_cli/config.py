@@ -284,6 +284,9 @@ class Training(Section):
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
     precision: Literal["float32", "bf16"] = "float32"
     """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32."""
+    kernels: Literal["fused", "plain"] = "fused"
+    """`fused` has the gradients of the dearest parts derived by hand, `plain` leaves all to
+    autograd: slower, and the same but for rounding."""
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64
@@ -338,6 +341,9 @@ class Training(Section):
     """Decay of a moving average of the weights, which is then what is validated and kept."""
     save_every: Size = 500
     """Updates between two saved training states; each epoch's end is saved as well."""
+    log_every: Annotated[int, Field(ge=0)] = 0
+    """Updates between two lines of progress in the run's `train.jsonl`, which always gets a line
+    for each validation; 0 writes none between."""
 
     @property
     def peak_learning_rate(self) -> float:
@@ -402,6 +408,11 @@ class Decoding(Section):
     """Seeds sampling: same seed and same sentence, same samples, whatever the batch."""
     batch_size: Size = 64
     """Sentences translated at a time."""
+    precision: Literal["float32", "bf16", "int8"] = "float32"
+    """Of the products: `bf16` is faster, `int8` still faster, on CPUs only; sums stay float32."""
+    kernels: Literal["fused", "plain"] = "fused"
+    """`fused` searches with matrices joined and tables made beforehand where it can; `plain`
+    steps as the model was trained: slower, and the same but for rounding."""
     keep_unk: bool = False
     """Leave `<unk>` in the output instead of the source word that got the most attention."""
     dictionary: FilePath | None = None

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import (
@@ -21,9 +22,29 @@ from rich.text import Text
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+_HUSHED = ContextVar("_HUSHED", default=False)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Say nothing while the block runs: another process of the same job speaks for all."""
+    token = _HUSHED.set(True)
+    try:
+        yield
+    finally:
+        _HUSHED.reset(token)
+
+
 def make_console() -> Console:
     """A console on stderr that shows text as it is: no markup, no emoji codes, no wrapping."""
-    return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    return Console(
+        stderr=True,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=True,
+        quiet=_HUSHED.get(),
+    )
 
 
 def say(message: str) -> None:
@@ -61,7 +82,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 def is_terminal() -> bool:
     """Whether people watch stderr."""
-    return sys.stderr.isatty() and make_console().is_terminal
+    return sys.stderr.isatty() and make_console().is_terminal and not _HUSHED.get()
 
 
 def write_result(text: str) -> None:

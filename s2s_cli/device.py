@@ -1,25 +1,37 @@
 """Which device computes, and how it multiplies float32 matrices."""
 
+import ctypes
 import os
 import platform
 import re
+import sys
 from typing import Any
 
 import torch
 
 from s2s_cli.errors import DeviceError
+from s2s_cli.launch import Launch
 
 # Typed Any, because PyTorch's own types do not know these modules' settings.
 _ONEDNN: Any = torch.backends.mkldnn
 _CUDNN: Any = torch.backends.cudnn
 
 
-def choose_device(name: str) -> torch.device:
+ALONE = Launch()
+
+
+def choose_device(name: str, launch: Launch = ALONE) -> torch.device:
     """Resolve `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU.
 
+    Args:
+        name: what the user asks for.
+        launch: of several processes, each takes a GPU of its own.
+
     Raises:
-        DeviceError: there is no such kind of device, or none here.
+        DeviceError: there is no such kind of device, or none here, or none for each process.
     """
+    if launch.size > 1:
+        return _choose_own(choose_device(name), name, launch)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise DeviceError(f"--device {name}: not one of auto, cpu, cuda, cuda:N, mps")
     kind, _, index = name.partition(":")
@@ -37,6 +49,27 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _choose_own(device: torch.device, name: str, launch: Launch) -> torch.device:
+    """The device of one among several processes."""
+    if device.type == "cpu":
+        return device
+    if device.type == "mps" or device.index is not None:
+        raise DeviceError(
+            f"--device {name}: one device for {launch.size} processes; use --device cuda, of which "
+            "each process takes its own, or cpu"
+        )
+    count = torch.cuda.device_count()
+    if launch.local_rank >= count:
+        raise DeviceError(
+            f"--device {name}: {count} CUDA device(s) found here, too few for process "
+            f"{launch.local_rank + 1} of this machine; give torchrun --nproc-per-node {count}, or "
+            "use --device cpu"
+        )
+    own = torch.device("cuda", launch.local_rank)
+    torch.cuda.set_device(own)
+    return own
+
+
 def describe_device(device: torch.device) -> str:
     """The device in words, for people."""
     if device.type == "cuda":
@@ -47,7 +80,29 @@ def describe_device(device: torch.device) -> str:
     return f"{device} ({platform.processor()})"
 
 
-def prepare_float32() -> None:
+def prepare_device() -> None:
+    """Make the processor quick: float32 products by oneDNN, and memory that is kept."""
+    _prepare_float32()
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed blocks for the next step.
+
+    It gives large blocks back to the system, which hands them out anew page by page, each filled
+    with zeros: for tensors that come and go in every step that is much of the time.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that glibc accepts
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""From glibc's malloc.h."""
+
+
+def _prepare_float32() -> None:
     """Let oneDNN do the CPU's float32 products where they stay float32; no TF32 on CUDA.
 
     PyTorch sends them to MKL, which takes a slow path on processors that are not Intel's. Asking

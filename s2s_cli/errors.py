@@ -31,3 +31,15 @@ class StoppedError(S2SError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+class LostError(S2SError):
+    """Another process of the same job does not answer any more."""
+
+
+class EchoedError(S2SError):
+    """An error that another process of the same job tells; this one ends without a word."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("told by another process")
+        self.status = status

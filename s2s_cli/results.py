@@ -49,7 +49,7 @@ def gather_facts(run: RunFolder) -> Facts:
         reason = " ".join(str(error).split())
         raise DataError(f"{run.path}: cannot be told about ({reason})") from error
     config = load_recipe(str(run.config_path)).config.model_dump(mode="json")
-    epochs = [entry for entry in log if "seconds" in entry]
+    epochs = [entry for entry in log if "valid_seconds" in entry]
     return {
         **made,
         "name": run.path.name,

@@ -7,7 +7,7 @@ data/           the training pairs as token ids; made anew when they are stale
 model/          the best model so far: all that translating needs
 checkpoints/    step-N: the last model with the state of its training
 epochs/         epoch-N: models of the epochs that are averaged at the end, if any are
-train.jsonl     one JSON object per validation
+train.jsonl     one JSON object per validation, and per `training.log_every` updates
 reports/        what `s2s eval` found
 """
 

@@ -5,10 +5,14 @@ once. Elsewhere SIGTERM unwinds like SIGINT, so that nothing half-written is lef
 """
 
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from s2s_cli.errors import StoppedError
+
+GRACE_SECONDS = 5.0
+"""For how long a process that has nothing to say waits until `torchrun` ends it."""
 
 
 def unwind_on_sigterm() -> None:
@@ -23,6 +27,12 @@ def unwind_on_sigterm() -> None:
 def ignore_interrupts() -> None:
     """Leave SIGINT, which the whole process group gets, to the process that this one works for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def stand_back() -> None:
+    """Leave it to another process to say what is wrong, and to SIGTERM to end this one."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(GRACE_SECONDS)
 
 
 class StopRequest:

@@ -76,6 +76,15 @@ def test_two_text_files_are_enough(texts: Path) -> None:
     assert (texts / "my-run/config.yaml").is_file()
 
 
+def test_a_log_may_have_a_line_every_so_many_updates(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 2, "--run", "r", "--set", "training.log_every=3"), cwd=texts)
+    log = (texts / "r/train.jsonl").read_text(encoding="utf-8").splitlines()
+    validations = [json.loads(line) for line in log if "valid_seconds" in line]
+    steps = [json.loads(line)["step"] for line in log if "epoch_tokens" in line]
+    assert [line["epoch"] for line in validations] == [1, 2]
+    assert steps == list(range(3, validations[-1]["step"] + 1, 3))
+
+
 def test_the_same_seed_gives_the_same_bytes(texts: Path) -> None:
     for name in ("one", "two"):
         s2s(*tiny_train("--epochs", 2, "--run", name), cwd=texts)

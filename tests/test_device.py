@@ -5,7 +5,7 @@ from s2s_cli.device import (
     FLOAT32_ERROR,
     choose_device,
     describe_device,
-    prepare_float32,
+    prepare_device,
     product_error,
 )
 from s2s_cli.errors import DeviceError
@@ -34,7 +34,7 @@ def test_a_gpu_number_past_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_float32_products_stay_float32() -> None:
-    prepare_float32()
+    prepare_device()
     assert product_error() < FLOAT32_ERROR
     assert "float32 products by" in describe_device(torch.device("cpu"))
 
@@ -49,5 +49,5 @@ def test_the_probe_tells_bfloat16_from_float32(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     assert product_error() > 10 * FLOAT32_ERROR
-    prepare_float32()
+    prepare_device()
     assert "PyTorch default" in describe_device(torch.device("cpu"))

@@ -65,6 +65,7 @@ def evaluate(
     beam_size: opt.BeamSizeOption = None,
     length_penalty: opt.LengthPenaltyOption = None,
     batch_size: opt.BatchSizeOption = None,
+    precision: opt.SearchPrecisionOption = None,
     keep_unk: opt.KeepUnkOption = None,
     dictionary: opt.DictionaryOption = None,
     pairs: Annotated[
@@ -86,6 +87,7 @@ def evaluate(
         decoding__beam_size=beam_size,
         decoding__length_penalty=length_penalty,
         decoding__batch_size=batch_size,
+        decoding__precision=precision,
         decoding__keep_unk=keep_unk,
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )

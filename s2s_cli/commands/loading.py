@@ -102,10 +102,12 @@ def load_translator(
     from s2s_cli.console import warn
     from s2s_cli.decoding.directions import make_translators
     from s2s_cli.decoding.ensemble import Ensemble
-    from s2s_cli.device import choose_device, prepare_float32
+    from s2s_cli.device import choose_device, prepare_device
+    from s2s_cli.launch import read_launch
+    from s2s_cli.model.fused_step import prepare_search
 
-    chosen = choose_device(device or "auto")
-    prepare_float32()
+    chosen = choose_device(device or "auto", read_launch())
+    prepare_device()
     loaded = load_model(place.folder)
     decoding = _override_decoding(loaded.card, given, sets)
     dictionary = _read_dictionary(decoding, loaded.card)
@@ -117,8 +119,11 @@ def load_translator(
             f"{decoding.dictionary}: of no use to a model without attention, which cannot tell "
             "source words in whose place it says <unk>"
         )
-    model = Ensemble(models) if others else loaded.model
-    model.to(chosen).eval()
+    members = [
+        prepare_search(model.to(chosen).eval(), card.model, decoding)
+        for model, card in zip(models, cards, strict=True)
+    ]
+    model = Ensemble(members) if others else members[0]
     translators = make_translators(loaded, model, chosen, dictionary)
     return Loaded(translators, decoding, loaded.card, tuple(other.card for other in others))
 

@@ -79,6 +79,10 @@ LengthPenaltyOption = Annotated[
 BatchSizeOption = Annotated[
     int | None, typer.Option("--batch-size", min=1, help="Sentences translated at a time.")
 ]
+SearchPrecisionOption = Annotated[
+    str | None,
+    typer.Option("--precision", metavar="NAME", help="float32, bf16, or int8: ever faster."),
+]
 KeepUnkOption = Annotated[
     bool | None,
     typer.Option("--keep-unk", help="Leave <unk> instead of the most attended source word."),

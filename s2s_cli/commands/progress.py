@@ -1,4 +1,4 @@
-"""What people see of a training: a live line, or a line now and then; each validation logged."""
+"""What people see of a training: a live line, or a line now and then; validations logged."""
 
 import time
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
     from s2s_cli.signals import StopRequest
     from s2s_cli.training.fit import Fit
+    from s2s_cli.training.loop import Progress
     from s2s_cli.training.record import Averaging, Validation
 
 PLAIN_SECONDS = 30.0
@@ -15,15 +16,18 @@ PLAIN_SECONDS = 30.0
 
 
 def follow(fit: "Fit", stop: "StopRequest") -> None:
-    """Consume the training: show it, and log each validation."""
+    """Consume the training: show it, and log it."""
     from s2s_cli.console import is_terminal, say, training_bar
     from s2s_cli.training.loop import Progress
 
+    if not fit.ranks.is_first:
+        for _ in fit.steps(stop.is_set):
+            pass
+        return
     if not is_terminal():
         shown = time.monotonic()
-        for event in fit.steps(stop.is_set):
+        for event in _logged(fit, stop):
             if not isinstance(event, Progress):
-                _log(fit, event)
                 for line in _describe(event):
                     say(line)
             elif time.monotonic() - shown > PLAIN_SECONDS:
@@ -33,9 +37,8 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
         return
     with training_bar() as bar:
         label = ""
-        for event in fit.steps(stop.is_set):
+        for event in _logged(fit, stop):
             if not isinstance(event, Progress):
-                _log(fit, event)
                 for line in _describe(event):
                     bar.say(line)
                 continue
@@ -83,10 +86,18 @@ def _describe(event: "Validation | Averaging") -> "Iterator[str]":
     yield f"  {source} -> {translation} (reference: {reference})"
 
 
-def _log(fit: "Fit", validation: "Validation | Averaging") -> None:
-    from s2s_cli.training.log import append_validation
+def _logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":
+    """What a training yields, each validation and every so many updates written to its log."""
+    from s2s_cli.training.log import append_progress, append_validation
+    from s2s_cli.training.loop import Progress
 
-    append_validation(fit.run.log_path, validation)
+    every = fit.config.log_every
+    for event in fit.steps(stop.is_set):
+        if not isinstance(event, Progress):
+            append_validation(fit.run.log_path, event)
+        elif every and event.position.step % every == 0:
+            append_progress(fit.run.log_path, event, fit.record)
+        yield event
 
 
 def describe_chosen(fit: "Fit") -> str:

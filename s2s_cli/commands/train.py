@@ -9,12 +9,14 @@ import typer
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.preparing import preparing
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
+from s2s_cli.commands.together import together
 from s2s_cli.errors import ConfigError, StoppedError
 
 if TYPE_CHECKING:
     import torch
 
     from s2s_cli.config import Config
+    from s2s_cli.launch import Launch
     from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies
@@ -58,10 +60,14 @@ def train(
     sets: opt.SetOption = None,
 ) -> None:
     """Train a model, resuming an interrupted run; prints the model folder."""
+    from s2s_cli.console import say
+    from s2s_cli.launch import read_launch
     from s2s_cli.signals import StopRequest
 
+    process = read_launch()
+    on_request = _say_stopping if process.is_first else _say_nothing
     # Before anything heavy is imported: some imports swallow a KeyboardInterrupt.
-    with StopRequest(_say_stopping) as stop:
+    with together(process) as launch, StopRequest(on_request) as stop:
         data = opt.DataOptions(
             src_lang,
             tgt_lang,
@@ -80,8 +86,12 @@ def train(
         former = _settings_of(init_from) if init_from is not None and config is None else []
         job = opt.make_job(config, run, [*former, *data.overrides(), *given], sets)
         warn_of_idle(job.recipe.config)
-        how = How(fresh, any(text.startswith("vocab.") for text in sets or ()))
-        _train(job, how, stop)
+        # Begun anew by torchrun, the run is not to be thrown away a second time.
+        is_fresh = fresh and not launch.num_restarts
+        if fresh and not is_fresh:
+            say("begun again by torchrun: --fresh was heeded the first time")
+        how = How(is_fresh, any(text.startswith("vocab.") for text in sets or ()))
+        _train(job, how, stop, launch)
 
 
 def _settings_of(model: Path) -> list[tuple[str, object]]:
@@ -112,31 +122,45 @@ def warn_of_idle(config: "Config") -> None:
         warn(problem)
 
 
-def _train(job: opt.Job, how: "How", stop: "StopRequest") -> None:
+def _train(job: opt.Job, how: "How", stop: "StopRequest", launch: "Launch") -> None:
     from s2s_cli.console import say
-    from s2s_cli.device import choose_device, describe_device, prepare_float32
+    from s2s_cli.device import choose_device, describe_device, prepare_device
+    from s2s_cli.distributed import present_ranks
+    from s2s_cli.training.agreement import agree
 
     recipe, folder = job
-    prepare_float32()
-    device = choose_device(recipe.config.training.device)
-    say(f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}")
-    fit = _prepare(recipe, folder, device, how, stop)
+    prepare_device()
+    device = choose_device(recipe.config.training.device, launch)
+    ranks = present_ranks()
+    several = f", the first of {ranks.size} processes" if ranks.size > 1 else ""
+    say(
+        f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
+    )
+    with ranks.in_turn():
+        fit = _prepare(recipe, folder, device, how, stop)
+    agree(fit)
     if fit.is_finished():
         say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains anew")
-    elif not stop.is_set():
+    elif not ranks.most(stop.is_set()):
         follow(fit, stop)
-    if stop.signal_number is not None and not fit.is_finished():
+    number = int(ranks.most(stop.signal_number or 0))
+    if number and not fit.is_finished():
         raise StoppedError(
             f"stopped after update {fit.record.position.step}, all saved; "
             "the same command goes on from here",
-            stop.signal_number,
+            number,
         )
     say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
-    typer.echo(folder.model_path)
+    if ranks.is_first:
+        typer.echo(folder.model_path)
 
 
 def _say_stopping() -> None:
     sys.stderr.write("\nstopping after this update; once more stops at once, without saving\n")
+
+
+def _say_nothing() -> None:
+    """Leave it to the first process."""
 
 
 class How(NamedTuple):
@@ -161,7 +185,8 @@ def _prepare(
     """Read the data and the vocabularies; make a model, or take up the one that was begun."""
     with preparing(recipe, run, stop=stop) as preparation:
         fit, config = _begin(recipe, run, preparation, device, how)
-    _write_record(recipe.name, config, fit, device)
+    if fit.ranks.is_first:
+        _write_record(recipe.name, config, fit, device)
     return fit
 
 
@@ -173,6 +198,7 @@ def _begin(
     how: How,
 ) -> "tuple[Fit, Config]":
     from s2s_cli.console import say
+    from s2s_cli.distributed import present_ranks
     from s2s_cli.training.setup import (
         Plan,
         begin,
@@ -182,6 +208,7 @@ def _begin(
         read_texts,
     )
 
+    ranks = present_ranks()
     is_known = run.has_vocabularies() or recipe.config.training.init_from is not None
     texts = read_texts(recipe.config, preparation, is_known=is_known)
     vocabularies, is_new = _vocabularies(recipe.config, run, texts, how)
@@ -192,7 +219,9 @@ def _begin(
         preparation.commit()
     config = _as_run(recipe.config, vocabularies)
     card = make_card(config, texts, vocabularies)
-    plan = Plan(config, run, card, vocabularies, material, device)
+    plan = Plan(config, run, card, vocabularies, material, device, ranks)
+    if not ranks.is_first:
+        return begin(plan, say) if how.is_fresh else begin_or_resume(plan, say), config
     if how.is_fresh:
         fit = begin(plan, say)
         # Every check of the input is behind us: only now may an older run be moved.
@@ -231,7 +260,7 @@ def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device
     forget_after(run.log_path, fit.record.position.step)
     write_file(run.config_path, dump_yaml(config))
     num_parameters = fit.loaded.model.num_parameters()
-    write_file(run.facts_path, to_json(describe_run(name, num_parameters, device)))
+    write_file(run.facts_path, to_json(describe_run(name, num_parameters, device, fit.ranks)))
     say(f"model: {num_parameters:,} weights")
 
 

@@ -1,26 +1,26 @@
 """`s2s translate`: raw text in, raw text out."""
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.flow import Sinks, Write, translate_stream
 from s2s_cli.commands.loading import load_translator, locate_model
+from s2s_cli.commands.rendering import Rendering
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
+from s2s_cli.commands.together import together
 from s2s_cli.errors import ConfigError
+from s2s_cli.launch import Launch, read_launch
 
 if TYPE_CHECKING:
-    from s2s_cli.commands.loading import Loaded
     from s2s_cli.commands.prefixes import Prefixes
-    from s2s_cli.decoding.translator import Translation
-
-Write = Callable[[str], None]
+    from s2s_cli.data.stream import Source
 
 
 def translate(
@@ -51,6 +51,7 @@ def translate(
         int | None, typer.Option("--seed", min=0, help="Of --sample: same seed, same samples.")
     ] = None,
     batch_size: opt.BatchSizeOption = None,
+    precision: opt.SearchPrecisionOption = None,
     keep_unk: opt.KeepUnkOption = None,
     dictionary: opt.DictionaryOption = None,
     prefix: Annotated[
@@ -76,14 +77,7 @@ def translate(
     sets: opt.SetOption = None,
 ) -> None:
     """Translate a file, stdin, or what is typed at a prompt; one line out per line in."""
-    from s2s_cli.commands.prefixes import read_prefixes
-    from s2s_cli.data.stream import open_source
-
-    source = open_source(file)
-    prefixes = read_prefixes(prefix, prefix_file)
-    is_typed = file is None and sys.stdin.isatty()
-    if is_typed and prefix_file is not None:
-        raise ConfigError("--prefix-file: of no use at a prompt; give --prefix, or a FILE")
+    launch = read_launch()
     given = opt.given(
         decoding__search="sample" if sample else None,
         decoding__seed=seed,
@@ -91,69 +85,66 @@ def translate(
         decoding__length_penalty=length_penalty,
         decoding__n_best=n_best,
         decoding__batch_size=batch_size,
+        decoding__precision=precision,
         decoding__keep_unk=keep_unk,
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
-    if config is not None and (model or run):
-        other = "--model" if model else "--run"
+    with together(launch):
+        task = _read_task(file, prefix, prefix_file, launch)
+        if config is not None and (model or run):
+            other = "--model" if model else "--run"
+            raise ConfigError(
+                f"--config: of no use beside {other}, which names the model; leave it out"
+            )
+        loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
+        loaded = loaded.between(src_lang, tgt_lang)
+        refuse_idle_options(loaded.decoding, given)
+        if config is not None:
+            tell_recipe_search(config, loaded)
+        rendering = Rendering(loaded, as_json, alignments is not None)
+        with _open_sinks(output, alignments, launch) as sinks:
+            if task.is_typed:
+                _converse(task.prefixes, rendering, sinks)
+            else:
+                translate_stream(task.source, task.prefixes, rendering, sinks)
+
+
+class Task(NamedTuple):
+    """What is to be translated."""
+
+    source: "Source"
+    prefixes: "Prefixes"
+    is_typed: bool
+    """At a prompt."""
+
+
+def _read_task(
+    file: Path | None, prefix: str | None, prefix_file: Path | None, launch: Launch
+) -> Task:
+    from s2s_cli.commands.prefixes import read_prefixes
+    from s2s_cli.data.stream import open_source
+
+    if launch.size > 1 and (file is None or (file.exists() and not file.is_file())):
         raise ConfigError(
-            f"--config: of no use beside {other}, which names the model; leave it out"
+            f"translate: {launch.size} processes cannot share {file or 'stdin'}; name a FILE, "
+            "which each of them can read"
         )
-    loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
-    loaded = loaded.between(src_lang, tgt_lang)
-    refuse_idle_options(loaded.decoding, given)
-    if config is not None:
-        tell_recipe_search(config, loaded)
-    with _open_output(output) as write, _open_alignments(alignments) as write_links:
-        sink = Output(loaded, write, write_links, as_json)
-        if is_typed:
-            _converse(loaded, prefixes, sink)
-        else:
-            _stream(loaded, source, prefixes, sink)
+    source = open_source(file)
+    prefixes = read_prefixes(prefix, prefix_file)
+    is_typed = file is None and sys.stdin.isatty()
+    if is_typed and prefix_file is not None:
+        raise ConfigError("--prefix-file: of no use at a prompt; give --prefix, or a FILE")
+    return Task(source, prefixes, is_typed)
 
 
-class Output(NamedTuple):
-    """Where translations go, and in which form."""
-
-    loaded: "Loaded"
-    write: Write
-    write_links: Write | None
-    as_json: bool
-
-    def add(self, translation: "Translation", number: int) -> None:
-        """Write the translation of a line, and its alignment where one is asked for."""
-        if self.write_links is not None:
-            self.write_links(format_alignment(self.loaded.translator.align(translation)))
-        n_best = self.loaded.decoding.n_best
-        self.write(format_translation(translation, number, n_best, self.as_json))
-
-
-def _stream(loaded: "Loaded", source: object, prefixes: "Prefixes", output: Output) -> None:
-    from s2s_cli.console import warn
-    from s2s_cli.data.stream import read_blocks
-
-    number = num_cut = 0
-    for lines in read_blocks(source, warn):  # type: ignore[arg-type]
-        begun = prefixes.of(number, len(lines))
-        for translation in loaded.translator.translate(lines, loaded.decoding, begun):
-            output.add(translation, number)
-            number += 1
-            num_cut += not translation.candidates[0].is_complete
-    prefixes.check_used(number)
-    if num_cut:
-        warn(
-            f"{num_cut} of {number} translations were cut at the length limit "
-            "(decoding.max_length_factor)"
-        )
-
-
-def _converse(loaded: "Loaded", prefixes: "Prefixes", output: Output) -> None:
+def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
     """A prompt: translate each line as it is typed, until end of input."""
     import readline  # noqa: F401 (line editing for `input`)
 
     from s2s_cli.console import say
 
     say("type a sentence and press Enter; Ctrl-D ends")
+    loaded = rendering.loaded
     prompt = "> " if sys.stdout.isatty() else ""
     number = 0
     while True:
@@ -167,65 +158,28 @@ def _converse(loaded: "Loaded", prefixes: "Prefixes", output: Output) -> None:
             raise
         line = typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         begun = prefixes.of(number, 1)
-        output.add(loaded.translator.translate([line], loaded.decoding, begun)[0], number)
+        found = loaded.translator.translate([line], loaded.decoding, begun)[0]
+        sinks.write_links(rendering.links(found))
+        sinks.write(rendering.text(found, number))
         number += 1
 
 
-def format_alignment(links: list[tuple[int, int]] | None) -> str:
-    """Links of a translation, in Pharaoh's format; a blank line has none.
-
-    Raises:
-        ConfigError: the model has no attention.
-    """
-    from s2s_cli.decoding.alignment import format_pharaoh
-
-    if links is None:
-        raise ConfigError(
-            "--alignments: come from attention, and this model has none; name one with "
-            "model.context attention"
-        )
-    return f"{format_pharaoh(links)}\n"
-
-
-def format_translation(translation: "Translation", number: int, n_best: int, as_json: bool) -> str:
-    """One line of output; with `n_best` above 1, that many in Moses' format."""
-    if as_json:
-        return json.dumps(_as_dict(translation), ensure_ascii=False) + "\n"
-    if n_best == 1:
-        return f"{translation.text}\n"
-    return "".join(
-        f"{number} ||| {candidate.text} ||| {candidate.score:.4f}\n"
-        for candidate in translation.candidates
-    )
-
-
-def _as_dict(translation: "Translation") -> dict[str, object]:
-    best, *others = translation.candidates
-    found: dict[str, object] = {
-        "source": translation.source,
-        "translation": best.text,
-        "score": best.score,
-        "log_prob": best.log_prob,
-        "source_tokens": translation.src_tokens,
-        "tokens": best.tokens,
-        "alternatives": [
-            {"translation": other.text, "score": other.score, "tokens": other.tokens}
-            for other in others
-        ],
-    }
-    if best.weights is not None:
-        found["attention"] = [[round(weight, 4) for weight in row] for row in best.weights]
-    return found
-
-
 @contextmanager
-def _open_alignments(path: Path | None) -> Iterator[Write | None]:
-    """A file that appears when whole, or nothing."""
-    if path is None:
-        yield None
+def _open_sinks(output: Path | None, alignments: Path | None, launch: Launch) -> Iterator[Sinks]:
+    """Where translations and alignments go; nowhere from any but the first process."""
+    if not launch.is_first:
+        yield Sinks(_discard, _discard)
         return
-    with _open_output(path) as write:
-        yield write
+    with ExitStack() as stack:
+        write = stack.enter_context(_open_output(output))
+        if alignments is None:
+            yield Sinks(write, _discard)
+        else:
+            yield Sinks(write, stack.enter_context(_open_output(alignments)))
+
+
+def _discard(_text: str) -> None:
+    """Write nothing."""
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from s2s_cli.decoding.living import (
 )
 from s2s_cli.decoding.penalty import length_penalty
 from s2s_cli.decoding.predictor import Predictor
+from s2s_cli.decoding.top import find_top
 
 
 @torch.inference_mode()
@@ -73,9 +74,8 @@ def _extend(model: Predictor, living: Living, trace: Trace, config: Decoding) ->
     """Every sentence's best continuations, one token longer."""
     batch, size = living.scores.shape
     prediction = predict(model, living, config)
-    # Of one row no more than `size` continuations can survive: choose them before normalising.
-    top, tokens = prediction.logits.topk(min(size, prediction.logits.size(-1)))
-    log_probs = top - prediction.normalizer
+    # Of one row no more than `size` continuations can survive.
+    log_probs, tokens = find_top(prediction.log_probs, min(size, prediction.log_probs.size(-1)))
     candidates = (living.scores.view(-1, 1) + log_probs).view(batch, -1)
     scores, choice = candidates.topk(size)
     last = tokens.view(batch, -1).gather(1, choice).flatten()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from s2s_cli.decoding.predictor import forbid_markers
 from s2s_cli.model.decoder import LookBack
+from s2s_cli.model.fused_step import FusedStep
 from s2s_cli.model.recurrent import State
 from s2s_cli.model.seq2seq import Seq2Seq
 
@@ -33,13 +34,13 @@ class Ensemble(nn.Module):
     other in one `State`, so that a search reorders them as it does one model's.
     """
 
-    def __init__(self, members: Sequence[Seq2Seq]) -> None:
+    def __init__(self, members: Sequence[Seq2Seq | FusedStep]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.train(members[0].training)  # A new module trains; its members may not.
 
-    def _members(self) -> Iterable[Seq2Seq]:
-        return cast("Iterable[Seq2Seq]", self.members)
+    def _members(self) -> Iterable[Seq2Seq | FusedStep]:
+        return cast("Iterable[Seq2Seq | FusedStep]", self.members)
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, EnsembleMemory]:
         """Let every member read the source.

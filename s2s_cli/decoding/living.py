@@ -41,8 +41,7 @@ class Living(NamedTuple):
 class Prediction(NamedTuple):
     """What the model says of the next token."""
 
-    logits: Tensor  # (batch * beam, vocab), -inf where a token may not come
-    normalizer: Tensor  # (batch * beam, 1): logits less this are log-probabilities
+    log_probs: Tensor  # (batch * beam, vocab), -inf where a token may not come
     state: State
     weights: Tensor | None  # (batch * beam, src_len), attention
 
@@ -102,10 +101,9 @@ def predict(model: Predictor, living: Living, config: Decoding) -> Prediction:
         raise ConfigError(
             "decoding.coverage_penalty: counts attention, and this model has none; set it to 0"
         )
-    normalizer = forbid_markers(logits).logsumexp(-1, keepdim=True)
-    return Prediction(
-        restrict(logits, living.tokens, living.bounds, config), normalizer, state, weights
-    )
+    log_probs = forbid_markers(logits).log_softmax(-1)
+    allowed = restrict(log_probs, living.tokens, living.bounds, config)
+    return Prediction(allowed, state, weights)
 
 
 def advance(living: Living, prediction: Prediction, choice: Choice, trace: Trace) -> Living:

@@ -116,9 +116,9 @@ def _extend(
     """Every hypothesis by one token drawn."""
     prediction = predict(model, living, config)
     position = living.tokens.size(1) - 1
-    now = randoms[living.sentences, :, position].flatten().to(prediction.logits)
-    tokens = draw_tokens(prediction.logits, now, config)
-    log_probs = prediction.logits.gather(1, tokens.unsqueeze(1)) - prediction.normalizer
+    now = randoms[living.sentences, :, position].flatten().to(prediction.log_probs)
+    tokens = draw_tokens(prediction.log_probs, now, config)
+    log_probs = prediction.log_probs.gather(1, tokens.unsqueeze(1))
     parents = torch.arange(len(tokens), device=tokens.device)
     scores = living.scores + log_probs.view_as(living.scores)
     return advance(living, prediction, Choice(tokens, parents, scores), trace)

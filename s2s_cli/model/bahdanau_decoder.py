@@ -12,12 +12,8 @@ from s2s_cli.model.attention import Attention
 from s2s_cli.model.bridge import BRIDGES
 from s2s_cli.model.decoder import LookBack, Start, Step, make_stack, start_attending
 from s2s_cli.model.encoder import Encoding
-from s2s_cli.model.recurrent import (
-    NUM_GATES,
-    Masks,
-    State,
-    top_of,
-)
+from s2s_cli.model.fused_loop import can_fuse, run_fused
+from s2s_cli.model.recurrent import NUM_GATES, Masks, State, layer_of, normalize, top_of
 
 
 class BahdanauDecoder(nn.Module):
@@ -39,6 +35,7 @@ class BahdanauDecoder(nn.Module):
         self.attention = Attention(config)
         self.from_context = nn.Linear(value, NUM_GATES[config.cell] * sizes.hidden, bias=False)
         self.stack = make_stack(config, sizes.embed)
+        self.is_fused = can_fuse(config)
 
     def start(self, encoding: Encoding) -> Start:
         """Begin where the bridge leads, and remember the encoder's outputs."""
@@ -52,11 +49,16 @@ class BahdanauDecoder(nn.Module):
             start: what `start` returned.
         """
         state, memory = start
+        gates = self.stack.project(embedded)
+        if self.is_fused and torch.is_grad_enabled():
+            bottom, loop = layer_of(state, 0), (self.stack.bottom, self.attention)
+            outputs, context = run_fused(*loop, self.from_context, gates, bottom, memory)  # type: ignore[arg-type]
+            return torch.cat([normalize(self.stack.norms, 0, outputs), embedded, context], dim=-1)
         masks = self.stack.draw_masks(embedded.size(0))
         tops, contexts = [], []
-        for gates in self.stack.project(embedded).unbind(1):
+        for words in gates.unbind(1):
             context, _ = self.attention(top_of(state), memory)
-            outputs, state = self.stack.step(gates + self.from_context(context), state, masks)
+            outputs, state = self.stack.step(words + self.from_context(context), state, masks)
             tops.append(outputs)
             contexts.append(context)
         return torch.cat([torch.stack(tops, 1), embedded, torch.stack(contexts, 1)], dim=-1)

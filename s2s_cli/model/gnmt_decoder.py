@@ -9,6 +9,7 @@ from s2s_cli.model.bridge import BRIDGES
 from s2s_cli.model.decoder import LookBack, Start, Step, start_attending
 from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.encoder import Encoding
+from s2s_cli.model.fused_loop import can_fuse, run_fused
 from s2s_cli.model.recurrent import (
     NUM_GATES,
     Masks,
@@ -51,6 +52,7 @@ class GNMTDecoder(nn.Module):
             residual=config.residual,
             layer_norm=config.layer_norm,
         )
+        self.is_fused = can_fuse(config)
         self.stack = RecurrentStack(above, SequenceDropout(config.dropout, config.variational))
 
     def start(self, encoding: Encoding) -> Start:
@@ -65,14 +67,21 @@ class GNMTDecoder(nn.Module):
             start: what `start` returned.
         """
         bottom, above = _split_layers(start.state)
+        outputs, contexts = self._run_bottom(self.bottom.project(embedded), bottom, start.memory)
+        below = normalize(self.bottom_norm, 0, outputs)
+        return self.stack(below, above, contexts)  # type: ignore[no-any-return]
+
+    def _run_bottom(self, gates: Tensor, state: State, memory: LookBack) -> tuple[Tensor, Tensor]:
+        if self.is_fused and torch.is_grad_enabled():
+            loop = (self.bottom, self.attention, self.from_context)
+            return run_fused(*loop, gates, state, memory)  # type: ignore[arg-type]
         outputs, contexts = [], []
-        for gates in self.bottom.project(embedded).unbind(1):
-            context, _ = self.attention(bottom[0], start.memory)
-            bottom = self.bottom.step(gates + self.from_context(context), bottom)
-            outputs.append(bottom[0])
+        for words in gates.unbind(1):
+            context, _ = self.attention(state[0], memory)
+            state = self.bottom.step(words + self.from_context(context), state)
+            outputs.append(state[0])
             contexts.append(context)
-        below = normalize(self.bottom_norm, 0, torch.stack(outputs, 1))
-        return self.stack(below, above, torch.stack(contexts, 1))  # type: ignore[no-any-return]
+        return torch.stack(outputs, 1), torch.stack(contexts, 1)
 
     def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
         """One step from `embedded` `(batch * beam, embed)`, looking at `memory`."""

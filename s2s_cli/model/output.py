@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from s2s_cli.config import Model
 from s2s_cli.model.dropout import SequenceDropout
@@ -31,7 +30,12 @@ class TanhReadout(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """From `(..., feature)` to `(..., readout)`."""
-        return torch.tanh(self.linear(features))
+        return self.activate(self.linear(features))
+
+    @staticmethod
+    def activate(inputs: Tensor) -> Tensor:
+        """What follows the product, `(..., readout)`."""
+        return torch.tanh(inputs)
 
 
 class MaxoutReadout(nn.Module):
@@ -44,7 +48,12 @@ class MaxoutReadout(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """From `(..., feature)` to `(..., readout)`."""
-        left, right = self.linear(features).chunk(2, dim=-1)
+        return self.activate(self.linear(features))
+
+    @staticmethod
+    def activate(inputs: Tensor) -> Tensor:
+        """What follows the product: from `(..., 2 * readout)` to `(..., readout)`."""
+        left, right = inputs.chunk(2, dim=-1)
         return torch.maximum(left, right)
 
 
@@ -57,7 +66,7 @@ READOUTS: dict[str, type[Readout]] = {
 
 
 class TiedProjection(nn.Module):
-    """Logits by the target embeddings themselves (Press and Wolf 2017); only a bias is its own.
+    """The target embeddings are the vocabulary layer (Press and Wolf 2017); its bias is its own.
 
     The table stays where it is: a parameter that stood in two places would be saved twice.
     """
@@ -66,10 +75,6 @@ class TiedProjection(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.empty(vocab_size))
 
-    def forward(self, inputs: Tensor, table: Tensor) -> Tensor:
-        """From `(..., embed)` to `(..., vocab)`, with the embeddings `(vocab, embed)`."""
-        return F.linear(inputs, table, self.bias)
-
 
 class OutputLayer(nn.Module):
     """Readout, dropout, vocabulary."""
@@ -77,22 +82,29 @@ class OutputLayer(nn.Module):
     def __init__(self, config: Model, readout: Readout, vocab_size: int) -> None:
         super().__init__()
         probability = config.dropout if config.output_dropout is None else config.output_dropout
-        self.is_tied = config.tied != "none"
         self.readout = readout
         self.dropout = SequenceDropout(probability, config.variational)
         self.projection = (
-            TiedProjection(vocab_size) if self.is_tied else nn.Linear(readout.size, vocab_size)
+            nn.Linear(readout.size, vocab_size)
+            if config.tied == "none"
+            else TiedProjection(vocab_size)
         )
 
-    def forward(self, features: Tensor, rows: Tensor | None, table: Tensor) -> Tensor:
-        """Logits `(tokens, vocab)`.
+    def forward(self, features: Tensor, rows: Tensor | None = None) -> Tensor:
+        """What the vocabulary is projected from, `(tokens, readout)`.
 
         Args:
             features: `(tokens, feature)`.
             rows: `(tokens,)`, which sentence each belongs to; None if each to one of its own.
-            table: the target embeddings `(vocab, embed)`, used if tied.
         """
-        readout = self.dropout(self.readout(features), rows)
-        if self.is_tied:
-            return self.projection(readout, table)  # type: ignore[no-any-return]
-        return self.projection(readout)  # type: ignore[no-any-return]
+        return self.dropout(self.readout(features), rows)  # type: ignore[no-any-return]
+
+    def projection_onto(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight `(vocab, readout)` and bias `(vocab,)`.
+
+        Args:
+            table: the target embeddings `(vocab, embed)`, which are the weight if tied.
+        """
+        if isinstance(self.projection, TiedProjection):
+            return table, self.projection.bias
+        return self.projection.weight, self.projection.bias

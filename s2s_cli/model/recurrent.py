@@ -35,6 +35,8 @@ class RecurrentLayer(nn.Module):
 
     def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
         super().__init__()
+        self.cell = cell
+        self.cell = cell
         self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
         advances = {"rnn": _advance_rnn, "gru": _advance_gru, "lstm": _advance_lstm}
         self._advance = advances[cell]
@@ -124,7 +126,7 @@ class RecurrentStack(nn.Module):
 
     def project(self, inputs: Tensor) -> Tensor:
         """The inputs' share of the bottom layer's gates, `(..., gates * hidden)`."""
-        return self._layer(0).project(inputs)
+        return self.bottom.project(inputs)
 
     def step(self, gates: Tensor, state: State, masks: Masks = ()) -> tuple[Tensor, State]:
         """Advance every layer one step, the bottom layer's gates being known.
@@ -137,7 +139,7 @@ class RecurrentStack(nn.Module):
         Returns:
             outputs of the top layer, `(batch, hidden)`, and the state after the step.
         """
-        states = [self._layer(0).step(gates, layer_of(state, 0))]
+        states = [self.bottom.step(gates, layer_of(state, 0))]
         outputs = self._pass_on(0, states[0][0], None)
         return self._climb(outputs, states, state, masks, None)
 
@@ -165,10 +167,15 @@ class RecurrentStack(nn.Module):
         """Masks between the layers for all steps of a batch, if its steps share them."""
         if not self.dropout.shares_masks:
             return ()
-        rnn = self._layer(0).rnn
+        rnn = self.bottom.rnn
         like = next(rnn.parameters()).new_empty(batch_size, rnn.hidden_size)
         number = len(self.layers) - 1 + self.is_upper
         return tuple(self.dropout.draw_mask(like) for _ in range(number))
+
+    @property
+    def bottom(self) -> RecurrentLayer:
+        """The layer that the inputs enter."""
+        return self._layer(0)
 
     def _layer(self, index: int) -> RecurrentLayer:
         return cast("RecurrentLayer", self.layers[index])
@@ -222,7 +229,7 @@ def select_rows(state: State, rows: Tensor) -> State:
 def _advance_rnn(gates: Tensor, recurrent: Tensor, state: State) -> State:
     """Elman 1990: h' = tanh(Wx + Uh)."""
     del state
-    return (_tanh(gates + recurrent),)
+    return (tanh(gates + recurrent),)
 
 
 def _advance_gru(gates: Tensor, recurrent: Tensor, state: State) -> State:
@@ -231,7 +238,7 @@ def _advance_gru(gates: Tensor, recurrent: Tensor, state: State) -> State:
     reset, update = torch.sigmoid(gates[..., : 2 * size] + recurrent[..., : 2 * size]).chunk(
         2, dim=-1
     )
-    candidate = _tanh(gates[..., 2 * size :] + reset * recurrent[..., 2 * size :])
+    candidate = tanh(gates[..., 2 * size :] + reset * recurrent[..., 2 * size :])
     # Under autocast the gates are bfloat16; what is carried on stays as precise as it was.
     dtype = state[0].dtype
     return (torch.lerp(candidate.to(dtype), state[0], update.to(dtype)),)
@@ -240,10 +247,10 @@ def _advance_gru(gates: Tensor, recurrent: Tensor, state: State) -> State:
 def _advance_lstm(gates: Tensor, recurrent: Tensor, state: State) -> State:
     """Hochreiter and Schmidhuber 1997 with forget gate, in torch.nn.LSTM's order i f g o."""
     in_gate, forget, cell_input, out_gate = (gates + recurrent).chunk(4, dim=-1)
-    cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(in_gate) * _tanh(cell_input)
-    return torch.sigmoid(out_gate) * _tanh(cell), cell
+    cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(in_gate) * tanh(cell_input)
+    return torch.sigmoid(out_gate) * tanh(cell), cell
 
 
-def _tanh(x: Tensor) -> Tensor:
-    """tanh(x) = 2 sigmoid(2x) - 1; on CPUs torch's sigmoid is much faster than its tanh."""
+def tanh(x: Tensor) -> Tensor:
+    """As 2 sigmoid(2x) - 1: on CPUs torch's sigmoid is much faster than its tanh."""
     return torch.tanh(x) if x.is_cuda else 2 * torch.sigmoid(2 * x) - 1

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from s2s_cli.config import Model
 from s2s_cli.errors import ConfigError
@@ -86,8 +87,6 @@ class Seq2Seq(nn.Module):
     def forward(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor) -> Tensor:
         """Next-token logits with the reference as the decoder's input (teacher forcing).
 
-        The vocabulary projection, the dearest product of all, sees real positions only.
-
         Args:
             src: `(batch, src_len)`, padded at the end.
             src_lengths: `(batch,)` on the CPU.
@@ -97,14 +96,24 @@ class Seq2Seq(nn.Module):
         Returns:
             logits: `(tokens, vocab)`, the real positions row by row.
         """
+        return self.project(self.read(src, src_lengths, tgt_in, tgt_mask))
+
+    def read(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor) -> Tensor:
+        """As `forward`, but only up to what the vocabulary is projected from.
+
+        That projection is the dearest product of all: it sees real positions only.
+
+        Returns:
+            readouts: `(tokens, readout)`, the real positions row by row.
+        """
         embedded = self.tgt_embedding(tgt_in)
         features = self.decoder(embedded, self.encode(src, src_lengths))
-        return self._predict(features[tgt_mask], _rows_of(tgt_mask))
+        return self.output(features[tgt_mask], _rows_of(tgt_mask))  # type: ignore[no-any-return]
 
-    def forward_sampled(
+    def read_sampled(
         self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor, forced: Tensor
     ) -> Tensor:
-        """As `forward`, but where `forced` is False the input is the model's own last choice.
+        """As `read`, but where `forced` is False the input is the model's own last choice.
 
         No gradient flows through the choice (Bengio et al. 2015, scheduled sampling).
 
@@ -128,20 +137,26 @@ class Seq2Seq(nn.Module):
             step = self.decoder.step(embedded, state, memory, masks)
             state = step.state
             features.append(step.features)
-        return self._predict(torch.stack(features, 1)[tgt_mask], _rows_of(tgt_mask))
+        return self.output(torch.stack(features, 1)[tgt_mask], _rows_of(tgt_mask))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def _choose(self, features: Tensor, reference: Tensor, forced: Tensor) -> Tensor:
         """The reference where forced, elsewhere the likeliest token, dropout being as it is."""
         free = ~forced
         token = reference.clone()
-        logits = self._predict(features[free], None)
+        logits = self.project(self.output(features[free]))
         logits[:, [PAD_ID, BOS_ID]] = -torch.inf  # as in a search, which never chooses them
         token[free] = logits.argmax(-1)
         return token
 
-    def _predict(self, features: Tensor, rows: Tensor | None) -> Tensor:
-        return self.output(features, rows, self.tgt_table)  # type: ignore[no-any-return]
+    def project(self, readouts: Tensor) -> Tensor:
+        """From readouts `(..., readout)` to logits `(..., vocab)`."""
+        return F.linear(readouts, *self.projection)
+
+    @property
+    def projection(self) -> tuple[Tensor, Tensor]:
+        """Weight `(vocab, readout)` and bias `(vocab,)` of the vocabulary layer."""
+        return self.output.projection_onto(self.tgt_table)
 
     def step(
         self, token: Tensor, state: State, memory: LookBack
@@ -160,7 +175,12 @@ class Seq2Seq(nn.Module):
         """
         embedded = self.tgt_embedding.embed_step(token)
         step = self.decoder.step(embedded, state, memory)
-        return self._predict(step.features, None), step.state, step.weights
+        return self.project(self.output(step.features)), step.state, step.weights
+
+    def compute_plainly(self) -> None:
+        """Train by autograd alone: the same but for rounding, to compare with."""
+        if isinstance(self.decoder, BahdanauDecoder | GNMTDecoder):
+            self.decoder.is_fused = False
 
     def num_parameters(self) -> int:
         """How many weights are trained."""

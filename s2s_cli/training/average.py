@@ -1,12 +1,16 @@
 """Averages of weights: a moving one along the way, and one of several epochs at the end."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from s2s_cli.checkpoint import load_card, load_model
+from s2s_cli.config import Training
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.run import RunFolder
 
 PREFIX = "ema"
 
@@ -40,3 +44,19 @@ def mean_weights(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         name: torch.stack([weights[name].double() for weights in models]).mean(0).to(tensor.dtype)
         for name, tensor in models[0].items()
     }
+
+
+def epochs_to_average(run: RunFolder, config: Training) -> list[Path]:
+    """Folders of the last or of the best epochs, as many as are asked for, oldest first."""
+    folders = run.epochs()
+    if config.average_of == "best":
+        sign = -1 if config.best_by == "perplexity" else 1
+        folders.sort(key=lambda path: sign * load_card(path).valid_scores[config.best_by])
+    return sorted(folders[-config.average :])
+
+
+def take_mean(model: Seq2Seq, folders: Sequence[Path]) -> list[int]:
+    """Put the mean of some epochs' weights into a model; which epochs those are."""
+    kept = [load_model(path) for path in folders]
+    model.load_state_dict(mean_weights([one.model.state_dict() for one in kept]))
+    return [one.card.epoch for one in kept]

@@ -4,47 +4,84 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from s2s_cli.checkpoint import LoadedModel, TrainingState, load_card, load_model, save_model
+from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
+from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import RunFolder
 from s2s_cli.training.average import (
+    epochs_to_average,
     make_moving_average,
-    mean_weights,
     moving_average_tensors,
     restore_moving_average,
+    take_mean,
 )
 from s2s_cli.training.loop import Lessons, Position, Progress, train
 from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
-from s2s_cli.training.randomness import random_state, restore_random_state
-from s2s_cli.training.record import Averaging, Record, Validation
+from s2s_cli.training.randomness import (
+    find_random_state,
+    gather_random_states,
+    restore_random_state,
+    seed_rank,
+)
+from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch
 from s2s_cli.training.validate import Material, Measures, validate
 
 
 class Fit:
-    """A model on its way: weights, optimizer and record of one run folder."""
+    """A model on its way: weights, optimizer and record of one run folder.
+
+    Several processes each have one, and come to the same weights and the same record. The first
+    alone validates and writes.
+    """
 
     def __init__(
-        self, loaded: LoadedModel, material: Material, config: Training, run: RunFolder
+        self,
+        loaded: LoadedModel,
+        material: Material,
+        config: Training,
+        run: RunFolder,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Begin with `loaded.model` as it is, on the device where it is."""
         self.loaded = loaded
         self.material = material
         self.config = config
         self.run = run
+        self.ranks = ranks
         self.record = Record()
+        if config.kernels == "plain":
+            loaded.model.compute_plainly()
         self.device = next(loaded.model.parameters()).device
         self.optimizer = make_optimizer(loaded.model.parameters(), config)
         self.moving = make_moving_average(loaded.model, config.ema) if config.ema else None
+        if not ranks.is_first:
+            seed_rank(config.seed, ranks.rank, 0)
+
+    @property
+    def whole_batch_size(self) -> int:
+        """Size of a batch of all processes together."""
+        return self.config.batch_size * self.ranks.size
 
     def restore(self, state: TrainingState) -> None:
-        """Go on where a checkpoint stopped; its weights are already in the model."""
+        """Go on where a checkpoint stopped; its weights are already in the model.
+
+        If all processes together have another batch size now, the batches of the present epoch
+        are others too, and it begins once more.
+        """
         facts = dict(state.facts)
+        former_size = facts.pop("whole_batch_size", self.whole_batch_size)
+        facts.pop("num_ranks", None)
         self.record = Record(**{**facts, "position": Position(**facts["position"])})
+        if former_size != self.whole_batch_size:
+            self.record = self.record.at_epoch_begin()
         restore_optimizer(self.optimizer, state.tensors)
         if self.moving is not None:
             restore_moving_average(self.moving, state.tensors)
-        restore_random_state(state.tensors, self.device)
+        if own := find_random_state(state.tensors, self.ranks.rank):
+            restore_random_state(own, self.device)
+        else:
+            seed_rank(self.config.seed, self.ranks.rank, self.record.position.step)
 
     def has_trained(self) -> bool:
         """Whether the last epoch is done or patience is at its end."""
@@ -56,10 +93,18 @@ class Fit:
         return self.has_trained() and (self.config.average == 1 or self.record.is_averaged)
 
     def steps(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation | Averaging]:
-        """Train to the end, or until `should_stop`; saved either way when the iterator ends."""
+        """Train to the end, or until `should_stop`; saved either way when the iterator ends.
+
+        Args:
+            should_stop: asked after each update; what one process wants, all do.
+        """
+
+        def one_should_stop() -> bool:
+            return bool(self.ranks.most(should_stop()))
+
         if not self.has_trained():
-            yield from self._train(should_stop)
-        if self.has_trained() and not self.is_finished() and not should_stop():
+            yield from self._train(one_should_stop)
+        if self.has_trained() and not self.is_finished() and not one_should_stop():
             yield self._average_epochs()
 
     def _train(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
@@ -68,7 +113,7 @@ class Fit:
             self._save_last()
         updates = train(
             self.loaded.model,
-            Lessons(self.material.pairs_of, self.material.train_weights),
+            Lessons(self.material.pairs_of, self.material.train_weights, self.ranks),
             self.optimizer,
             self.config,
             self.record.position,
@@ -98,10 +143,10 @@ class Fit:
         )
 
     def _end_epoch(self, progress: Progress) -> Iterator[Validation]:
-        measures = validate(self.judged(), self.material, self.config)
+        measures = self._measure()
         improved = self._is_better(measures)
-        validation = self._describe(progress, measures, improved)
         record = self.record
+        validation = describe_epoch(record, progress, measures, self.material, is_best=improved)
         num_flat = 0 if improved else record.num_flat + 1
         is_plateau = num_flat > self.config.decay_patience
         position = Position(progress.position.epoch + 1, 0, progress.position.step)
@@ -123,30 +168,36 @@ class Fit:
         # the two, the run resumes from before this epoch's end and comes to the same best again.
         yield validation
         if improved:
-            save_model(self.run.model_path, self.judged())
+            self._save(self.run.model_path)
         if self.config.average > 1:
-            save_model(self.run.epoch_path(position.epoch), self.judged())
+            self._save(self.run.epoch_path(position.epoch))
             self._drop_epochs()
         self._save_last()
 
+    def _measure(self) -> Measures:
+        """What the model that is judged scores; the first process finds out for all."""
+        measures = self.ranks.from_first(
+            lambda: validate(self.judged(), self.material, self.config)
+        )
+        return Measures(*measures)
+
     def _average_epochs(self) -> Averaging:
         """Try the mean of the kept epochs' weights; it becomes the model if it is better."""
-        kept = [load_model(path) for path in self._epochs_to_average()]
-        averaged = self.judged()
-        former = averaged.model.state_dict()
-        former = {name: tensor.clone() for name, tensor in former.items()}
-        averaged.model.load_state_dict(mean_weights([one.model.state_dict() for one in kept]))
-        measures = validate(averaged, self.material, self.config)
+        model = self.judged().model
+        former = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        epochs = self.ranks.from_first(
+            lambda: take_mean(model, epochs_to_average(self.run, self.config))
+        )
+        measures = self._measure()
         improved = self._is_better(measures)
-        epochs = [one.card.epoch for one in kept]
         if improved:
             # How long the single epochs have not got better stays as it is: it ended the training.
             num_worse = self.record.num_worse
             self.record = self.record._replace(valid_scores=measures.scores())
             self._note_best(measures)
             self.record = self.record._replace(num_worse=num_worse, averaged_epochs=epochs)
-            save_model(self.run.model_path, self.judged())
-        averaged.model.load_state_dict(former)
+            self._save(self.run.model_path)
+        model.load_state_dict(former)
         self.record = self.record._replace(is_averaged=True)
         self._save_last()
         return Averaging(
@@ -156,16 +207,10 @@ class Fit:
             is_best=improved,
         )
 
-    def _epochs_to_average(self) -> list[Path]:
-        """Folders of the last or of the best epochs, as many as are asked for, oldest first."""
-        folders = self.run.epochs()
-        if self.config.average_of == "best":
-            sign = -1 if self.config.best_by == "perplexity" else 1
-            folders.sort(key=lambda path: sign * load_card(path).valid_scores[self.config.best_by])
-        return sorted(folders[-self.config.average :])
-
     def _drop_epochs(self) -> None:
-        for folder in set(self.run.epochs()) - set(self._epochs_to_average()):
+        if not self.ranks.is_first:
+            return
+        for folder in set(self.run.epochs()) - set(epochs_to_average(self.run, self.config)):
             self.run.remove(folder)
 
     def _is_better(self, measures: Measures) -> bool:
@@ -179,23 +224,6 @@ class Fit:
             best_epoch=self.record.position.epoch,
             num_worse=0,
             averaged_epochs=[],
-        )
-
-    def _describe(self, progress: Progress, measures: Measures, improved: bool) -> Validation:
-        record = self.record
-        shown = progress.position.epoch % len(measures.hypotheses)
-        source, reference = self.material.valid_pair(shown)
-        return Validation(
-            epoch=progress.position.epoch + 1,
-            step=progress.position.step,
-            train_loss=record.epoch_loss / record.epoch_tokens,
-            **measures.scores(),
-            is_best=improved,
-            learning_rate=progress.learning_rate,
-            tokens_per_second=record.epoch_tokens / record.epoch_seconds,
-            seconds=record.epoch_seconds,
-            valid_seconds=measures.seconds,
-            example=(source, reference, measures.hypotheses[shown]),
         )
 
     def judged(self) -> LoadedModel:
@@ -217,10 +245,23 @@ class Fit:
         )
         return self.loaded._replace(card=card)
 
+    def _save(self, folder: Path) -> None:
+        """Write the model that is judged."""
+        if self.ranks.is_first:
+            save_model(folder, self.judged())
+
     def _save_last(self) -> None:
         """Write a checkpoint of now, and only then remove the oldest."""
-        facts = {**self.record._asdict(), "position": self.record.position._asdict()}
-        tensors = optimizer_tensors(self.optimizer) | random_state(self.device)
+        random_states = gather_random_states(self.ranks, self.device)
+        if not self.ranks.is_first:
+            return
+        facts = {
+            **self.record._asdict(),
+            "position": self.record.position._asdict(),
+            "num_ranks": self.ranks.size,
+            "whole_batch_size": self.whole_batch_size,
+        }
+        tensors = optimizer_tensors(self.optimizer) | random_states
         if self.moving is not None:
             tensors |= moving_average_tensors(self.moving)
         folder = self.run.checkpoint_path(self.record.position.step)

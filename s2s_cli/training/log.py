@@ -1,16 +1,39 @@
-"""`train.jsonl`: one JSON object per validation, for machines."""
+"""`train.jsonl`: one JSON object per validation, and one every so many updates if asked for."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from s2s_cli.files import write_file
-from s2s_cli.training.record import Averaging, Validation
+from s2s_cli.training.loop import Progress
+from s2s_cli.training.record import Averaging, Record, Validation
 
 
 def append_validation(path: Path, validation: Validation | Averaging) -> None:
     """Add a line."""
+    _append(path, validation._asdict())
+
+
+def append_progress(path: Path, progress: Progress, record: Record) -> None:
+    """Add a line about the present epoch so far.
+
+    Sums are of the epoch, because a checkpoint knows them: a resumed run writes the lines that it
+    would have written anyway.
+    """
+    line = {
+        "epoch": progress.position.epoch + 1,
+        "step": progress.position.step,
+        "epoch_loss": record.epoch_loss / record.epoch_tokens,
+        "epoch_tokens": record.epoch_tokens,
+        "epoch_seconds": record.epoch_seconds,
+        "learning_rate": progress.learning_rate,
+    }
+    _append(path, line)
+
+
+def _append(path: Path, line: Mapping[str, object]) -> None:
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(validation._asdict(), ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch
 from s2s_cli.decoding.predictor import Predictor, forbid_markers
 from s2s_cli.errors import S2SError
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.fused_loss import projected_loss
 
 MAX_EXPONENT = 700.0
 """exp of more is no float64."""
@@ -36,6 +39,41 @@ def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
         label_smoothing: probability mass spread evenly (Szegedy et al. 2016).
     """
     return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
+
+
+def batch_loss(model: Seq2Seq, batch: Batch, config: Training, forcing: float = 1.0) -> Tensor:
+    """What training minimises, summed over the batch's target tokens, in nats.
+
+    Args:
+        model: in training mode.
+        batch: on the model's device.
+        config: label smoothing, precision and kernels.
+        forcing: chance that a decoder input is the reference token.
+    """
+    targets = batch.tgt_out[batch.tgt_mask]
+    with autocast(config, batch.src.device):
+        readouts = _read(model, batch, forcing)
+        if config.kernels == "fused":
+            return projected_loss(readouts, *model.projection, targets, config.label_smoothing)
+        logits = model.project(readouts)
+    return token_loss(logits.float(), targets, config.label_smoothing)
+
+
+def autocast(config: Training, device: torch.device) -> torch.autocast:
+    """Matrix products in bfloat16 while the block runs, if the recipe says so."""
+    is_on = config.precision == "bf16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
+
+
+def _read(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:
+    """Readouts `(tokens, readout)` of a batch's real positions."""
+    if forcing >= 1:
+        return model.read(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)
+    # Drawn on the CPU, so that every device sees the same draws.
+    forced = torch.rand(batch.tgt_in.shape) < forcing
+    return model.read_sampled(
+        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced.to(batch.src.device)
+    )
 
 
 @torch.inference_mode()

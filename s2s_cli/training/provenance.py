@@ -9,16 +9,20 @@ import torch
 
 from s2s_cli.checkpoint import s2s_version
 from s2s_cli.device import describe_device
+from s2s_cli.distributed import ALONE, Ranks
 
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def describe_run(recipe: str, num_parameters: int, device: torch.device) -> dict[str, object]:
+def describe_run(
+    recipe: str, num_parameters: int, device: torch.device, ranks: Ranks = ALONE
+) -> dict[str, object]:
     """The facts that `run.json` keeps."""
+    together = f"; {ranks.size} such processes" if ranks.size > 1 else ""
     return {
         "recipe": recipe,
         "command": shlex.join(["s2s", *sys.argv[1:]]),
-        "machine": f"{_processor()}; {describe_device(device)}",
+        "machine": f"{_processor()}; {describe_device(device)}{together}",
         "num_parameters": num_parameters,
         "s2s_version": s2s_version(),
         "torch_version": torch.__version__,

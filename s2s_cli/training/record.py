@@ -3,7 +3,8 @@
 import sys
 from typing import NamedTuple
 
-from s2s_cli.training.loop import BEGINNING, Position
+from s2s_cli.training.loop import BEGINNING, Position, Progress
+from s2s_cli.training.validate import Material, Measures
 
 
 class Record(NamedTuple):
@@ -32,6 +33,11 @@ class Record(NamedTuple):
     """Seconds of updates in the present epoch, validation and saving not counted."""
     valid_scores: dict[str, float] = {}  # noqa: RUF012 (never changed, only replaced)
     """Of the latest validation."""
+
+    def at_epoch_begin(self) -> "Record":
+        """The same, with nothing of the present epoch done but its updates counted."""
+        position = self.position._replace(batch=0)
+        return self._replace(position=position, epoch_loss=0.0, epoch_tokens=0, epoch_seconds=0.0)
 
 
 class Validation(NamedTuple):
@@ -70,3 +76,31 @@ class Averaging(NamedTuple):
     chrf: float
     is_best: bool
     """Better than every single epoch, so that it is the model now."""
+
+
+def describe_epoch(
+    record: Record, progress: Progress, measures: Measures, material: Material, *, is_best: bool
+) -> Validation:
+    """What an epoch came to; another sentence is shown after each.
+
+    Args:
+        record: of the epoch's updates.
+        progress: of its last one.
+        measures: of the model after it.
+        material: whose validation pairs were measured.
+        is_best: whether no earlier epoch scored better.
+    """
+    shown = progress.position.epoch % len(measures.hypotheses)
+    source, reference = material.valid_pair(shown)
+    return Validation(
+        epoch=progress.position.epoch + 1,
+        step=progress.position.step,
+        train_loss=record.epoch_loss / record.epoch_tokens,
+        **measures.scores(),
+        is_best=is_best,
+        learning_rate=progress.learning_rate,
+        tokens_per_second=record.epoch_tokens / record.epoch_seconds,
+        seconds=record.epoch_seconds,
+        valid_seconds=measures.seconds,
+        example=(source, reference, measures.hypotheses[shown]),
+    )

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, load_training_state
 from s2s_cli.config import Config
+from s2s_cli.distributed import Ranks
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.sources import sources_of
@@ -12,6 +13,7 @@ MAY_CHANGE = {
     "training.epochs",
     "training.patience",
     "training.save_every",
+    "training.log_every",
     "training.device",
     "data.folder",
     "data.train",
@@ -93,6 +95,36 @@ def check_same_run(
             f"{run.path}: the subwords in {run.vocab_path} are not those that the run was trained "
             f"with; {remedy}"
         )
+
+
+def allow_other_ranks(
+    former: Config, present: Config, state: TrainingState, ranks: Ranks
+) -> Config:
+    """The former settings, with the present batch size if all processes together keep theirs.
+
+    So a run of one process with batches of 64 goes on as two with batches of 32.
+    """
+    size = present.training.batch_size
+    if state.facts.get("whole_batch_size") != size * ranks.size:
+        return former
+    training = former.training.model_copy(update={"batch_size": size})
+    return former.model_copy(update={"training": training})
+
+
+def describe_other_ranks(state: TrainingState, present: Config, ranks: Ranks) -> str | None:
+    """What it means that a run goes on with more or fewer processes; None if it does not."""
+    former, whole = state.facts.get("num_ranks", 1), present.training.batch_size * ranks.size
+    if former == ranks.size:
+        return None
+    change = f"trained by {former} process{'es'[: 2 * (former > 1)]}, goes on with {ranks.size}"
+    former_whole = state.facts.get("whole_batch_size", present.training.batch_size)
+    if former_whole == whole:
+        return f"{change}, whose batches are as large together"
+    again = ": the epoch begins again" if state.facts["position"]["batch"] else ""
+    return (
+        f"{change}, whose batches have {whole:,} {present.training.batch_by} together, not "
+        f"{former_whole:,}{again}"
+    )
 
 
 def _flatten(config: Config) -> dict[str, object]:

@@ -21,6 +21,7 @@ from s2s_cli.data.manifest import Counts
 from s2s_cli.data.resampling import Resampling
 from s2s_cli.data.splits import load_split
 from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, fits, segment_corpus
+from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.preparation.facts import weigh_pairs
 from s2s_cli.preparation.preparation import Preparation
@@ -30,7 +31,13 @@ from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.fit import Fit
 from s2s_cli.training.record import Record
-from s2s_cli.training.resume import Resumable, check_same_run, find_resumable
+from s2s_cli.training.resume import (
+    Resumable,
+    allow_other_ranks,
+    check_same_run,
+    describe_other_ranks,
+    find_resumable,
+)
 from s2s_cli.training.validate import Material, ValidText
 from s2s_cli.training.warm_start import load_former, take_vectors, take_weights
 from s2s_cli.vocabularies import tokenize_corpora
@@ -57,6 +64,7 @@ class Plan(NamedTuple):
     vocabularies: Vocabularies
     material: Material
     device: torch.device
+    ranks: Ranks = ALONE
 
 
 def read_texts(config: Config, train: Preparation, *, is_known: bool) -> Texts:
@@ -231,26 +239,29 @@ def begin(plan: Plan, say: Say) -> Fit:
     subwords = plan.vocabularies.subwords
     codecs = make_codecs(card.text, *card.all_directions[0], src, tgt, subwords)
     loaded = LoadedModel(model, *codecs, card)
-    return Fit(loaded, plan.material, plan.config.training, plan.run)
+    return Fit(loaded, plan.material, plan.config.training, plan.run, plan.ranks)
 
 
 def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
-    run = plan.run
+    run, ranks, state = plan.run, plan.ranks, resumable.state
     if not run.config_path.is_file():
         raise CheckpointError(
             f"{run.config_path}: missing, so the run's settings are not known; "
             "--fresh trains anew (the old run is kept aside)"
         )
     former = load_recipe(str(run.config_path)).config
+    former = allow_other_ranks(former, plan.config, state, ranks)
     check_same_run(former, plan.config, resumable, plan.vocabularies, plan.card.trained_on, run)
     loaded = resumable.loaded._replace(card=plan.card)
     loaded.model.to(plan.device)
-    fit = Fit(loaded, plan.material, plan.config.training, run)
-    fit.restore(resumable.state)
+    fit = Fit(loaded, plan.material, plan.config.training, run, ranks)
+    fit.restore(state)
     epoch, _, step = fit.record.position
     if not fit.is_finished():
         say(f"resumed after update {step:,}, in epoch {epoch + 1}")
-    if fit.record.best_epoch:
+        if change := describe_other_ranks(state, plan.config, ranks):
+            say(change)
+    if fit.record.best_epoch and ranks.is_first:
         _tend_model(fit, say)
     return fit
 

@@ -1,9 +1,14 @@
+import io
 import json
 from pathlib import Path
 
 import pytest
 from toys import SOURCES, error_of, output_of, s2s, save_toy
 
+from s2s_cli.commands.flow import Sinks, translate_stream
+from s2s_cli.commands.loading import load_translator, locate_model
+from s2s_cli.commands.prefixes import read_prefixes
+from s2s_cli.commands.rendering import Rendering
 from s2s_cli.config import Text
 
 TEXT = "".join(f"{line}\n" for line in SOURCES)
@@ -143,3 +148,34 @@ def test_an_ensemble_of_models_that_do_not_fit_is_refused(
 )
 def test_options_that_cannot_be_are_refused(toy: Path, options: list[str], message: str) -> None:
     assert message in error_of("translate", "-m", toy, *options, stdin=TEXT)
+
+
+def test_output_flows_while_the_input_is_read(toy: Path) -> None:
+    happened: list[str] = []
+
+    class Noting(io.BytesIO):
+        """Hands out one line at a time, and notes when."""
+
+        def read1(self, size: int | None = -1, /) -> bytes:
+            happened.append("read")
+            return self.readline()
+
+    loaded = load_translator(locate_model(None, None, [toy]), "cpu", [], [])
+    sinks = Sinks(lambda text: happened.append(text and "written"), lambda _: None)
+    rendering = Rendering(loaded, as_json=False, has_links=False)
+    translate_stream(Noting(b"s\nt\nu\n"), read_prefixes(None, None), rendering, sinks)
+    assert happened == ["read", "written"] * 3 + ["read"]
+
+
+def test_a_long_text_is_translated_as_its_parts_are(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "long").write_text(TEXT * 7)
+    ask = ("translate", tmp_path / "long", "-m", toy)
+    whole = output_of(*ask)
+    monkeypatch.setattr("s2s_cli.commands.flow.BATCHES_AHEAD", 1)
+    assert output_of(*ask, "--batch-size", 2) == whole
+    listed = output_of(*ask, "--batch-size", 2, "--n-best", 2).splitlines()
+    numbers = [int(line.split(" ||| ")[0]) for line in listed]
+    assert numbers == sorted(numbers)
+    assert {*numbers} == {*range(len(SOURCES) * 7)}

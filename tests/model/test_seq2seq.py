@@ -49,8 +49,8 @@ def test_sampling_with_everything_forced_equals_teacher_forcing(kind: dict[str, 
     model = make_model(kind)
     batch = collate(PAIRS)
     forced = torch.ones_like(batch.tgt_mask)
-    sampled = model.forward_sampled(
-        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced
+    sampled = model.project(
+        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced)
     )
     torch.testing.assert_close(sampled, logits_of(model, PAIRS))
 
@@ -60,7 +60,9 @@ def test_sampling_with_nothing_forced_feeds_the_models_own_choice(kind: dict[str
     model = make_model(kind)
     batch = collate([PAIRS[0]])
     free = torch.zeros_like(batch.tgt_mask)
-    logits = model.forward_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+    logits = model.project(
+        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+    )
     state, memory = model.encode(batch.src, batch.src_lengths)
     token = batch.tgt_in[:, 0]
     for row in logits:
@@ -77,7 +79,9 @@ def test_sampling_never_feeds_what_no_search_can_choose() -> None:
         model.output.projection.bias[7] = 1e2
     batch = collate([PAIRS[0]])
     free = torch.zeros_like(batch.tgt_mask)
-    found = model.forward_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+    found = model.project(
+        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+    )
     fed = collate([(PAIRS[0][0], [7] * (len(PAIRS[0][1])))])
     expected = model(fed.src, fed.src_lengths, fed.tgt_in, fed.tgt_mask)
     torch.testing.assert_close(found, expected)

@@ -18,13 +18,14 @@ from s2s_cli.checkpoint import (
 from s2s_cli.config import Config, Decoding, Model, Text, Training
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
+from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.recipe import check_config
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.training.fit import Fit
-from s2s_cli.training.log import append_validation, forget_after
+from s2s_cli.training.log import append_progress, append_validation, forget_after
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import check_same_run, find_resumable
@@ -55,7 +56,7 @@ def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
     return Corpus(name, src, tgt, 0, {name: "0"}, src_lang="zh", tgt_lang="en")
 
 
-def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
+def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = ALONE) -> Fit:
     """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
     run = RunFolder(folder)
     torch.manual_seed(config.seed)
@@ -75,7 +76,7 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL) -> Fit:
         encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
         [ValidText(valid, ScoringSettings("en"))],
     )
-    fit = Fit(loaded, material, config, run)
+    fit = Fit(loaded, material, config, run, ranks)
     if resumable is not None:
         fit.restore(resumable.state)
     return fit
@@ -338,6 +339,31 @@ def test_the_log_forgets_what_will_be_done_again(tmp_path: Path) -> None:
     forget_after(path, 14)
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [7, 14]
+
+
+def progress_lines(fit: Fit, path: Path, stop_after: int | None = None) -> list[dict[str, object]]:
+    """The log of a training from where it stands, without what no two runs share."""
+    for event in fit.steps(lambda: fit.record.position.step == stop_after):
+        if isinstance(event, Progress):
+            append_progress(path, event, fit.record)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [{key: line[key] for key in line if key != "epoch_seconds"} for line in lines]
+
+
+def test_a_progress_line_tells_of_its_epoch_so_far(tmp_path: Path) -> None:
+    fit = make_fit(tmp_path / "run", CONFIG)
+    lines = progress_lines(fit, tmp_path / "log")
+    num_tokens = sum(len(tgt) + 1 for _, tgt in fit.material.train.pairs)
+    assert [line["step"] for line in lines] == list(range(1, 22))
+    assert [line["epoch_tokens"] for line in lines[6::7]] == [num_tokens] * 3
+    assert [line["epoch"] for line in lines[6::7]] == [1, 2, 3]
+
+
+def test_the_progress_lines_of_a_resumed_run_are_those_of_a_whole_one(tmp_path: Path) -> None:
+    whole = progress_lines(make_fit(tmp_path / "whole", CONFIG), tmp_path / "whole.jsonl")
+    progress_lines(make_fit(tmp_path / "halved", CONFIG), tmp_path / "halved.jsonl", 10)
+    halved = progress_lines(make_fit(tmp_path / "halved", CONFIG), tmp_path / "halved.jsonl")
+    assert whole == halved
 
 
 class TestWhatMayDiffer:

@@ -1,22 +1,37 @@
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from conftest import ALL_KINDS, KINDS, describe_kind, make_model
+from torch.optim import Optimizer
 
 from s2s_cli.config import Model, Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batch import Batch, collate
 from s2s_cli.data.tokenized import EncodedPair
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.loop import Lessons, Position, train, update
+from s2s_cli.training import loop
+from s2s_cli.training.gradients import Gradients
+from s2s_cli.training.loop import Lessons, Position, train
 from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from s2s_cli.training.validate import GREEDY
 
 PAIRS = [([4 + i % 5, 4 + i % 7], [4 + i % 3, 4 + i % 4]) for i in range(20)]
+
+
+def update(
+    model: Seq2Seq,
+    batches: Sequence[Batch],
+    optimizer: Optimizer,
+    config: Training,
+    forcing: float = 1.0,
+) -> float:
+    """One update of a model that this process trains alone; the loss."""
+    return loop.update(Gradients(model, config), batches, optimizer, config, forcing).loss
+
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import make_model
 
+from s2s_cli.config import Training
 from s2s_cli.data.batch import collate
 from s2s_cli.decoding.pairs import perplexity, score_pairs
 from s2s_cli.decoding.translator import Translator
@@ -11,7 +12,8 @@ from s2s_cli.errors import S2SError
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID, Vocabulary
-from s2s_cli.training.loss import measure_tokens, token_loss
+from s2s_cli.training.fused_loss import projected_loss
+from s2s_cli.training.loss import batch_loss, measure_tokens, token_loss
 
 PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8])]
 
@@ -38,6 +40,51 @@ def test_measures_of_a_uniform_guess() -> None:
     assert measures.loss == pytest.approx(math.log(8), abs=1e-3)
     assert measures.perplexity == pytest.approx(8, abs=1e-2)
     assert measures.accuracy == pytest.approx(1 / 7)  # one 4 among 7 real tokens
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("block", [1, 30, 1 << 23])
+def test_the_fused_loss_is_the_plain_one_whatever_its_blocks(
+    label_smoothing: float, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s2s_cli.training.fused_loss.BLOCK_LOGITS", block)
+    monkeypatch.setattr("s2s_cli.training.fused_loss.CHUNK_LOGITS", 20)
+    sizes = ((7, 5), (9, 5), (9,))  # seven tokens, five features, nine words
+    given = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    targets = torch.tensor([0, 8, 3, 3, 4, 5, 1])
+    plain = token_loss(torch.nn.functional.linear(*given), targets, label_smoothing)
+    fused = projected_loss(*given, targets, label_smoothing)
+    torch.testing.assert_close(fused, plain)
+    wanted = torch.autograd.grad(3 * plain, given)
+    for found, gradient in zip(torch.autograd.grad(3 * fused, given), wanted, strict=True):
+        torch.testing.assert_close(found, gradient)
+
+
+def test_no_tokens_cost_nothing() -> None:
+    weight, bias = torch.randn(9, 5, requires_grad=True), torch.randn(9, requires_grad=True)
+    loss = projected_loss(torch.empty(0, 5), weight, bias, torch.empty(0, dtype=torch.long))
+    gradients = torch.autograd.grad(loss, [weight, bias])
+    assert loss == 0
+    assert not any(gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize("forcing", [1.0, 0.0])
+def test_fused_and_plain_training_agree_in_loss_and_every_gradient(forcing: float) -> None:
+    model = make_model({"context": "attention", "tied": "output"}, scale=2.0).double().train()
+    batch, found = collate(PAIRS), []
+    for kernels in ("fused", "plain"):
+        config = Training.model_validate({"kernels": kernels, "label_smoothing": 0.1})
+        if kernels == "plain":
+            model.compute_plainly()
+        model.zero_grad()
+        torch.manual_seed(3)
+        loss = batch_loss(model, batch, config, forcing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        found.append((loss.item(), [p.grad for p in model.parameters() if p.grad is not None]))
+    (fused, fused_gradients), (plain, plain_gradients) = found
+    assert fused == pytest.approx(plain, rel=1e-6)  # plain logits become float32
+    for ours, theirs in zip(fused_gradients, plain_gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("context", ["initial", "attention"])

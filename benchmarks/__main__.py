@@ -1,0 +1,175 @@
+"""`python -m benchmarks`: run the benchmark, and write its page."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from s2s_cli.errors import S2SError, StoppedError
+from s2s_cli.signals import unwind_on_sigterm
+
+if TYPE_CHECKING:
+    from benchmarks.environments import Peer
+    from benchmarks.work import Work
+
+app = typer.Typer(
+    name="benchmarks",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Measure s2s beside its peers, on the same work, each through its own commands.",
+)
+
+
+@app.command()
+def run(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Multi30k: train.de, train.en, valid.*, test.*; else the phrasebook."),
+    ] = None,
+    is_quick: Annotated[
+        bool, typer.Option("--quick", help="A few updates and sentences: does everything run?")
+    ] = False,
+    repetitions: Annotated[int | None, typer.Option(min=1, help="Of each measurement.")] = None,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Of the models that translate; s2s: whole epochs.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A system by its name; again for more; else all.")
+    ] = None,
+    has_peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Install the peers and measure them too.")
+    ] = True,
+    is_fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure anew what was measured already.")
+    ] = False,
+) -> None:
+    """Measure what was not measured yet, and print the ratios; results in .bench/results.jsonl."""
+    from benchmarks.report import format_page
+    from benchmarks.results import Results, read_results, set_aside
+    from benchmarks.session import Session
+    from benchmarks.systems.catalogue import SYSTEMS, choose
+    from benchmarks.work import FIGURES, QUICK, prepare_work
+    from s2s_cli.console import say, warn, write_result
+
+    known = {system.name for system in SYSTEMS}
+    if unknown := set(only or ()) - known:
+        raise S2SError(
+            f"--only {', '.join(sorted(unknown))}: not one of {', '.join(sorted(known))}"
+        )
+    scale = QUICK if is_quick else FIGURES
+    scale = scale._replace(
+        repetitions=repetitions or scale.repetitions, updates=updates or scale.updates
+    )
+    if data_dir is None:
+        warn("no --data-dir: the work is the embedded phrasebook, not Multi30k")
+    work = prepare_work(data_dir, bench_folder() / "work", scale)
+    peers = install_peers(only or []) if has_peers else []
+    systems = choose(only or [], peers)
+    if not systems:
+        raise S2SError("nothing is left to measure; see --only and --no-peers")
+    context = describe(work, peers, data_dir)
+    path = results_path()
+    if backup := set_aside(path, context, is_fresh):
+        say(f"earlier results, of another benchmark or done with: moved to {backup}")
+    session = Session(work, systems, Results(path, context))
+    session.measure_all()
+    write_result(format_page(read_results(path)).rstrip("\n"))
+    if session.failed:
+        raise S2SError(f"{', '.join(session.failed)}: left out, as said above")
+
+
+@app.command()
+def report(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
+    ] = None,
+) -> None:
+    """Write the page about the results, as Markdown."""
+    from benchmarks.report import format_page
+    from benchmarks.results import read_results
+    from s2s_cli.console import write_result
+    from s2s_cli.files import write_file
+
+    page = format_page(read_results(results_path()))
+    if output is None:
+        write_result(page.rstrip("\n"))
+    else:
+        write_file(output, page)
+
+
+def bench_folder() -> Path:
+    """Where all is written."""
+    from benchmarks.environments import BENCH
+
+    return BENCH
+
+
+def results_path() -> Path:
+    """The measurements."""
+    return bench_folder() / "results.jsonl"
+
+
+def install_peers(only: list[str]) -> "list[Peer]":
+    """Install the peers that are meant; one that cannot be installed is said and left out."""
+    from benchmarks.environments import PEERS, InstallError, install
+    from s2s_cli.console import say, warn
+
+    found = []
+    for peer in PEERS:
+        if only and not any(name.split("-")[0] == peer.name for name in only):
+            continue
+        try:
+            say(f"{peer.distribution}: {'installed' if install(peer) else 'there already'}")
+            found.append(peer)
+        except InstallError as error:
+            warn(f"{error}; it is left out")
+    return found
+
+
+def describe(work: "Work", peers: "list[Peer]", data_dir: Path | None) -> dict[str, object]:
+    """What goes into every line of the results: machine, versions, work, command."""
+    from benchmarks.flops import forward_flops, shape_of, training_flops
+    from benchmarks.machine import describe_machine, versions_of
+    from benchmarks.results import identify
+    from benchmarks.systems.catalogue import source_files
+
+    machine, versions = describe_machine(), versions_of(peers)
+    # Its name, not its path: the page is for other people.
+    words = [word.replace(str(data_dir), (data_dir or Path()).name) for word in sys.argv[1:]]
+    shape = shape_of(work)
+    return {
+        "identity": identify(source_files(), work.digest, machine, versions["s2s"]),
+        "machine": machine,
+        "versions": versions,
+        "command": shlex.join(["python", "-m", "benchmarks", *words]),
+        "work": {
+            "text": work.text_name,
+            "tokens": list(work.num_tokens),
+            "vocabularies": list(work.vocab_sizes),
+            **work.sizes._asdict(),
+            **work.scale._asdict(),
+            "pairs": work.num_pairs,
+            "is_quick": work.scale.pairs is not None,
+            "forward_mflop": forward_flops(shape) / 1e6,
+            "training_mflop": training_flops(shape) / 1e6,
+        },
+    }
+
+
+def main() -> None:
+    """Run the command line; exit status 0 done, 1 repairable, 2 usage, 128 + n on signal n."""
+    unwind_on_sigterm()
+    try:
+        app()
+    except StoppedError as error:
+        sys.stderr.write(f"{error}; the same command goes on from here\n")
+        sys.exit(128 + error.signal_number)
+    except S2SError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

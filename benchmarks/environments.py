@@ -1,0 +1,103 @@
+"""The peers, each installed from the package index into an environment of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s_cli.errors import S2SError
+from s2s_cli.files import write_file
+
+BENCH = Path(__file__).resolve().parents[1] / ".bench"
+"""All that a benchmark writes, beside the checkout's files and never among them."""
+CONSTRAINTS = Path(__file__).parent / "peers"
+TORCH = "torch==2.13.0"
+
+
+class InstallError(S2SError):
+    """A peer cannot be installed here; the benchmark goes on without it."""
+
+
+class Peer(NamedTuple):
+    """A tool of others, and what it needs to run."""
+
+    name: str
+    distribution: str
+    requirements: tuple[str, ...]
+    alone: tuple[str, ...] = ()
+    """Installed after the others and without what they ask for."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its environment is."""
+        return BENCH / "environments" / self.name
+
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+        return self.program("python")
+
+    @property
+    def constraints(self) -> Path:
+        """The versions that were tested together."""
+        return CONSTRAINTS / f"{self.name}.txt"
+
+    def program(self, name: str) -> Path:
+        """A program that it installs."""
+        return self.folder / "bin" / name
+
+
+JOEYNMT = Peer("joeynmt", "joeynmt", (TORCH, "joeynmt==2.3.0", "importlib_metadata"))
+"""It imports `importlib_metadata` without asking for it."""
+OPENNMT = Peer(
+    "opennmt",
+    "OpenNMT-py",
+    (
+        *(TORCH, "configargparse", "ctranslate2", "fasttext-wheel", "flask", "pyahocorasick"),
+        *("pyonmttok", "pyyaml", "rapidfuzz", "sacrebleu", "six", "spacy", "tensorboard"),
+        *("waitress", "setuptools"),
+    ),
+    ("OpenNMT-py==3.5.1",),
+)
+"""It asks for torch below 2.3, which has no wheel for today's Python, and runs with a newer one."""
+EOLE = Peer("eole", "eole", (TORCH, "eole==0.6.4", "aiohttp"))
+"""It imports `aiohttp` without asking for it."""
+PEERS = (JOEYNMT, OPENNMT, EOLE)
+
+
+def install(peer: Peer) -> bool:
+    """Make a peer's environment, if it is not there as it is wanted now.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        InstallError: it cannot be installed; the message names the log.
+    """
+    wanted = repr(peer) + peer.constraints.read_text(encoding="utf-8")
+    marker = peer.folder / "installed"
+    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
+        return False
+    log = peer.folder.with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    pip = [str(peer.python), "-m", "pip", "install", "--disable-pip-version-check"]
+    limits = ["--constraint", str(peer.constraints)]
+    with log.open("wb") as output:
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", str(peer.folder)],
+            [*pip, *limits, *peer.requirements],
+            [*pip, "--no-deps", *peer.alone] if peer.alone else [],
+        ):
+            if command and subprocess.call(command, stdout=output, stderr=output):
+                raise InstallError(
+                    f"{peer.distribution}: could not be installed ({_last_error(log)}); {log} has "
+                    "all that was said"
+                )
+    write_file(marker, wanted)
+    return True
+
+
+def _last_error(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return (errors or [line for line in lines if line] or ["nothing was said"])[-1].strip()

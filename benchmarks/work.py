@@ -1,0 +1,200 @@
+"""The work that every system does: which text, how large a model, how many updates.
+
+The text is tokenised and lower-cased once, and written as plain lines and vocabularies that all
+systems read; none of them tokenises anything itself.
+"""
+
+from collections import Counter
+from hashlib import sha256
+from itertools import chain
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s_cli.config import Config
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.splits import load_split, load_test
+from s2s_cli.errors import DataError
+from s2s_cli.files import write_file
+from s2s_cli.recipe import check_config
+from s2s_cli.vocabularies import tokenize_corpora
+
+SIDES = ("src", "tgt")
+MIN_FREQ = 2
+"""Words seen less often in the training text are unknown to every system."""
+
+
+class Sizes(NamedTuple):
+    """The model and how it is trained, the same for every system."""
+
+    embed: int = 256
+    hidden: int = 512
+    """Of the decoder; the encoder has half of it in each direction."""
+    attention: int = 512
+    batch: int = 64
+    """Sentence pairs in an update, and sentences translated at a time."""
+    learning_rate: float = 1e-3
+    clip_norm: float = 1.0
+    dropout: float = 0.3
+    max_length: int = 100
+    """Most tokens of a sentence, and of a translation."""
+
+
+class Scale(NamedTuple):
+    """How much of the work is done."""
+
+    first: int
+    """Updates that are dropped before the clock of training runs, and between two reports."""
+    last: int
+    """The update at which that clock stops."""
+    updates: int
+    """Updates of the models that translate."""
+    repetitions: int
+    help_runs: int
+    pairs: int | None = None
+    """Training pairs; None is all of them."""
+    lines: int = 1000
+    """Test sentences that are translated."""
+
+
+FIGURES = Scale(first=50, last=250, updates=1816, repetitions=3, help_runs=10)
+"""For figures: four epochs of Multi30k for the models that translate."""
+QUICK = Scale(first=5, last=20, updates=20, repetitions=1, help_runs=1, pairs=1280, lines=50)
+"""To see that everything runs."""
+
+
+class Work(NamedTuple):
+    """Text as it lies on the disk, and all that is done with it."""
+
+    folder: Path
+    text_name: str
+    sizes: Sizes
+    scale: Scale
+    num_pairs: int
+    num_tokens: tuple[int, int]
+    """Of the training text; of the target side with one end of sentence a line."""
+    vocab_sizes: tuple[int, int]
+    """Words of source and target, without any system's own markers."""
+    digest: str
+    """Changes with anything that the work consists of."""
+
+    def text(self, split: str, side: str) -> Path:
+        """A file of sentences, one a line: `train`, `valid`, `test` or `one`, `src` or `tgt`."""
+        return self.folder / f"{split}.{side}"
+
+    def vocabulary(self, side: str) -> Path:
+        """A file of words, one a line, the most frequent first."""
+        return self.folder / f"vocab.{side}"
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Batches that the training text makes."""
+        return ceil(self.num_pairs / self.sizes.batch)
+
+
+class Text(NamedTuple):
+    """Tokens of one split, sentence by sentence."""
+
+    src: list[list[str]]
+    tgt: list[list[str]]
+
+
+def prepare_work(data_folder: Path | None, folder: Path, scale: Scale) -> Work:
+    """Tokenise the text, write it where all systems find it, and say what the work is.
+
+    Args:
+        data_folder: with `train.de`, `train.en` and so on; None takes the embedded phrasebook.
+        folder: parent of the folder that is written.
+        scale: how much of the work is wanted; there is less of it where the text is short.
+
+    Raises:
+        DataError: a file is missing or malformed, or there is too little of it.
+    """
+    name = "phrasebook" if data_folder is None else "multi30k"
+    text = read_text(recipe_for(data_folder), scale)
+    train = text["train"]
+    vocabularies = find_vocabulary(train.src), find_vocabulary(train.tgt)
+    scale = fit_scale(scale, ceil(len(train.src) / Sizes().batch), len(text["test"].src))
+    files = {
+        f"{split}.{side}": [" ".join(tokens) for tokens in getattr(part, side)]
+        for split, part in text.items()
+        for side in SIDES
+    }
+    files |= {f"vocab.{side}": words for side, words in zip(SIDES, vocabularies, strict=True)}
+    contents = {name: "".join(f"{line}\n" for line in lines) for name, lines in files.items()}
+    digest = sha256(repr((Sizes(), scale._replace(repetitions=0), contents)).encode()).hexdigest()
+    work = Work(
+        folder / f"{name}-{digest[:12]}",
+        name,
+        Sizes(),
+        scale,
+        len(train.src),
+        (sum(map(len, train.src)), sum(map(len, train.tgt)) + len(train.tgt)),
+        (len(vocabularies[0]), len(vocabularies[1])),
+        digest,
+    )
+    for file_name, content in contents.items():
+        write_file(work.folder / file_name, content)
+    return work
+
+
+def recipe_for(data_folder: Path | None) -> Config:
+    """Where the text is and how it becomes words."""
+    data: dict[str, object] = {}
+    if data_folder is not None:
+        data = {"src_lang": "de", "tgt_lang": "en", "folder": str(data_folder)}
+        data |= {
+            split: {"src": f"{split}.de", "tgt": f"{split}.en"}
+            for split in ("train", "valid", "test")
+        }
+    return check_config({"data": data, "text": {"lowercase": True}}, "benchmark")
+
+
+def read_text(config: Config, scale: Scale) -> dict[str, Text]:
+    """The words of each split, as much as is asked for; `one` is a single test sentence."""
+    data = config.data
+    train, valid = (load_split(split, data, "train") for split in (data.train, data.valid))
+    longest = Sizes().max_length
+    text = {
+        "train": _tokenize(config, train, longest, scale.pairs),
+        "valid": _tokenize(config, valid, longest),
+        "test": _tokenize(config, load_test(config.data), longest, scale.lines),
+    }
+    # One of median length.
+    order = sorted(range(len(text["test"].src)), key=lambda i: len(text["test"].src[i]))
+    middle = order[len(order) // 2]
+    text["one"] = Text(*([side[middle]] for side in text["test"]))
+    return text
+
+
+def _tokenize(config: Config, corpora: list[Corpus], longest: int, most: int | None = None) -> Text:
+    words = tokenize_corpora(config, corpora)
+    pairs = [
+        pair
+        for pair in zip(words.src, words.tgt, strict=True)
+        if all(0 < len(side) <= longest for side in pair)
+    ]
+    src, tgt = zip(*pairs[:most], strict=True)
+    return Text(list(src), list(tgt))
+
+
+def find_vocabulary(sentences: list[list[str]]) -> list[str]:
+    """Words seen at least `MIN_FREQ` times, the most frequent first, then by the alphabet."""
+    counts = Counter(chain.from_iterable(sentences))
+    known = [word for word, count in counts.items() if count >= MIN_FREQ]
+    return sorted(known, key=lambda word: (-counts[word], word))
+
+
+def fit_scale(scale: Scale, updates_per_epoch: int, num_lines: int) -> Scale:
+    """What can be done with a text: training is timed within one epoch, between validations.
+
+    Raises:
+        DataError: an epoch is too short to be timed.
+    """
+    last = min(scale.last, updates_per_epoch) // scale.first * scale.first
+    if last < 2 * scale.first:
+        raise DataError(
+            f"the training text: makes {updates_per_epoch} updates an epoch; at least "
+            f"{2 * scale.first} are needed"
+        )
+    return scale._replace(last=last, lines=min(scale.lines, num_lines))

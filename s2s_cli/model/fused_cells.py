@@ -1,0 +1,119 @@
+"""The cells' pointwise parts with their gradients, for loops that do without autograd.
+
+As in `recurrent.py`, a cell is told the gates (the inputs' share) and the recurrent gates (the
+state's share), `(batch, gates * hidden)` both, and all is computed in the state's type.
+"""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from s2s_cli.model.recurrent import State, tanh
+
+Kept = tuple[Tensor, ...]
+"""What the way forward leaves for the way back."""
+
+
+class Gradients(NamedTuple):
+    """What the way back gives."""
+
+    gates: Tensor  # (batch, gates * hidden)
+    recurrent: Tensor  # (batch, gates * hidden)
+    state: State  # parts (batch, hidden): the cell's own share, without that through `recurrent`
+
+
+class FusedCell(Protocol):
+    """A cell, forward and back."""
+
+    @staticmethod
+    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
+        """The state after the step."""
+        ...
+
+    @staticmethod
+    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+        """From the gradient of the state after the step to those of what went in."""
+        ...
+
+
+class FusedRNN:
+    """h' = tanh(g + R)."""
+
+    @staticmethod
+    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
+        """The state after the step."""
+        del state
+        hidden = tanh(gates + recurrent)
+        return (hidden,), (hidden,)
+
+    @staticmethod
+    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+        """By d tanh = 1 - tanh^2."""
+        inner = torch.ops.aten.tanh_backward(gradient[0], kept[0])
+        return Gradients(inner, inner, (torch.zeros_like(state[0]),))
+
+
+class FusedGRU:
+    """r, z = sigmoid(g + R); n = tanh(g_n + r R_n); h' = (1 - z) n + z h."""
+
+    @staticmethod
+    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
+        """The state after the step."""
+        size = state[0].size(-1)
+        both = torch.sigmoid(gates[:, : 2 * size] + recurrent[:, : 2 * size])
+        reset, update = both.chunk(2, dim=-1)
+        remembered = recurrent[:, 2 * size :]
+        candidate = tanh(torch.addcmul(gates[:, 2 * size :], reset, remembered))
+        return (torch.lerp(candidate, state[0], update),), (both, remembered, candidate)
+
+    @staticmethod
+    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+        """By dn = (1 - z) dh', dz = (h - n) dh', dr = R_n dn behind the tanh, dh = z dh'."""
+        both, remembered, candidate = kept
+        reset, update = both.chunk(2, dim=-1)
+        kept_share = gradient[0] * update
+        inner = torch.ops.aten.tanh_backward(gradient[0] - kept_share, candidate)
+        outer = torch.cat([inner * remembered, gradient[0] * (state[0] - candidate)], dim=-1)
+        outer = torch.ops.aten.sigmoid_backward(outer, both)
+        return Gradients(
+            torch.cat([outer, inner], dim=-1),
+            torch.cat([outer, inner * reset], dim=-1),
+            (kept_share,),
+        )
+
+
+class FusedLSTM:
+    """i, f, o = sigmoid(g + R), j = tanh(g + R); c' = f c + i j; h' = o tanh(c')."""
+
+    @staticmethod
+    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
+        """The state after the step."""
+        size = state[0].size(-1)
+        total = gates + recurrent
+        both = torch.sigmoid(total[:, : 2 * size])
+        cell_input, out_gate = tanh(total[:, 2 * size : 3 * size]), total[:, 3 * size :].sigmoid()
+        in_gate, forget = both.chunk(2, dim=-1)
+        cell = torch.addcmul(forget * state[1], in_gate, cell_input)
+        shown = tanh(cell)
+        return (out_gate * shown, cell), (both, cell_input, out_gate, shown)
+
+    @staticmethod
+    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+        """By do = tanh(c') dh' and dc' += o (1 - tanh(c')^2) dh'; then through c'."""
+        both, cell_input, out_gate, shown = kept
+        in_gate, forget = both.chunk(2, dim=-1)
+        cell = gradient[1] + torch.ops.aten.tanh_backward(gradient[0] * out_gate, shown)
+        outer = torch.cat([cell * cell_input, cell * state[1]], dim=-1)
+        total = torch.cat(
+            [
+                torch.ops.aten.sigmoid_backward(outer, both),
+                torch.ops.aten.tanh_backward(cell * in_gate, cell_input),
+                torch.ops.aten.sigmoid_backward(gradient[0] * shown, out_gate),
+            ],
+            dim=-1,
+        )
+        return Gradients(total, total, (torch.zeros_like(shown), cell * forget))
+
+
+FUSED_CELLS: dict[str, type[FusedCell]] = {"rnn": FusedRNN, "gru": FusedGRU, "lstm": FusedLSTM}

@@ -1,0 +1,210 @@
+"""Bahdanau's loop with its gradient derived by hand: training's fast path.
+
+With s_i the state, x_i the word's share of the gates, K = 2 U the memory's keys, H its values and
+b the recurrent bias, a step of Bahdanau's decoder (and of the bottom layer of GNMT's) computes
+
+    [q; R] = [2 W; V] s_{i-1} + [0; b]     query and recurrent gates, in one product
+    y_j    = sigmoid(K_j + q)              tanh but for a shift, as in `AdditiveScorer`
+    a      = softmax_j(2 v . y_j)          over the real source tokens
+    c_i    = sum_j a_j H_j
+    s_i    = cell(x_i + C c_i, R, s_{i-1})
+
+Autograd would find the gradient of each weight anew at each step, reading all of it to add to it.
+Here the loop backwards finds only the gradients of what comes out of the products,
+
+    dx_i, dR       by the cell
+    dc_i   = C' dx_i + what the features gave
+    da_j   = H_j . dc_i,   de = a (da - sum_j a_j da_j)
+    u_j    = de_j y_j (1 - y_j)
+    dq     = 2 v sum_j u_j
+    ds     = [2 W; V]' [dq; dR] + the cell's own share
+
+and after it one product over all steps gives each weight's: d[2 W; V] = sum_i [dq; dR] s_{i-1}',
+dC = sum_i dx_i c_i', dH_j = sum_i a_j dc_i; likewise dK_j = 2 v sum_i u_j, dv = 2 sum_ij de_j y_j.
+Under autocast products and scores are in its type, states and the softmax in that of the weights.
+"""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from s2s_cli.config import Model
+from s2s_cli.model.attention import AdditiveScorer, Attention, Memory
+from s2s_cli.model.fused_cells import FUSED_CELLS, FusedCell, Gradients
+from s2s_cli.model.recurrent import RecurrentLayer, State
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+_softmax_backward = torch.ops.aten._softmax_backward_data
+
+
+def can_fuse(config: Model) -> bool:
+    """Whether a decoder's loop is one that this file computes."""
+    is_additive = config.context == "attention" and config.attention == "additive"
+    is_bottom_alone = config.attend == "below" or config.decoder_sizes.layers == 1
+    return is_additive and config.attend != "after" and is_bottom_alone
+
+
+def run_fused(
+    layer: RecurrentLayer,
+    attention: Attention,
+    from_context: nn.Linear,
+    gates: Tensor,
+    state: State,
+    memory: Memory,
+) -> tuple[Tensor, Tensor]:
+    """Run a layer over whole targets, looking at the source before each step.
+
+    Args:
+        layer: the cell.
+        attention: with an additive scorer.
+        from_context: gives the context's share of the gates.
+        gates: the words' share, `(batch, tgt_len, gates * hidden)`: what `layer.project` returned.
+        state: parts `(batch, hidden)`.
+        memory: what `attention.remember` returned.
+
+    Returns:
+        outputs: `(batch, tgt_len, hidden)`.
+        contexts: `(batch, tgt_len, value)`.
+    """
+    scorer, rnn = cast("AdditiveScorer", attention.scorer), layer.rnn
+    kind = gates.device.type
+    is_mixed = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if is_mixed else gates.dtype
+    with torch.autocast(kind, enabled=False):
+        recurrent = cast("Tensor", rnn.weight_hh_l0)
+        given = _Given(
+            gates=gates.to(dtype),
+            keys=memory.keys.to(dtype),
+            values=memory.values.to(dtype),
+            bias=torch.zeros_like(memory.mask, dtype=state[0].dtype).masked_fill(
+                ~memory.mask, -torch.inf
+            ),
+            from_state=torch.cat([2 * scorer.query.weight, recurrent]).to(dtype),
+            recurrent_bias=cast("Tensor", rnn.bias_hh_l0),
+            from_context=from_context.weight.to(dtype),
+            score=scorer.score,
+        )
+        return _FusedLoop.apply(FUSED_CELLS[layer.cell], *given, *state)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Given(NamedTuple):
+    """What goes in, but for the state; in the products' type where it is multiplied."""
+
+    gates: Tensor  # (batch, tgt_len, gates * hidden): x
+    keys: Tensor  # (batch, src_len, attention): 2 U
+    values: Tensor  # (batch, src_len, value): H
+    bias: Tensor  # (batch, src_len): 0, minus infinity at padding
+    from_state: Tensor  # (attention + gates * hidden, hidden): [2 W; V]
+    recurrent_bias: Tensor  # (gates * hidden,): b
+    from_context: Tensor  # (gates * hidden, value): C
+    score: Tensor  # (attention,): v
+
+
+class _Kept(NamedTuple):
+    """What a step leaves for the way back."""
+
+    state: State  # parts (batch, hidden), before the step
+    scores: Tensor  # (batch, src_len, attention): y
+    weights: Tensor  # (batch, src_len): a
+    context: Tensor  # (batch, value): c
+    cell: tuple[Tensor, ...]
+
+
+class _FusedLoop(Function):
+    @staticmethod
+    def forward(ctx: Any, cell: type[FusedCell], *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        given, state = _Given(*tensors[: len(_Given._fields)]), tensors[len(_Given._fields) :]
+        dtype, width = given.keys.dtype, given.keys.size(-1)
+        vector = (2 * given.score).to(dtype)
+        from_state, from_context = given.from_state.t(), given.from_context.t()
+        steps: list[_Kept] = []
+        outputs: list[Tensor] = []
+        for words in given.gates.unbind(1):
+            product = state[0].to(dtype) @ from_state
+            scores = (given.keys + product[:, None, :width]).sigmoid_()
+            energies = (scores @ vector).to(given.bias.dtype) + given.bias
+            weights = torch.softmax(energies, dim=-1)
+            context = torch.bmm(weights[:, None].to(dtype), given.values)[:, 0]
+            gates = torch.addmm(words, context, from_context).to(state[0].dtype)
+            recurrent = product[:, width:] + given.recurrent_bias
+            after, kept = cell.advance(gates, recurrent, state)
+            steps.append(_Kept(state, scores, weights, context, kept))
+            outputs.append(after[0])
+            state = after
+        ctx.cell, ctx.given, ctx.steps = cell, given, steps
+        return torch.stack(outputs, 1), torch.stack([step.context for step in steps], 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor, d_contexts: Tensor) -> tuple[Tensor | None, ...]:
+        given: _Given = ctx.given
+        steps: list[_Kept] = ctx.steps
+        back = _WayBack(given)
+        d_state = tuple(torch.zeros_like(part) for part in steps[0].state)
+        for index in reversed(range(len(steps))):
+            step = steps[index]
+            d_state = (d_state[0] + d_outputs[:, index], *d_state[1:])
+            by_cell = ctx.cell.retreat(d_state, step.state, step.cell)
+            through = back.step(step, by_cell, d_contexts[:, index])
+            d_state = (by_cell.state[0] + through, *by_cell.state[1:])
+        return (None, *back.finish(steps), *d_state)
+
+
+class _WayBack:
+    """The gradients, gathered from the last step to the first."""
+
+    def __init__(self, given: _Given) -> None:
+        self.given = given
+        self.factor = 2 * given.score
+        self.d_keys = torch.zeros_like(given.keys)
+        self.d_score = torch.zeros_like(given.score)
+        self.d_scores = torch.empty_like(given.keys)
+        # A step each, the last first.
+        self.d_gates: list[Tensor] = []
+        self.d_products: list[Tensor] = []
+        self.d_contexts: list[Tensor] = []
+
+    def step(self, step: _Kept, by_cell: Gradients, d_context: Tensor) -> Tensor:
+        """Take in a step; give the state's gradient `(batch, hidden)` through the products."""
+        given, dtype = self.given, self.given.keys.dtype
+        d_gates = by_cell.gates.to(dtype)
+        d_context = torch.addmm(d_context, d_gates, given.from_context)
+        d_weights = torch.bmm(given.values, d_context[:, :, None])[:, :, 0]
+        d_energies = _softmax_backward(
+            d_weights.to(step.weights.dtype), step.weights, -1, step.weights.dtype
+        ).to(dtype)
+        _sigmoid_backward(
+            d_energies[:, :, None].expand_as(step.scores), step.scores, grad_input=self.d_scores
+        )
+        self.d_keys += self.d_scores
+        self.d_score += d_energies.view(-1) @ step.scores.view(-1, len(self.d_score))
+        d_query = (self.d_scores.sum(1) * self.factor).to(dtype)
+        d_product = torch.cat([d_query, by_cell.recurrent.to(dtype)], dim=-1)
+        self.d_gates.append(d_gates)
+        self.d_products.append(d_product)
+        self.d_contexts.append(d_context)
+        return (d_product @ given.from_state).to(step.state[0].dtype)
+
+    def finish(self, steps: list[_Kept]) -> tuple[Tensor | None, ...]:
+        """The gradients of all that was given, in its order."""
+        given, dtype = self.given, self.given.keys.dtype
+        d_gates = torch.stack(self.d_gates[::-1], 1)
+        d_products = torch.stack(self.d_products[::-1], 1).flatten(0, 1)
+        d_contexts = torch.stack(self.d_contexts[::-1], 1)
+        states = torch.stack([step.state[0].to(dtype) for step in steps], 1).flatten(0, 1)
+        contexts = torch.stack([step.context for step in steps], 1).flatten(0, 1)
+        weights = torch.stack([step.weights.to(dtype) for step in steps], 2)
+        width = given.keys.size(-1)
+        return (
+            d_gates,
+            (self.d_keys * self.factor).to(dtype),
+            torch.bmm(weights, d_contexts),
+            None,
+            d_products.t() @ states,
+            d_products[:, width:].sum(0, dtype=given.recurrent_bias.dtype),
+            d_gates.flatten(0, 1).t() @ contexts,
+            2 * self.d_score,
+        )

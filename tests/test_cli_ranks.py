@@ -1,0 +1,132 @@
+"""Several processes of one command, started by torchrun as a person starts them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from shell import s2s, tiny_train
+
+# `--`, because torchrun takes `--run` for the beginning of an option of its own.
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+LONG = ["--epochs", 40, "--set", "training.patience=40", "--set", "training.save_every=3"]
+
+pytestmark = pytest.mark.slow
+
+
+def start(*arguments: object, cwd: Path, restarts: int = 0) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, f"--max-restarts={restarts}", "-m", "--", "s2s_cli"]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def ours(stderr: str) -> list[str]:
+    """The lines that are not torchrun's: its own report of a failure begins with its log line."""
+    return re.split(r"^[EW]\d{4} ", stderr, flags=re.MULTILINE)[0].splitlines()
+
+
+def wait_for(path: Path, count: int) -> None:
+    deadline = time.monotonic() + 200
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Their process ids, the first process first."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ranks = {}
+    for child in children:
+        facts = dict(
+            entry.split("=", 1)
+            for entry in Path(f"/proc/{child}/environ").read_text().split("\0")
+            if "=" in entry
+        )
+        if "RANK" in facts:
+            ranks[int(facts["RANK"])] = int(child)
+    return [ranks[rank] for rank in sorted(ranks)]
+
+
+def test_one_process_speaks_saves_and_prints_the_result(texts: Path) -> None:
+    process = start(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
+    stdout, stderr = process.communicate(timeout=250)
+    assert process.returncode == 0, stderr
+    assert stdout == f"{Path('r/model')}\n"
+    assert stderr.count("no vocabularies in r/vocab: building them") == 1
+    assert stderr.count("epoch 2  loss") == 1
+    assert "the first of 2 processes" in stderr
+    assert not list((texts / "r").rglob(".*"))
+    gone_on = s2s(*tiny_train("--epochs", 3, "--run", "r"), cwd=texts)
+    assert "trained by 2 processes, goes on with 1" in gone_on.stderr
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(
+    texts: Path, rank: int
+) -> None:
+    whole = start(*tiny_train("--run", "whole", *LONG), cwd=texts)
+    assert whole.communicate(timeout=250)
+    assert whole.returncode == 0
+    process = start(*tiny_train("--run", "killed", "--fresh", *LONG), cwd=texts, restarts=2)
+    wait_for(texts / "killed/train.jsonl", 2)
+    os.kill(workers_of(process)[rank], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=250)
+    assert process.returncode == 0, stderr
+    assert "resumed after update" in stderr
+    assert "--fresh was heeded the first time" in stderr
+    one, two = (texts / name / "model/model.safetensors" for name in ("whole", "killed"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_signal_to_any_process_stops_all_after_the_same_update(texts: Path) -> None:
+    process = start(*tiny_train("--run", "r", *LONG), cwd=texts)
+    wait_for(texts / "r/train.jsonl", 2)
+    os.kill(workers_of(process)[1], signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=100)
+    assert stdout == ""
+    stopped = re.findall(r"stopped after update (\d+), all saved", stderr)
+    assert len(stopped) == 1
+    assert f"r/checkpoints/step-{int(stopped[0]):08d}" in map(
+        str, (path.relative_to(texts) for path in (texts / "r/checkpoints").iterdir())
+    )
+    assert "exitcode  : 143" in stderr
+
+
+def test_an_error_is_told_once_and_ends_all(texts: Path) -> None:
+    for arguments, message in (
+        (tiny_train("--set", "training.epoch=3"), "training.epoch: no such key"),
+        (["eval", "--bleu"], "s2s eval: is the work of one process, and torchrun started 2"),
+        (["translate"], "2 processes cannot share stdin; name a FILE"),
+    ):
+        process = start(*arguments, cwd=texts)
+        stdout, stderr = process.communicate(timeout=100)
+        assert process.returncode == 1
+        assert stdout == ""
+        errors = [line for line in ours(stderr) if line.startswith("error: ")]
+        assert len(errors) == 1, stderr
+        assert message in errors[0]
+        assert "Traceback" not in "\n".join(ours(stderr))
+
+
+def test_a_text_is_translated_in_its_order(texts: Path) -> None:
+    s2s(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
+    lines = (texts / "my.zh").read_text(encoding="utf-8").splitlines()
+    long = "".join(f"{line * (1 + i % 4)}\n" for i, line in enumerate(lines * 5))
+    (texts / "long.zh").write_text(long, encoding="utf-8")
+    ask = ["translate", "long.zh", "-m", "r", "--batch-size", 2, "--alignments"]
+    alone = s2s(*ask, "one", cwd=texts)
+    process = start(*ask, "two", cwd=texts)
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 0, stderr
+    assert stdout == alone.stdout
+    assert (texts / "two").read_bytes() == (texts / "one").read_bytes()

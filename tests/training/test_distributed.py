@@ -1,0 +1,164 @@
+"""Two real processes, started once by torchrun; each test looks at one thing that they did."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_fit import CONFIG, finish, make_fit, weights_of
+from two_ranks import CASES, PAIRS, WHOLE, fit_case
+
+from s2s_cli.checkpoint import load_training_state
+from s2s_cli.config import Config, Training
+from s2s_cli.data.batch import collate
+from s2s_cli.distributed import ALONE, Ranks, present_ranks
+from s2s_cli.errors import ConfigError
+from s2s_cli.run import RunFolder
+from s2s_cli.training.agreement import agree
+from s2s_cli.training.loop import Position, share
+from s2s_cli.training.resume import allow_other_ranks, describe_other_ranks
+
+SCRIPT = Path(__file__).with_name("two_ranks.py")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what two processes wrote."""
+    folder = tmp_path_factory.mktemp("ranks")
+    paths = os.pathsep.join(map(str, (SCRIPT.parents[2], SCRIPT.parents[1])))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [*TORCHRUN, SCRIPT, folder]
+    found = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
+    assert found.returncode == 0, found.stderr.decode()
+    return folder
+
+
+def read(path: Path) -> object:
+    return json.loads(path.read_bytes())
+
+
+def test_processes_tell_each_other_numbers_and_text(done: Path) -> None:
+    told = {"says": "process 0", "score": 1 / 3}
+    for rank in (0, 1):
+        found = read(done / f"talk-{rank}.json")
+        assert found == {"total": 3, "most": 0, "told": told, "gathered": ["", "xxx"]}
+
+
+def test_alone_a_process_talks_to_itself() -> None:
+    assert present_ranks() == ALONE
+    assert (ALONE.total(2), ALONE.most(3), ALONE.gather(b"x")) == (2, 3, [b"x"])
+    assert ALONE.from_first(lambda: (1, "a")) == (1, "a")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_learn_what_one_learns_from_the_doubled_batch(done: Path, name: str) -> None:
+    torch.manual_seed(1)
+    expected, weights = fit_case(name)
+    found = read(done / f"{name}-0.json")
+    assert isinstance(found, list)
+    assert len(found) == len(expected)
+    for (loss, *counts), (expected_loss, *expected_counts) in zip(found, expected, strict=True):
+        assert counts == expected_counts
+        assert loss / counts[0] == pytest.approx(expected_loss / counts[0], abs=1e-6)
+    together = load_file(done / f"{name}-0.safetensors")
+    for key, tensor in weights.items():
+        torch.testing.assert_close(together[key], tensor, rtol=0, atol=1e-6)
+    assert {*together} == {*weights}
+    assert expected[-1][0] / expected[-1][1] < 0.95 * expected[0][0] / expected[0][1]  # it learnt
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_processes_have_the_same_weights(done: Path, name: str) -> None:
+    one, other = (load_file(done / f"{name}-{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(tensor, other[key]) for key, tensor in one.items())
+    assert read(done / f"{name}-0.json") == read(done / f"{name}-1.json")
+
+
+def test_an_epoch_whose_last_batch_leaves_a_process_without_a_pair_was_among_them() -> None:
+    assert len(PAIRS) % WHOLE["batch_size"] == 1
+    parts = [share([5], PAIRS, Ranks(rank, 2)) for rank in (0, 1)]
+    assert [part.num_tokens for part in parts] == [len(PAIRS[5][1]) + 1, 0]
+    assert torch.equal(parts[0].tgt_out, parts[1].tgt_out)
+
+
+def test_the_parts_of_a_batch_are_the_batch_and_of_like_length() -> None:
+    indices = sorted(range(30), key=lambda i: len(PAIRS[i][1]))
+    parts = [share(indices, PAIRS, Ranks(rank, 4)) for rank in range(4)]
+    assert sum(part.num_tokens for part in parts) == collate(PAIRS[:30]).num_tokens
+    assert sorted(len(part.src) for part in parts) == [7, 7, 8, 8]
+    assert {part.tgt_in.size(1) for part in parts} == {1 + 5}
+
+
+def test_stopping_and_resuming_equals_never_having_stopped(done: Path) -> None:
+    one, other = RunFolder(done / "whole"), RunFolder(done / "halved")
+    for first, second in zip(one.checkpoints(), other.checkpoints(), strict=True):
+        for name in ("model.safetensors", "training.safetensors"):
+            assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert weights_of(one.model_path) == weights_of(other.model_path)
+    assert read(done / "whole-0.json") == read(done / "halved-0.json")
+
+
+def test_every_process_comes_to_the_same_record(done: Path) -> None:
+    for run in ("whole", "halved"):
+        assert read(done / f"{run}-0.json") == read(done / f"{run}-1.json")
+
+
+def test_processes_draw_numbers_of_their_own(done: Path) -> None:
+    draws = [read(done / f"draws-{rank}.json") for rank in (0, 1)]
+    assert draws[0] != draws[1]
+    state = load_training_state(RunFolder(done / "whole").checkpoints()[0]).tensors
+    assert not torch.equal(state["random.cpu"], state["rank-1.random.cpu"])
+
+
+def test_one_process_goes_on_where_two_were(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done / "stopped", tmp_path / "run")
+    config = CONFIG.model_copy(update={"batch_size": 8})  # as two with batches of 4
+    fit = make_fit(tmp_path / "run", config)
+    assert fit.record.position == Position(1, 3, 10)
+    assert [validation.step for validation in finish(fit)] == [14, 21]
+
+
+def test_with_other_batches_the_epoch_begins_again(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done / "stopped", tmp_path / "run")
+    config = CONFIG.model_copy(update={"batch_size": 4})
+    fit = make_fit(tmp_path / "run", config)
+    assert fit.record.position == Position(1, 0, 10)
+    assert (fit.record.epoch_loss, fit.record.epoch_tokens) == (0, 0)
+    assert [validation.step for validation in finish(fit)] == [10 + 13, 10 + 26]
+
+
+def test_other_processes_are_told_of_and_may_share_the_batch_otherwise(done: Path) -> None:
+    state = load_training_state(RunFolder(done / "stopped").checkpoints()[0])
+    former, present = (Config(training=Training(batch_size=size)) for size in (4, 8))
+    assert allow_other_ranks(former, present, state, ALONE) == present
+    assert allow_other_ranks(former, present, state, Ranks(0, 3)) == former
+    assert describe_other_ranks(state, former, Ranks(0, 2)) is None
+    told = describe_other_ranks(state, present, ALONE)
+    assert told == "trained by 2 processes, goes on with 1, whose batches are as large together"
+    told = describe_other_ranks(state, former, Ranks(0, 3))
+    assert told is not None
+    assert told.endswith("12 sentences together, not 8: the epoch begins again")
+
+
+def test_processes_that_would_train_otherwise_are_refused(tmp_path: Path) -> None:
+    class Second(Ranks):
+        """The second of two processes, of which the first has read other text."""
+
+        def from_first(self, compute: Callable[[], object]) -> object:
+            found = compute()
+            return {**found, "text": "other"} if "text" in found else found  # type: ignore[dict-item]
+
+    fit = make_fit(tmp_path, CONFIG)
+    agree(fit)
+    fit.ranks = Second(1, 2)
+    with pytest.raises(
+        ConfigError, match=r"process 1: its text is \w+, that of the first process ot"
+    ):
+        agree(fit)

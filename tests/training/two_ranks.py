@@ -1,0 +1,92 @@
+"""What two processes do together, for `test_distributed.py`, which looks at what they write."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from test_fit import CONFIG, finish, make_fit
+from test_loop import small_model
+
+from s2s_cli.config import Training
+from s2s_cli.distributed import ALONE, Ranks, joined, present_ranks
+from s2s_cli.launch import read_launch
+from s2s_cli.training.loop import Lessons, train
+from s2s_cli.training.optimizer import make_optimizer
+
+PAIRS = [
+    ([4 + i % 5] * (1 + i % 4), [4 + (i + k * k) % 7 for k in range(1 + i % 5)]) for i in range(33)
+]
+"""Of many lengths; in batches of 4 or 8 the last has one pair, of which one process gets none."""
+
+WHOLE = {"optimizer": "sgd", "learning_rate": 0.5, "momentum": 0.5, "epochs": 3, "batch_size": 8}
+
+CASES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "plain": ({"context": "attention"}, {}),
+    "accumulated": ({"context": "initial", "cell": "lstm"}, {"accumulate": 2}),
+    "tokens": (
+        {"attend": "after", "input_feeding": True},
+        {"batch_by": "tokens", "batch_size": 24},
+    ),
+    "smoothed": ({"attend": "below", "num_layers": 2}, {"label_smoothing": 0.1, "clip_norm": 0.2}),
+}
+"""Settings of model and training without chance."""
+
+
+def fit_case(name: str, ranks: Ranks = ALONE) -> tuple[list[list[float]], dict[str, torch.Tensor]]:
+    """Loss, tokens and batches of each update of a case, and its weights."""
+    kind, settings = CASES[name]
+    whole = Training.model_validate({**WHOLE, **settings})
+    config = whole.model_copy(update={"batch_size": whole.batch_size // ranks.size})
+    model = small_model(kind)
+    updates = train(
+        model,
+        Lessons(lambda _: PAIRS, ranks=ranks),
+        make_optimizer(model.parameters(), config),
+        config,
+    )
+    sums = [[p.loss, p.num_tokens, p.num_batches] for p in updates]
+    return sums, model.state_dict()
+
+
+def talk(ranks: Ranks) -> dict[str, object]:
+    """What a process learns of the other."""
+    return {
+        "total": ranks.total(ranks.rank + 1),
+        "most": ranks.most(-ranks.rank),
+        "told": ranks.from_first(lambda: {"says": f"process {ranks.rank}", "score": 1 / 3}),
+        "gathered": [part.decode() for part in ranks.gather(b"x" * (3 * ranks.rank))],
+    }
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    with joined(read_launch()):
+        ranks = present_ranks()
+        (folder / f"talk-{ranks.rank}.json").write_text(json.dumps(talk(ranks)))
+        for name in CASES:
+            sums, weights = fit_case(name, ranks)
+            save_file(weights, folder / f"{name}-{ranks.rank}.safetensors")
+            (folder / f"{name}-{ranks.rank}.json").write_text(json.dumps(sums))
+        config = CONFIG.model_copy(update={"average": 2, "ema": 0.9, "batch_size": 4})
+        for run, stops in (("whole", []), ("halved", [10])):
+            steps = []
+            for stop in [*stops, None]:
+                with ranks.in_turn():
+                    fit = make_fit(folder / run, config, ranks=ranks)
+                # One of them wants to stop, and both do.
+                events = finish(fit, stop if ranks.rank == 1 else None)
+                steps += [event.step for event in events]
+                if stop is not None and ranks.is_first:
+                    shutil.copytree(folder / run, folder / "stopped")
+            outcome = steps, fit.record._replace(epoch_seconds=0)
+            (folder / f"{run}-{ranks.rank}.json").write_text(json.dumps(outcome))
+        make_fit(folder / "begun", config.model_copy(update={"epochs": 1}), ranks=ranks)
+        draws = torch.rand(3).tolist()
+        (folder / f"draws-{ranks.rank}.json").write_text(json.dumps(draws))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
