@@ -5,7 +5,7 @@
 Pairs are made of real ones, each followed by another one, a different one in every round, so that
 lines differ. Each command runs as a process of its own, which is
 looked at ten times a second. A training is stopped after its fifth update; its first is known by
-the checkpoint behind it.
+the line that it writes into its log.
 """
 
 import resource
@@ -31,10 +31,10 @@ LOOK_SECONDS = 0.1
 
 MODEL = [
     *("--set", "model.hidden_size=32", "--set", "model.embed_size=16"),
-    *("--set", "model.attention_size=16", "--set", "training.save_every=1"),
+    *("--set", "model.attention_size=16", "--set", "training.log_every=1"),
     *("--set", "training.device=cpu", "--set", "training.batch_size=16", "--epochs", "1"),
 ]
-"""Small, so that what is measured is the data; saved after every update."""
+"""Small, so that what is measured is the data; every update is logged."""
 
 MAX_SIZE = 1_000
 """Of vocabularies: the same for all sizes, so that the models are alike."""
@@ -139,17 +139,17 @@ def _measure(
     train = _run(
         [*S2S, "train", *files, *keys, *MODEL],
         place,
-        begins=lambda: _last_update(run) >= 1,
-        ends=lambda: _last_update(run) >= STOP_AFTER,
+        begins=lambda: _count_updates(run) >= 1,
+        ends=lambda: _count_updates(run) >= STOP_AFTER,
     )
     disk = sum(path.stat().st_size for path in (run / "data").iterdir()) / 2**20
     return Size(number, build, train, disk)
 
 
-def _last_update(run: Path) -> int:
-    """The update behind which the newest checkpoint was saved; -1 if there is none."""
-    steps = [path.name.partition("-")[2] for path in (run / "checkpoints").glob("step-*")]
-    return max(map(int, steps), default=-1)
+def _count_updates(run: Path) -> int:
+    """How many updates a training has logged."""
+    log = run / "train.jsonl"
+    return log.read_bytes().count(b"\n") if log.is_file() else 0
 
 
 def _run(

@@ -353,7 +353,7 @@ def progress_lines(fit: Fit, path: Path, stop_after: int | None = None) -> list[
 def test_a_progress_line_tells_of_its_epoch_so_far(tmp_path: Path) -> None:
     fit = make_fit(tmp_path / "run", CONFIG)
     lines = progress_lines(fit, tmp_path / "log")
-    num_tokens = sum(len(tgt) + 1 for _, tgt in fit.material.train.pairs)
+    num_tokens = sum(len(tgt) + 1 for _, tgt in fit.material.train)
     assert [line["step"] for line in lines] == list(range(1, 22))
     assert [line["epoch_tokens"] for line in lines[6::7]] == [num_tokens] * 3
     assert [line["epoch"] for line in lines[6::7]] == [1, 2, 3]
