@@ -8,6 +8,7 @@ looked at ten times a second. A training is stopped after its fifth update; its 
 the line that it writes into its log.
 """
 
+import os
 import resource
 import signal
 import subprocess
@@ -64,6 +65,8 @@ class Measured(NamedTuple):
     memory: Memory
     begun: float
     """Seconds until the awaited sign; those to the end if there was none to wait for."""
+    begun_cpu: float
+    """The same in seconds of a core."""
 
 
 class Size(NamedTuple):
@@ -85,12 +88,12 @@ def main(
     subword: Annotated[str, typer.Option(help="none, bpe or unigram.")] = "none",
     folder: Annotated[Path | None, typer.Option(help="For the text and the runs.")] = None,
 ) -> None:
-    """Measure some sizes, and say what ten million pairs would take."""
+    """Measure some sizes beside 10,000 pairs, and say what ten million would take."""
     base, langs = _read_base(data_dir)
     sizes = sorted(pairs or [100_000])
     with tempfile.TemporaryDirectory(dir=folder, prefix="s2s-scale-") as name:
         place = Path(name)
-        imports = _run([sys.executable, "-c", "import torch"], place).seconds
+        imports = _run([sys.executable, "-c", "import torch"], place)
         keys = [
             *("--set", f"vocab.max_size={MAX_SIZE}"),
             *("--src-lang", langs[0], "--tgt-lang", langs[1], "--data-dir", "."),
@@ -159,7 +162,7 @@ def _run(
     ends: Callable[[], bool] = lambda: False,
 ) -> Measured:
     """Run a command to its end, or to a sign at which it is asked to stop."""
-    started, begun, memory = time.monotonic(), 0.0, Memory()
+    started, begun, begun_cpu, memory = time.monotonic(), 0.0, 0.0, Memory()
     before = _cpu_of_children()
     with (folder / "log").open("w+b") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
@@ -167,7 +170,7 @@ def _run(
         while process.poll() is None:
             memory = memory.or_more(_memory_of(process.pid))
             if not begun and begins():
-                begun = time.monotonic() - started
+                begun, begun_cpu = time.monotonic() - started, _cpu_of(process.pid)
             if not asked and ends():
                 asked = True
                 process.send_signal(signal.SIGINT)
@@ -176,7 +179,14 @@ def _run(
         if process.returncode and not asked:
             log.seek(0)
             sys.exit(log.read().decode(errors="replace"))
-    return Measured(seconds, _cpu_of_children() - before, memory, begun or seconds)
+    used = _cpu_of_children() - before
+    return Measured(seconds, used, memory, begun or seconds, begun_cpu or used)
+
+
+def _cpu_of(pid: int) -> float:
+    """Seconds of a core that a living process has used, as Linux tells them."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu_of_children() -> float:
@@ -208,10 +218,10 @@ def _family(pid: int) -> Iterator[int]:
         return
 
 
-def _describe(few: Size, found: list[Size], imports: float) -> Iterator[str]:
+def _describe(few: Size, found: list[Size], imports: Measured) -> Iterator[str]:
     yield (
         "| pairs | vocab build, s (CPU) | pairs/s | memory, MiB (mapped files) | data/, MiB "
-        "| train: first update, s | beyond import torch, s "
+        "| train: first update, s (CPU) | beyond import torch, s (CPU) "
         "| memory beyond 10,000 pairs, MiB (mapped files) |"
     )
     yield f"|{'---|' * 8}"
@@ -223,9 +233,10 @@ def _describe(few: Size, found: list[Size], imports: float) -> Iterator[str]:
             f"| {size.pairs:,} | {build.seconds:.0f} ({build.cpu_seconds:.0f}) "
             f"| {size.pairs / build.seconds:,.0f} "
             f"| {build.memory.own:,.0f} ({build.memory.mapped:,.0f}) | {size.disk:,.0f} "
-            f"| {train.begun:.1f} | {train.begun - imports:.1f} | {own:,.0f} ({mapped:,.0f}) |"
+            f"| {train.begun:.1f} ({train.begun_cpu:.1f}) | {train.begun - imports.seconds:.1f} "
+            f"({train.begun_cpu - imports.cpu_seconds:.1f}) | {own:,.0f} ({mapped:,.0f}) |"
         )
-    below, last = [few, *found][-2:]
+    below, last = few, found[-1]
     steps = (EXTRAPOLATED - last.pairs) / (last.pairs - below.pairs)
 
     def reach(value: float, before: float) -> float:
@@ -233,10 +244,11 @@ def _describe(few: Size, found: list[Size], imports: float) -> Iterator[str]:
 
     yield ""
     yield (
-        f"In a straight line from the last two, {EXTRAPOLATED:,} pairs would take "
+        f"In a straight line from the first to the last, {EXTRAPOLATED:,} pairs would take "
         f"{reach(last.build.seconds, below.build.seconds) / 60:,.0f} minutes and "
         f"{reach(last.build.memory.own, below.build.memory.own):,.0f} MiB to build, "
-        f"{reach(last.train.begun, below.train.begun):.0f} s to the first update, and "
+        f"{reach(last.train.begun_cpu, below.train.begun_cpu):.0f} s of a core to the first "
+        "update, and "
         f"{reach(last.train.memory.own, below.train.memory.own) - few.train.memory.own:,.0f} MiB "
         "of memory for the data in training."
     )
