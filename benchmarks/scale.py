@@ -80,7 +80,9 @@ class Size(NamedTuple):
 
 
 def main(
-    pairs: Annotated[list[int] | None, typer.Option(help="Sizes to measure; repeat it.")] = None,
+    pairs: Annotated[
+        list[int] | None, typer.Option(min=20_000, help="Sizes to measure; repeat it.")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with train.de and train.en, as Multi30k has.")
     ] = None,
