@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from s2s_cli.config import Config
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.splits import load_test, load_training
+from s2s_cli.data.splits import load_split, load_test
 from s2s_cli.errors import DataError
 from s2s_cli.files import write_file
 from s2s_cli.recipe import check_config
@@ -152,7 +152,8 @@ def recipe_for(data_folder: Path | None) -> Config:
 
 def read_text(config: Config, scale: Scale) -> dict[str, Text]:
     """The words of each split, as much as is asked for; `one` is a single test sentence."""
-    train, valid = load_training(config.data)
+    data = config.data
+    train, valid = (load_split(split, data, "train") for split in (data.train, data.valid))
     longest = Sizes().max_length
     text = {
         "train": _tokenize(config, train, longest, scale.pairs),

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -123,3 +124,31 @@ def training_bar() -> Iterator[TrainingBar]:
     ]
     with Progress(*columns, console=make_console(), transient=True) as progress:
         yield TrainingBar(progress)
+
+
+@contextmanager
+def counting_line() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A live line that counts pairs while text is prepared; for terminals only.
+
+    It shows only while something is told: stage, pairs done, and pairs in all if they are known.
+    """
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:,} pairs", markup=False),
+        TimeRemainingColumn(compact=True),
+    )
+    stages: dict[str, TaskID] = {}
+    with Progress(*columns, console=make_console(), transient=True) as progress:
+
+        def tell(stage: str, done: int, total: int | None) -> None:
+            if stage not in stages:
+                for task in stages.values():
+                    progress.remove_task(task)
+                stages.clear()
+                stages[stage] = progress.add_task(stage, total=total)
+            progress.update(stages[stage], completed=done)
+            if done == total:
+                progress.remove_task(stages.pop(stage))
+
+        yield tell

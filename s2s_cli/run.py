@@ -3,6 +3,7 @@
 config.yaml     the recipe, with every override
 run.json        by which command, on which machine, with which versions
 vocab/          src.tsv, tgt.tsv, vocab.json; with subwords src.model, tgt.model
+data/           the training pairs as token ids; made anew when they are stale
 model/          the best model so far: all that translating needs
 checkpoints/    step-N: the last model with the state of its training
 epochs/         epoch-N: models of the epochs that are averaged at the end, if any are
@@ -70,6 +71,8 @@ class VocabularyCard(Section):
     """Whether both sides have one vocabulary."""
     character_coverage: float | None = None
     """Share of running characters that got a subword, where the recipe says one."""
+    subword_sentences: int = 1_000_000
+    """Most sentences that subwords were learnt from."""
     directions: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """If there are several, such as `de-en`; both languages are `mul` then."""
 
@@ -113,6 +116,11 @@ class RunFolder(NamedTuple):
     def vocab_path(self) -> Path:
         """Folder of the vocabularies."""
         return self.path / "vocab"
+
+    @property
+    def data_path(self) -> Path:
+        """Folder of the encoded training pairs."""
+        return self.path / "data"
 
     @property
     def model_path(self) -> Path:

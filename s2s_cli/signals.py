@@ -24,6 +24,11 @@ def unwind_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def ignore_interrupts() -> None:
+    """Leave SIGINT, which the whole process group gets, to the process that this one works for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def stand_back() -> None:
     """Leave it to another process to say what is wrong, and to SIGTERM to end this one."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -6,23 +6,13 @@ from typing import NamedTuple
 
 from s2s_cli.config import Config
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import (
-    TokenizedCorpus,
-    join_tokenized,
-    segment_corpus,
-    tokenize_corpus,
-)
+from s2s_cli.data.tokenized import TokenCounts, TokenizedCorpus, join_tokenized, tokenize_corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
-from s2s_cli.text.language import has_many_characters
-from s2s_cli.text.subword import SubwordPair, Subwords, train_subwords
+from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.tokenizer import Tokenizer, choose_tokenizer, make_tokenizer
 from s2s_cli.text.vocabulary import Vocabulary, make_tag
-
-MOST_CHARACTERS = 0.9995
-"""Of running characters where there are thousands: those seen once are better unknown, so that
-the model learns what to do with an unknown one."""
 
 
 class Coverage(NamedTuple):
@@ -70,83 +60,47 @@ def list_tags(directions: Iterable[Direction]) -> list[str]:
     return [make_tag(lang) for lang in dict.fromkeys(targets)] if len(targets) > 1 else []
 
 
-def build_vocabularies(config: Config, corpus: Corpus, words: TokenizedCorpus) -> Vocabularies:
-    """Learn subwords where the recipe asks for them; keep the most frequent tokens of the text.
+def build_vocabularies(
+    config: Config,
+    counts: TokenCounts,
+    subwords: SubwordPair,
+    trained_on: Iterable[str],
+    name: str,
+) -> Vocabularies:
+    """Keep the most frequent tokens of the text.
 
     Args:
         config: sizes, languages, tokenisers and subwords.
-        corpus: the training text, for its hashes.
-        words: the same, tokenised.
+        counts: how often each token occurs: pieces on the sides that have subwords.
+        subwords: what `learn_subwords` found.
+        trained_on: hashes of the text.
+        name: of the text.
 
     Raises:
-        ConfigError: no token of a side is frequent enough, or the text's characters alone are
-            more than the subwords may be.
+        ConfigError: no token of a side is frequent enough.
     """
-    subwords = _train_subwords(config, words)
-    tokens = segment_corpus(words, subwords)
-    counts = tokens.count_src(), tokens.count_tgt()
+    both = (counts.src, counts.tgt)
     if config.vocab.shared:
-        counts = (counts[0] + counts[1],) * 2
+        both = (counts.src + counts.tgt,) * 2
     src, tgt = (
         _build(config, side_counts, side_subwords, side_tags)
         for side_counts, side_subwords, side_tags in zip(
-            counts, subwords, _tags_of_sides(config), strict=True
+            both, subwords, tags_of_sides(config), strict=True
         )
     )
     for side, vocabulary in zip(_name_sides(config.data.languages), (src, tgt), strict=True):
         if len(vocabulary) == vocabulary.num_control:
             raise ConfigError(
-                f"no {side} token of {corpus.name} occurs {config.vocab.min_freq} times, so "
+                f"no {side} token of {name} occurs {config.vocab.min_freq} times, so "
                 "nothing would be known; lower --min-freq (vocab.min_freq)"
             )
-    return Vocabularies(src, tgt, describe_vocabularies(config, corpus), subwords)
+    return Vocabularies(src, tgt, describe_vocabularies(config, trained_on), subwords)
 
 
-def _train_subwords(config: Config, words: TokenizedCorpus) -> SubwordPair:
-    text, num_tags = config.text, [len(tags) for tags in _tags_of_sides(config)]
-    directions = words.directions or [config.data.languages] * len(words.src)
-    src = _group([direction.src for direction in directions], words.src)
-    tgt = _group([direction.tgt for direction in directions], words.tgt)
-    if config.vocab.shared:
-        both = _learn(config, text.src_subword, [*src, *tgt], num_tags[0])
-        return both, both
-    return (
-        _learn(config, text.src_subword, src, num_tags[0]),
-        _learn(config, text.tgt_subword, tgt, num_tags[1]),
-    )
-
-
-def _tags_of_sides(config: Config) -> tuple[list[str], list[str]]:
+def tags_of_sides(config: Config) -> tuple[list[str], list[str]]:
     """The tags in the vocabularies of source and target; they stand before sources only."""
     tags = list_tags(config.data.all_directions)
     return tags, tags if config.vocab.shared else []
-
-
-def _group(langs: list[str], sentences: list[list[str]]) -> list[tuple[str, list[list[str]]]]:
-    """The sentences of each language of a side."""
-    groups: dict[str, list[list[str]]] = {}
-    for lang, sentence in zip(langs, sentences, strict=True):
-        groups.setdefault(lang, []).append(sentence)
-    return list(groups.items())
-
-
-def _learn(
-    config: Config, kind: str, sides: list[tuple[str, list[list[str]]]], num_tags: int
-) -> Subwords | None:
-    if kind == "none":
-        return None
-    coverage = config.vocab.character_coverage
-    if coverage is None:
-        # Of each side's own characters: beside English, Chinese ones would all be rare.
-        sizes = [sum(len(word) for words in sentences for word in words) for _, sentences in sides]
-        left_out = [
-            size * (1 - MOST_CHARACTERS)
-            for (lang, _), size in zip(sides, sizes, strict=True)
-            if has_many_characters(lang)
-        ]
-        coverage = 1 - sum(left_out) / max(1, sum(sizes))
-    sentences = [words for _, sentences in sides for words in sentences]
-    return train_subwords(kind, sentences, config.vocab.max_size, coverage, num_tags)
 
 
 def _build(
@@ -159,8 +113,8 @@ def _build(
     return Vocabulary.build(pieces, config.vocab.max_size, min_freq=0, tags=tags)
 
 
-def describe_vocabularies(config: Config, corpus: Corpus) -> VocabularyCard:
-    """What vocabularies built now would be built from."""
+def describe_vocabularies(config: Config, trained_on: Iterable[str]) -> VocabularyCard:
+    """What vocabularies built now, of text with these hashes, would be built from."""
     text, languages = config.text, config.data.languages
     src_tokenizer, tgt_tokenizer = resolve_tokenizers(config)
     several = config.data.directions if len(config.data.directions) > 1 else ()
@@ -173,11 +127,12 @@ def describe_vocabularies(config: Config, corpus: Corpus) -> VocabularyCard:
         lowercase=text.lowercase,
         max_size=config.vocab.max_size,
         min_freq=config.vocab.min_freq,
-        trained_on=list(corpus.origin.values()),
+        trained_on=list(trained_on),
         src_subword=text.src_subword,
         tgt_subword=text.tgt_subword,
         shared=config.vocab.shared,
         character_coverage=config.vocab.character_coverage,
+        subword_sentences=config.vocab.subword_sentences,
     )
 
 
@@ -200,6 +155,7 @@ def sizes_of(card: VocabularyCard) -> dict[str, int | float | None]:
         "max_size": card.max_size,
         "min_freq": card.min_freq,
         "character_coverage": card.character_coverage,
+        "subword_sentences": card.subword_sentences,
     }
 
 
@@ -218,41 +174,37 @@ def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFo
             )
 
 
-def measure_coverage(
-    name: str, words: TokenizedCorpus, vocabularies: Vocabularies
-) -> list[Coverage]:
-    """How much of a split the vocabularies know, source and target."""
+def measure_coverage(name: str, counts: TokenCounts, vocabularies: Vocabularies) -> list[Coverage]:
+    """How much of a split the vocabularies know, source and target.
+
+    Args:
+        name: of the split.
+        counts: its tokens: pieces on the sides that have subwords.
+        vocabularies: with their card, which knows on which sides words are cut.
+    """
     card = vocabularies.card
-    tokens = segment_corpus(words, vocabularies.subwords)
     src_name, tgt_name = _name_sides(Direction(card.src_lang, card.tgt_lang))
     src, tgt = (
-        _measure(f"{name} {side}", sentences, counts, vocabulary)
-        for side, sentences, counts, vocabulary in (
-            (src_name, tokens.src, tokens.count_src(), vocabularies.src),
-            (tgt_name, tokens.tgt, tokens.count_tgt(), vocabularies.tgt),
+        Coverage(
+            label=f"{name} {side}",
+            num_lines=counts.num_lines,
+            num_tokens=side_counts.total(),
+            num_types=len(side_counts),
+            num_kept=sum(token in vocabulary for token in side_counts),
+            share=vocabulary.coverage(side_counts),
+            tokens_per_word=None,
+        )
+        for side, side_counts, vocabulary in (
+            (src_name, counts.src, vocabularies.src),
+            (tgt_name, counts.tgt, vocabularies.tgt),
         )
     )
     if card.src_subword != "none" and card.src_tokenizer != "none":
-        src = src._replace(tokens_per_word=_fertility(src, words.src))
+        src = src._replace(tokens_per_word=_fertility(src, counts.num_words[0]))
     if card.tgt_subword != "none" and card.tgt_tokenizer != "none":
-        tgt = tgt._replace(tokens_per_word=_fertility(tgt, words.tgt))
+        tgt = tgt._replace(tokens_per_word=_fertility(tgt, counts.num_words[1]))
     return [src, tgt]
 
 
-def _measure(
-    label: str, sentences: list[list[str]], counts: Counter[str], vocabulary: Vocabulary
-) -> Coverage:
-    return Coverage(
-        label=label,
-        num_lines=len(sentences),
-        num_tokens=counts.total(),
-        num_types=len(counts),
-        num_kept=sum(token in vocabulary for token in counts),
-        share=vocabulary.coverage(counts),
-        tokens_per_word=None,
-    )
-
-
-def _fertility(coverage: Coverage, words: list[list[str]]) -> float | None:
-    num_words = sum(map(len, words))
+def _fertility(coverage: Coverage, num_words: int) -> float | None:
     return coverage.num_tokens / num_words if num_words else None

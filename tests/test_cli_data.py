@@ -71,6 +71,34 @@ def test_sources_of_every_kind_train_together_and_each_test_set_is_reported(tabl
     assert "data.train weights [2.0, 0.5, 1.0, 1.0] -> [3.0, 0.5, 1.0, 1.0]" in refused.stderr
 
 
+def test_prepared_pairs_are_taken_as_they_are_and_stale_ones_encoded_anew(tables: Path) -> None:
+    build = ["vocab", "build", "-c", "my.yaml", *TINY, "--workers", 2]
+    s2s(*build, cwd=tables)
+    files = {path.name: path.stat() for path in (tables / "runs/my/data").iterdir()}
+    assert {"src.ids", "src.offsets", "tgt.ids", "tgt.offsets", "valid.jsonl"} < files.keys()
+    train = ["train", "-c", "my.yaml", "--epochs", 1, *TINY]
+    done = s2s(*train, cwd=tables)
+    assert "encoded anew" not in done.stderr
+    assert {path.name: path.stat().st_ino for path in (tables / "runs/my/data").iterdir()} == {
+        name: facts.st_ino for name, facts in files.items()
+    }
+    path = tables / "runs/my/data/tgt.ids"
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    again = s2s(*train[: -len(TINY) - 1], 2, *TINY, cwd=tables)
+    assert (
+        "runs/my/data: tgt.ids is damaged (SHA-256); the training pairs were encoded anew"
+        in again.stderr
+    )
+    assert "resumed after update" in again.stderr
+    assert path.read_bytes() == content
+    # A run that is refused keeps its pairs.
+    longer = [*train, "--set", "data.max_length=50"]
+    assert "data.max_length 100 -> 50" in s2s(*longer, cwd=tables, status=1).stderr
+    assert "encoded anew" not in s2s(*train[: -len(TINY) - 1], 2, *TINY, cwd=tables).stderr
+    assert not list((tables / "runs/my").glob(".*"))
+
+
 def test_references_may_be_named_one_after_the_other(tables: Path) -> None:
     valid = ["--valid-src", "four.zh", "--valid-tgt", "four.en"]
     files = ["--train-src", "four.zh", "--train-tgt", "four.en", *valid]

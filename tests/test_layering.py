@@ -18,6 +18,7 @@ RANKS = {
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
     **dict.fromkeys(("checkpoint", "device", "distributed", "results", "vocabularies"), 5),
     "decoding": 6,
+    "preparation": 6,
     "training": 7,
     "commands": 8,
     "cli": 9,
@@ -27,6 +28,7 @@ TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe
 TORCH_FREE += (
     "core_yaml",
     "launch",
+    "preparation",
     "results",
     "sealed",
     "section",

@@ -197,7 +197,7 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
 
 def _score_files(files: Files, measures: Measures) -> None:
     """Score existing translations; no model is needed."""
-    from s2s_cli.data.corpus import read_lines
+    from s2s_cli.data.lines import read_lines
 
     if files.hyp is None or not files.refs:
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"

@@ -51,7 +51,7 @@ def read_prefixes(text: str | None, path: Path | None) -> Prefixes:
         ConfigError: both are given.
         DataError: the file cannot be read.
     """
-    from s2s_cli.data.corpus import read_lines
+    from s2s_cli.data.lines import read_lines
 
     if text is not None and path is not None:
         raise ConfigError("--prefix: of no use with --prefix-file, which has one for each line")

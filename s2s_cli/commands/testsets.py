@@ -67,11 +67,11 @@ def load_test_sets(wanted: Wanted, place: "Place", loaded: "Loaded") -> "list[Co
     return tests
 
 
-def check_left_out(rest: "dict[str, list[Corpus]]", card: "ModelCard", folder: Path) -> None:
+def check_left_out(rest: "dict[str, set[str]]", card: "ModelCard", folder: Path) -> None:
     """Refuse a test set held out of train, unless the model was fitted to just the other parts.
 
     Args:
-        rest: those parts, `train` and perhaps `valid`.
+        rest: hashes of those parts, `train` and perhaps `valid`.
         card: the model's.
         folder: names it.
 
@@ -79,7 +79,7 @@ def check_left_out(rest: "dict[str, list[Corpus]]", card: "ModelCard", folder: P
         DataError: the model was trained on other pairs, or chosen by others.
     """
     for name in ("train", "valid"):
-        found = {digest for part in rest.get(name, ()) for digest in part.origin.values()}
+        found = rest.get(name, set())
         known = card.trained_on.get(name, {}).items()
         if found != {digest for key, digest in known if key.endswith(f"#{name}")}:
             raise DataError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.preparing import preparing
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
 from s2s_cli.errors import ConfigError, StoppedError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from s2s_cli.config import Config
     from s2s_cli.launch import Launch
+    from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies
     from s2s_cli.signals import StopRequest
@@ -135,7 +137,7 @@ def _train(job: opt.Job, how: "How", stop: "StopRequest", launch: "Launch") -> N
         f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
     )
     with ranks.in_turn():
-        fit = _prepare(recipe, folder, device, how)
+        fit = _prepare(recipe, folder, device, how, stop)
     agree(fit)
     if fit.is_finished():
         say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains anew")
@@ -177,8 +179,24 @@ class Found(NamedTuple):
     """Whether they are yet to be written to the run folder."""
 
 
-def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: How) -> "Fit":
+def _prepare(
+    recipe: "Recipe", run: "RunFolder", device: "torch.device", how: How, stop: "StopRequest"
+) -> "Fit":
     """Read the data and the vocabularies; make a model, or take up the one that was begun."""
+    with preparing(recipe, run, stop=stop) as preparation:
+        fit, config = _begin(recipe, run, preparation, device, how)
+    if fit.ranks.is_first:
+        _write_record(recipe.name, config, fit, device)
+    return fit
+
+
+def _begin(
+    recipe: "Recipe",
+    run: "RunFolder",
+    preparation: "Preparation",
+    device: "torch.device",
+    how: How,
+) -> "tuple[Fit, Config]":
     from s2s_cli.console import say
     from s2s_cli.distributed import present_ranks
     from s2s_cli.training.setup import (
@@ -191,14 +209,19 @@ def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: Ho
     )
 
     ranks = present_ranks()
-    texts = read_texts(recipe.config)
+    is_known = run.has_vocabularies() or recipe.config.training.init_from is not None
+    texts = read_texts(recipe.config, preparation, is_known=is_known)
     vocabularies, is_new = _vocabularies(recipe.config, run, texts, how)
     material = encode_texts(recipe.config, texts, vocabularies, say)
+    if not is_new and not run.checkpoints():
+        # Work that need not be done again, should the model be refused; but what a run was begun
+        # with stays until it is known that it goes on with this.
+        preparation.commit()
     config = _as_run(recipe.config, vocabularies)
     card = make_card(config, texts, vocabularies)
     plan = Plan(config, run, card, vocabularies, material, device, ranks)
     if not ranks.is_first:
-        return begin(plan, say) if how.is_fresh else begin_or_resume(plan, say)
+        return begin(plan, say) if how.is_fresh else begin_or_resume(plan, say), config
     if how.is_fresh:
         fit = begin(plan, say)
         # Every check of the input is behind us: only now may an older run be moved.
@@ -210,8 +233,8 @@ def _prepare(recipe: "Recipe", run: "RunFolder", device: "torch.device", how: Ho
         fit = begin_or_resume(plan, say)
     if is_new:
         run.save_vocabularies(vocabularies)
-    _write_record(recipe.name, config, fit, device)
-    return fit
+    preparation.commit()
+    return fit, config
 
 
 def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
@@ -249,7 +272,10 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
     if not run.has_vocabularies():
         return Found(_new_vocabularies(config, run, texts), is_new=True)
     vocabularies = run.load_vocabularies()
-    found, wanted = vocabularies.card, describe_vocabularies(config, texts.train)
+    found, wanted = (
+        vocabularies.card,
+        describe_vocabularies(config, texts.train.facts().origin.values()),
+    )
     if config.training.init_from is not None:
         if how.is_fresh:
             return Found(_new_vocabularies(config, run, texts), is_new=True)
@@ -280,14 +306,16 @@ def _new_vocabularies(config: "Config", run: "RunFolder", texts: "Texts") -> "Vo
     """Vocabularies of the training text, or of the model that the training begins with."""
     from s2s_cli.commands.vocab import show_vocabularies
     from s2s_cli.console import say
+    from s2s_cli.data.tokenized import count_tokens
+    from s2s_cli.preparation.learning import learn_vocabularies
     from s2s_cli.training.warm_start import adopt_vocabularies, load_former
-    from s2s_cli.vocabularies import build_vocabularies
 
     if config.training.init_from is not None:
         say(f"vocabularies: those of {config.training.init_from}")
-        return adopt_vocabularies(config, load_former(config.training.init_from), texts.train)
+        return adopt_vocabularies(config, load_former(config.training.init_from))
     if not run.has_vocabularies():
         say(f"no vocabularies in {run.vocab_path}: building them")
-    vocabularies = build_vocabularies(config, texts.train, texts.train_words)
-    show_vocabularies(vocabularies, run, {"train": texts.train_words, "valid": texts.valid_words})
+    vocabularies, counts = learn_vocabularies(config, texts.train, say)
+    valid = count_tokens(texts.valid_words, vocabularies.subwords)
+    show_vocabularies(vocabularies, run, {"train": counts, "valid": valid})
     return vocabularies

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.preparing import WorkersOption, preparing
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.config import Data
     from s2s_cli.data.corpus import Corpus
-    from s2s_cli.data.tokenized import TokenizedCorpus
+    from s2s_cli.data.tokenized import TokenCounts
+    from s2s_cli.preparation.preparation import Preparation
+    from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies
 
 app = typer.Typer(no_args_is_help=True, help="Build vocabularies, and look at them.")
@@ -34,51 +37,67 @@ def build(
     train_tgt: opt.TrainTgtOption = None,
     valid_src: opt.ValidSrcOption = None,
     valid_tgt: opt.ValidTgtOption = None,
+    workers: WorkersOption = None,
     sets: opt.SetOption = None,
 ) -> None:
-    """Learn subwords if asked, count tokens, write runs/<recipe>/vocab/src.tsv and tgt.tsv."""
-    from s2s_cli.console import say
-    from s2s_cli.data.corpus import join_corpora
-    from s2s_cli.data.splits import load_training
-    from s2s_cli.vocabularies import build_vocabularies, tokenize_corpora
-
+    """Learn subwords if asked, count tokens, encode; write runs/<recipe>/vocab/ and data/."""
     data = opt.DataOptions(
         src_lang, tgt_lang, data_dir, (train_src, train_tgt), (valid_src, valid_tgt)
     )
     sizes = opt.given(vocab__max_size=max_size, vocab__min_freq=min_freq)
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
     recipe, folder = job
-    train_corpora, valid_corpora = load_training(recipe.config.data)
-    train, valid = join_corpora(train_corpora), join_corpora(valid_corpora)
-    for name, corpus in (("train", train), ("valid", valid)):
-        if corpus.num_blank:
-            say(f"{name}: {corpus.num_blank:,} pairs with a blank side left out")
-    _warn_of_overlap(recipe.config.data, train, valid)
-    splits = {
-        "train": tokenize_corpora(recipe.config, train_corpora),
-        "valid": tokenize_corpora(recipe.config, valid_corpora),
-    }
-    vocabularies = build_vocabularies(recipe.config, train, splits["train"])
-    folder.save_vocabularies(vocabularies)
-    show_vocabularies(vocabularies, folder, splits)
+    with preparing(recipe, folder, workers) as preparation:
+        _build(recipe, folder, preparation)
 
 
-def _warn_of_overlap(data: "Data", train: "Corpus", valid: "Corpus") -> None:
-    """Tell how many sentences of valid and test are known from train, if any are."""
-    from s2s_cli.console import warn
+def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") -> None:
+    """Build the vocabularies and encode the training pairs, in any case anew."""
+    from s2s_cli.console import say, warn
     from s2s_cli.data.corpus import join_corpora
-    from s2s_cli.data.splits import count_overlap, load_test
+    from s2s_cli.data.splits import load_split
+    from s2s_cli.data.tokenized import count_tokens
+    from s2s_cli.preparation.learning import learn_vocabularies
+    from s2s_cli.vocabularies import tokenize_corpora
+
+    data = recipe.config.data
+    valid = [] if isinstance(data.valid, float) else load_split(data.valid, data, "valid")
+    watched = _read_watched(data, valid)
+    _, seen = preparation.tokenize({sentence for corpus in watched.values() for sentence in corpus})
+    facts = preparation.facts()
+    valid = valid or facts.valid
+    num_valid_blank = join_corpora(valid).num_blank
+    for name, num_blank in (("train", facts.num_blank), ("valid", num_valid_blank)):
+        if num_blank:
+            say(f"{name}: {num_blank:,} pairs with a blank side left out")
+    for name, sentences in watched.items():
+        if known := sum(sentence in seen for sentence in sentences):
+            warn(f"{name}: {known:,} of {len(sentences):,} source sentences also stand in train")
+    vocabularies, counts = learn_vocabularies(recipe.config, preparation, say)
+    folder.save_vocabularies(vocabularies)
+    preparation.encode_anew(vocabularies)
+    preparation.commit()
+    valid_words = tokenize_corpora(recipe.config, valid)
+    valid_counts = count_tokens(valid_words, vocabularies.subwords)
+    show_vocabularies(vocabularies, folder, {"train": counts, "valid": valid_counts})
+
+
+def _read_watched(data: "Data", valid: "list[Corpus]") -> dict[str, list[str]]:
+    """The source sentences of valid and test, where they are not held out of train."""
+    from s2s_cli.console import warn
+    from s2s_cli.data.splits import load_test
     from s2s_cli.errors import DataError
 
-    splits = {"valid": valid}
+    splits = {"valid": valid} if valid else {}
     if data.test is not None and not isinstance(data.test, float):
         try:
-            splits["test"] = join_corpora(load_test(data))
+            splits["test"] = load_test(data)
         except DataError as error:
             warn(f"test was not compared with train: {error}")
-    for name, corpus in splits.items():
-        if known := count_overlap(train, corpus):
-            warn(f"{name}: {known:,} of {len(corpus):,} source sentences also stand in train")
+    return {
+        name: [sentence for corpus in corpora for sentence in corpus.src]
+        for name, corpora in splits.items()
+    }
 
 
 @app.command("show")
@@ -131,7 +150,7 @@ def show(
 
 
 def show_vocabularies(
-    vocabularies: "Vocabularies", run: "RunFolder", splits: "dict[str, TokenizedCorpus]"
+    vocabularies: "Vocabularies", run: "RunFolder", splits: "dict[str, TokenCounts]"
 ) -> None:
     """Print how much of each split the vocabularies know."""
     from s2s_cli.console import say, show_table
@@ -149,8 +168,8 @@ def show_vocabularies(
             say(f"{lang}: the text gives {len(vocabulary):,} entries, not {card.max_size:,}")
     has_subwords = vocabularies.subwords != (None, None)
     rows = []
-    for name, words in splits.items():
-        for label, *numbers, share, per_word in measure_coverage(name, words, vocabularies):
+    for name, counts in splits.items():
+        for label, *numbers, share, per_word in measure_coverage(name, counts, vocabularies):
             row = (label, *(f"{number:,}" for number in numbers), f"{100 * share:.2f} %")
             rows.append((*row, f"{per_word:.2f}" if per_word else "") if has_subwords else row)
     columns = ("", "lines", "tokens", "types", "kept", "coverage")

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from s2s_cli.data.tokenized import EncodedPair
+from s2s_cli.data.tokenized import EncodedPair, TokenIds
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID
 
 
@@ -41,20 +42,29 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 def collate(pairs: Sequence[EncodedPair]) -> Batch:
     """Pad some pairs into a batch; bos and eos are added here, once."""
     src, src_lengths = collate_src([src for src, _ in pairs])
-    tgt_in = _pad([[BOS_ID, *tgt] for _, tgt in pairs])
-    tgt_out = _pad([[*tgt, EOS_ID] for _, tgt in pairs])
-    num_tokens = sum(len(tgt) + 1 for _, tgt in pairs)
-    return Batch(src, src_lengths, tgt_in, tgt_out, tgt_out != PAD_ID, num_tokens)
+    targets = [tgt for _, tgt in pairs]
+    width = max(map(len, targets)) + 1
+    tgt_in, tgt_out = _padding(len(targets), width), _padding(len(targets), width)
+    tgt_in[:, 0] = BOS_ID
+    for row_in, row_out, tgt in zip(tgt_in, tgt_out, targets, strict=True):
+        row_in[1 : len(tgt) + 1] = row_out[: len(tgt)] = tgt
+        row_out[len(tgt)] = EOS_ID
+    num_tokens = sum(map(len, targets)) + len(targets)
+    expected = torch.from_numpy(tgt_out)
+    return Batch(
+        src, src_lengths, torch.from_numpy(tgt_in), expected, expected != PAD_ID, num_tokens
+    )
 
 
-def collate_src(sentences: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+def collate_src(sentences: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
     """Pad source sentences, each closed by eos: `(batch, src_len)` and lengths `(batch,)`."""
-    rows = [[*src, EOS_ID] for src in sentences]
-    return _pad(rows), torch.tensor([len(row) for row in rows])
+    lengths = [len(src) + 1 for src in sentences]
+    padded = _padding(len(sentences), max(lengths))
+    for row, src in zip(padded, sentences, strict=True):
+        row[: len(src)] = src
+        row[len(src)] = EOS_ID
+    return torch.from_numpy(padded), torch.tensor(lengths)
 
 
-def _pad(rows: list[list[int]]) -> Tensor:
-    padded = np.full((len(rows), max(map(len, rows))), PAD_ID, dtype=np.int64)
-    for padded_row, row in zip(padded, rows, strict=True):
-        padded_row[: len(row)] = row
-    return torch.from_numpy(padded)
+def _padding(num_rows: int, width: int) -> npt.NDArray[np.int64]:
+    return np.full((num_rows, width), PAD_ID, dtype=np.int64)

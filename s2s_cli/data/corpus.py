@@ -1,23 +1,18 @@
-r"""Parallel text, read and checked.
+"""Parallel text: sentence pairs in memory, and files whose lines belong together."""
 
-One reader for all text: bytes, split at `\n` only (Python's text mode and `splitlines` split at
-up to ten characters), UTF-8 with or without a byte order mark, CRLF accepted, `.gz` unpacked.
-"""
-
-import gzip
 import hashlib
 import math
-import os
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, compress
+from itertools import accumulate, compress, zip_longest
 from pathlib import Path
 
+from s2s_cli.data.lines import read_lines, stream_lines
 from s2s_cli.errors import DataError
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 
-BOM = b"\xef\xbb\xbf"
+LOCATED_BYTES = 1 << 27
+"""Where files differ in length, the line is sought in files up to this size."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +59,6 @@ class Corpus:
         )
 
 
-def make_corpus(name: str, rows: Iterable[Sequence[str]], origin: dict[str, str]) -> Corpus:
-    """A corpus of rows, each a source sentence and its translations, the main one first.
-
-    A row whose source or main translation is blank is left out whole and counted; where only a
-    further translation is blank the main one stands in for it.
-    """
-    rows = list(rows)
-    kept = [row for row in rows if row[0].strip() and row[1].strip()]
-    num_more = len(rows[0]) - 2 if rows else 0
-    return Corpus(
-        name=name,
-        src=[row[0] for row in kept],
-        tgt=[row[1] for row in kept],
-        num_blank=len(rows) - len(kept),
-        origin=origin,
-        more_references=tuple(
-            [row[place] if row[place].strip() else row[1] for row in kept]
-            for place in range(2, 2 + num_more)
-        ),
-    )
-
-
 def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
     """All pairs as one corpus, in order, without their weights.
 
@@ -123,109 +96,74 @@ def join_by_direction(corpora: Sequence[Corpus]) -> list[Corpus]:
     return [join_corpora(group) for group in groups.values()]
 
 
-def weights_of(corpora: Sequence[Corpus]) -> list[float] | None:
-    """The weight of every pair of the joined corpora; None if each pair is seen once an epoch."""
-    if all(corpus.weight == 1 for corpus in corpora):
-        return None
-    return [corpus.weight for corpus in corpora for _ in corpus.src]
+class PairDigest:
+    """SHA-256 of some pairs, for what is a part of a file or of none."""
+
+    def __init__(self) -> None:
+        """Begin without a pair."""
+        self._digest = hashlib.sha256()
+        self._separator = ""
+
+    def update(self, pair: Sequence[str]) -> None:
+        """Take in a pair."""
+        self._digest.update((self._separator + "\t".join(pair)).encode())
+        self._separator = "\n"
+
+    def hexdigest(self) -> str:
+        """The hash of all pairs so far."""
+        return self._digest.hexdigest()
 
 
-def read_parallel(src_path: Path, tgt_path: Path, *more_tgt_paths: Path) -> Corpus:
-    """Read files whose lines belong together; pairs with a blank side are dropped whole.
+def hash_pairs(pairs: Iterable[Sequence[str]]) -> str:
+    """SHA-256 of pairs that are at hand."""
+    digest = PairDigest()
+    for pair in pairs:
+        digest.update(pair)
+    return digest.hexdigest()
+
+
+def stream_parallel(paths: Sequence[Path], digests: list[str]) -> Iterator[tuple[str, ...]]:
+    """Rows of the files whose lines belong together: a source sentence and its translations.
 
     Args:
-        src_path: the source sentences.
-        tgt_path: their translations.
-        more_tgt_paths: further translations.
+        paths: of the source sentences, of their translations, of further translations.
+        digests: gets the files' SHA-256 when the last row was given.
 
     Raises:
         DataError: a file is missing or not UTF-8, or the files differ in length.
     """
-    paths = (src_path, tgt_path, *more_tgt_paths)
-    contents = [read_bytes(path) for path in paths]
-    src, *refs = [
-        decode_lines(content, path) for content, path in zip(contents, paths, strict=True)
-    ]
-    for path, ref in zip(paths[1:], refs, strict=True):
-        _check_same_length(src_path, src, path, ref)
-    digests = [hashlib.sha256(content).hexdigest() for content in contents]
-    origin = {str(path): digest for path, digest in zip(paths, digests, strict=True)}
-    return make_corpus(name_of(src_path), zip(src, *refs, strict=True), origin)
+    hashes = [hashlib.sha256() for _ in paths]
+    columns = map(stream_lines, paths, hashes)
+    for row in zip_longest(*columns):
+        if None in row:
+            raise _unequal(paths)
+        yield row
+    digests += [digest.hexdigest() for digest in hashes]
 
 
-def _check_same_length(src_path: Path, src: list[str], tgt_path: Path, tgt: list[str]) -> None:
-    if len(src) == len(tgt):
-        return
-    if not src or not tgt:
-        empty = tgt_path if src else src_path
-        raise DataError(f"{empty}: empty; it needs a line for each of its partner's")
-    line = _find_misalignment(src, tgt) + 1
-    raise DataError(
-        f"{src_path} has {len(src)} lines, {tgt_path} has {len(tgt)}; parallel files need one "
-        f"sentence per line; they seem to part at line {line}"
-    )
+def _unequal(paths: Sequence[Path]) -> DataError:
+    """What to say of files that differ in length."""
+    src_path, *tgt_paths = paths
+    num_src = _count_lines(src_path)
+    for tgt_path in tgt_paths:
+        num_tgt = _count_lines(tgt_path)
+        if not num_src or not num_tgt:
+            empty = tgt_path if num_src else src_path
+            return DataError(f"{empty}: empty; it needs a line for each of its partner's")
+        if num_src != num_tgt:
+            where = ""
+            if src_path.stat().st_size + tgt_path.stat().st_size <= LOCATED_BYTES:
+                line = _find_misalignment(read_lines(src_path), read_lines(tgt_path)) + 1
+                where = f"; they seem to part at line {line}"
+            return DataError(
+                f"{src_path} has {num_src} lines, {tgt_path} has {num_tgt}; parallel files need "
+                f"one sentence per line{where}"
+            )
+    return DataError(f"{src_path}: changed while it was read; try again")
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, blank ones included.
-
-    Raises:
-        DataError: the file is missing, unreadable, or not UTF-8.
-    """
-    return decode_lines(read_bytes(path), path)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file, unpacked if its name ends in `.gz`.
-
-    Raises:
-        DataError: the file is missing, unreadable or a damaged archive.
-    """
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error})") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def decode_lines(content: bytes, where: Path) -> list[str]:
-    r"""Split at `\n`, decode UTF-8; a BOM, and the CR of CRLF, are taken off.
-
-    Raises:
-        DataError: some bytes are not UTF-8; the message names file, line and byte.
-    """
-    raw_lines = content.removeprefix(BOM).split(b"\n")
-    if raw_lines[-1] == b"":
-        raw_lines.pop()
-    lines = []
-    for number, raw in enumerate(raw_lines, start=1):
-        try:
-            lines.append(raw.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{where}:{number}: byte {error.start + 1} (0x{raw[error.start]:02x}) is not "
-                "UTF-8; convert the file, for instance with iconv -f GB18030 -t UTF-8"
-            ) from error
-    return lines
-
-
-def name_of(path: Path) -> str:
-    """What a corpus is called: its folder and the file's name without extensions.
-
-    The same from wherever the file is named; a link is called by its own name.
-    """
-    path = Path(os.path.abspath(path))  # noqa: PTH100 (`absolute` keeps "..", `resolve` no links)
-    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    return "-".join(part for part in (path.parent.name, stem) if part)
-
-
-def hash_pairs(pairs: Iterable[Sequence[str]]) -> str:
-    """SHA-256 of some pairs, for what is a part of a file or of none."""
-    return hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode()).hexdigest()
+def _count_lines(path: Path) -> int:
+    return sum(1 for _ in stream_lines(path))
 
 
 def _find_misalignment(src: list[str], tgt: list[str]) -> int:

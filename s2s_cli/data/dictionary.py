@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from s2s_cli.data.corpus import read_lines
+from s2s_cli.data.lines import read_lines
 from s2s_cli.errors import DataError
 
 

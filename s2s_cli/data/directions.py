@@ -1,10 +1,9 @@
 """Which source of a recipe is of which direction: `{src}` and `{tgt}` in names, or `direction`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from s2s_cli.config import Data
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.sources import Direction, EmbeddedPhrasebook, Source, TableFile, targets_of
 
@@ -50,13 +49,13 @@ def direct_source(source: Source, data: Data, key: str) -> list[DirectedSource]:
     return [_fill_in(source, direction) for direction in known.values()]
 
 
-def check_all_trained(data: Data, train: Sequence[Corpus]) -> None:
+def check_all_trained(data: Data, trained_directions: Iterable[Direction]) -> None:
     """Refuse directions that no training pair is of.
 
     Raises:
         ConfigError: naming them.
     """
-    trained = {str(corpus.direction) for corpus in train}
+    trained = {*map(str, trained_directions)}
     missing = [name for name in map(str, data.all_directions) if name not in trained]
     if missing:
         raise ConfigError(

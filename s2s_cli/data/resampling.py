@@ -3,10 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from s2s_cli.data.tokenized import EncodedPair, TokenizedCorpus
+from s2s_cli.data.tokenized import EncodedPair, EncodedPairs, TokenIds, lengths_of
 from s2s_cli.text.subword_sampling import SubwordSampler
-from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+
+UNKNOWN = "\ufdd1"
+"""Stands for an unknown piece while others are drawn: a noncharacter, of which no piece is made."""
 
 
 class Resampling(NamedTuple):
@@ -19,32 +23,60 @@ class Resampling(NamedTuple):
     max_length: int
     """A sentence whose drawn pieces are more keeps its likeliest ones."""
 
-    def pairs(self, tokens: TokenizedCorpus, epoch: int) -> list[EncodedPair]:
-        """The training pairs as one epoch sees them.
+    def draw(self, pair: EncodedPair, epoch: int, index: int) -> EncodedPair:
+        """A pair as one epoch sees it.
 
-        A pair's pieces depend on the seed, the epoch and its index alone, so that a run that
-        resumes, in another process, draws the same.
+        Its pieces depend on the seed, the epoch and its index alone, so that a run that resumes, in
+        another process, draws the same.
 
         Args:
-            tokens: the likeliest pieces of the pairs, none too long.
+            pair: the likeliest pieces, behind a tag if the source begins with one.
+            epoch: from 0.
+            index: of the pair.
+        """
+        src, tgt = (self._draw(ids, side, epoch, index) for side, ids in enumerate(pair))
+        return src, tgt
+
+    def _draw(self, ids: TokenIds, side: int, epoch: int, index: int) -> TokenIds:
+        sampler, vocabulary = self.samplers[side], self.vocabularies[side]
+        if sampler is None:
+            return ids
+        known = ids if isinstance(ids, list) else ids.tolist()
+        tag = [token_id for token_id in known[:1] if token_id in vocabulary.tag_ids]
+        pieces = [
+            UNKNOWN if token_id == UNK_ID else vocabulary.tokens[token_id]
+            for token_id in known[len(tag) :]
+        ]
+        drawn = sampler.draw(pieces, _seed(self.seed, epoch, index, side))
+        return tag + vocabulary.encode(drawn) if len(drawn) <= self.max_length else known
+
+
+class ResampledPairs:
+    """The training pairs as one epoch sees them, each drawn when it is asked for."""
+
+    def __init__(self, pairs: EncodedPairs, resampling: Resampling, epoch: int) -> None:
+        """Keep what draws depend on.
+
+        Args:
+            pairs: the likeliest pieces, none too long.
+            resampling: what draws others.
             epoch: from 0.
         """
-        generator = np.random.default_rng((self.seed, epoch, 1))
-        seeds = generator.integers(0, 2**63, (2, len(tokens.src))).tolist()
-        both = tokens.src, tokens.tgt
-        sides = zip(both, self.samplers, self.vocabularies, seeds, strict=True)
-        src, tgt = (
-            [
-                vocabulary.encode(self._draw(sampler, pieces, seed))
-                for pieces, seed in zip(sentences, side_seeds, strict=True)
-            ]
-            for sentences, sampler, vocabulary, side_seeds in sides
-        )
-        tags = tokens.encode_tags(self.vocabularies[0])
-        return [(tag + pieces, target) for tag, pieces, target in zip(tags, src, tgt, strict=True)]
+        self._pairs, self._resampling, self._epoch = pairs, resampling, epoch
 
-    def _draw(self, sampler: SubwordSampler | None, pieces: list[str], seed: int) -> list[str]:
-        if sampler is None:
-            return pieces
-        drawn = sampler.draw(pieces, seed)
-        return drawn if len(drawn) <= self.max_length else pieces
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> EncodedPair:
+        """A pair, drawn alike each time."""
+        return self._resampling.draw(self._pairs[index], self._epoch, index)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Of the likeliest pieces, `(pairs, 2)`; those drawn are of much the same lengths."""
+        return lengths_of(self._pairs)
+
+
+def _seed(seed: int, epoch: int, index: int, side: int) -> int:
+    """A number of its own for each sentence of each epoch of each run."""
+    return (((seed << 32 | epoch) << 48 | index) << 1) | side

@@ -1,20 +1,21 @@
 """The splits of a recipe: train, valid and test, each of one source or of several."""
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from s2s_cli.config import Data
-from s2s_cli.data.corpus import Corpus, hash_pairs, make_corpus, read_parallel
+from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.directions import (
     DirectedSource,
     check_all_trained,
     direct_source,
     is_turned_round,
 )
+from s2s_cli.data.parts import Parts
 from s2s_cli.data.phrasebook import Splits, expand_phrasebook
-from s2s_cli.data.shares import hold_out
-from s2s_cli.data.tables import read_table
+from s2s_cli.data.sentence_pairs import SentencePairs, open_files, open_pairs, open_table
+from s2s_cli.data.shares import Deal, deal_pairs
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import (
     EmbeddedPhrasebook,
@@ -26,29 +27,60 @@ from s2s_cli.sources import (
 )
 
 
-def load_training(data: Data) -> tuple[list[Corpus], list[Corpus]]:
-    """The training and the validation corpora of a recipe, one for each source.
+class TrainingText(NamedTuple):
+    """The sources of train, and what is held out of them; nothing of it is read yet."""
+
+    sources: list[SentencePairs]
+    held_out: dict[str, float]
+    """Shares by split."""
+    data: Data
+
+    def paths(self) -> list[Path]:
+        """The text files, each once."""
+        return list(dict.fromkeys(path for source in self.sources for path in source.files))
+
+    def deal(self) -> Deal | None:
+        """Which pair is on which side of the shares; None if nothing is held out.
+
+        Raises:
+            DataError: a source is malformed or empty, or the pairs are too few for the shares.
+            ConfigError: no pair of a direction is left to train on.
+        """
+        if not self.held_out:
+            return None
+        deal = deal_pairs(self.sources, self.held_out, self.data.split_seed)
+        train = deal.names.index("train")
+        both = zip(self.sources, deal.sides, strict=True)
+        check_all_trained(self.data, [one.direction for one, sides in both if train in sides])
+        return deal
+
+
+def open_training(data: Data) -> TrainingText:
+    """The sources of train.
 
     Raises:
-        DataError: a file is missing, malformed, or does not fit its partner; a split is empty.
+        ConfigError: the recipe does not say of which direction a source is, or trains none of one.
+        DataError: a file is missing.
     """
-    train, held_out = _load_train(data)
-    if "valid" in held_out:
-        return train, held_out["valid"]
-    return train, load_split(data.valid, data, "valid")
+    sources = open_split(data.train, data, "train")
+    check_all_trained(data, [source.direction for source in sources])
+    shares = {"valid": data.valid, "test": data.test}
+    held_out = {name: share for name, share in shares.items() if isinstance(share, float)}
+    return TrainingText(sources, held_out, data)
 
 
 def load_test(data: Data) -> list[Corpus]:
     """The test corpora of a recipe.
 
     Raises:
-        DataError: as `load_training`; or the recipe names no test set.
+        DataError: a file is missing, malformed, or does not fit its partner; or the recipe names
+            no test set.
     """
     return load_test_and_rest(data)[0]
 
 
-def load_test_and_rest(data: Data) -> tuple[list[Corpus], dict[str, list[Corpus]]]:
-    """The test corpora and, if they are held out of train, its other parts by their names.
+def load_test_and_rest(data: Data) -> tuple[list[Corpus], dict[str, set[str]]]:
+    """The test corpora and, if they are held out of train, the hashes of its other parts.
 
     Raises:
         DataError: as `load_test`.
@@ -56,90 +88,83 @@ def load_test_and_rest(data: Data) -> tuple[list[Corpus], dict[str, list[Corpus]
     if data.test is None:
         raise DataError("data.test: the recipe names no test set; give --test-src and --test-tgt")
     if isinstance(data.test, float):
-        train, parts = _load_train(data)
-        return parts.pop("test"), {"train": train, **parts}
+        training = open_training(data)
+        parts = Parts(training.sources, training.deal())
+        for _ in parts.read(keep=("test",)):
+            pass  # only what is held out is kept
+        rest = [name for name in parts.names if name != "test"]
+        return parts.corpora("test"), {name: {*parts.origin(name).values()} for name in rest}
     return load_split(data.test, data, "test"), {}
 
 
-def count_overlap(train: Corpus, other: Corpus) -> int:
-    """How many source sentences of another split also stand in train."""
-    known = set(train.src)
-    return sum(sentence in known for sentence in other.src)
-
-
 def load_split(split: Split | float, data: Data, name: str) -> list[Corpus]:
-    """Read the sources of one split; corpora of one name get numbers.
-
-    Where the recipe has several directions, a corpus's name ends in its own.
+    """Read the sources of one split into memory.
 
     Raises:
         DataError: a file is missing, malformed, or does not fit its partner; a source is empty.
     """
+    return [source.load() for source in open_split(split, data, name)]
+
+
+def open_split(split: Split | float, data: Data, name: str) -> list[SentencePairs]:
+    """The sources of one split; those of one name get numbers.
+
+    Where the recipe has several directions, a source's name ends in its own.
+
+    Raises:
+        ConfigError: a source is of no direction of the recipe, or its format is not known.
+        DataError: a file is missing.
+    """
     if isinstance(split, float):
         raise ConfigError(f"data.{name}: a share of the training pairs cannot be read alone")
     is_list = isinstance(split, tuple)
-    corpora: dict[str, Corpus] = {}
+    opened: dict[str, SentencePairs] = {}
     for number, source in enumerate(sources_of(split)):
         key = f"{name}.{number}" if is_list else name
         for directed in direct_source(source, data, key):
-            corpus = _load_source(directed, Path(data.folder), key)
-            if len(data.all_directions) > 1:
-                corpus = replace(corpus, name=f"{corpus.name}-{directed.direction}")
-            unique, again = corpus.name, 1
-            while unique in corpora:
+            pairs = _open_source(directed, Path(data.folder), key)
+            tail = f"-{directed.direction}" if len(data.all_directions) > 1 else ""
+            unique, again = f"{pairs.name}{tail}", 1
+            while unique in opened:
                 again += 1
-                unique = f"{corpus.name}-{again}"
-            corpora[unique] = replace(corpus, name=unique)
-    return list(corpora.values())
+                unique = f"{pairs.name}{tail}-{again}"
+            opened[unique] = pairs.renamed(unique)
+    return list(opened.values())
 
 
-def _load_source(directed: DirectedSource, folder: Path, key: str) -> Corpus:
-    """Read one source; `key` is its place in the section `data`."""
-    source, (src_lang, tgt_lang) = directed
+def _open_source(directed: DirectedSource, folder: Path, key: str) -> SentencePairs:
+    """One source; `key` is its place in the section `data`."""
+    source, direction = directed
     match source:
         case EmbeddedPhrasebook():
-            corpus = _load_phrasebook(source, is_turned_round(directed, key))
+            return _open_phrasebook(directed, key)
         case ParallelFiles():
-            paths = [folder / source.src, *(folder / str(path) for path in targets_of(source))]
+            paths = (folder / source.src, *(folder / str(path) for path in targets_of(source)))
             split = key.partition(".")[0]
             for side, path in zip(["src"] + ["tgt"] * len(paths), paths, strict=False):
                 remedy = f"or the files with --{split}-src and --{split}-tgt"
                 _check_there(path, f"{key}.{side}", f"its folder with --data-dir, {remedy}")
-            corpus = read_parallel(*paths)
+            return open_files(source, paths, key, direction)
         case TableFile():
             path = folder / source.file
             _check_there(path, f"{key}.file", "its folder with --data-dir")
-            corpus = read_table(source, path)
-    if not corpus.src:
-        raise DataError(f"data.{key}: no sentence pairs left in {corpus.name}; give it some text")
-    return replace(corpus, weight=source.weight, src_lang=src_lang, tgt_lang=tgt_lang)
+            return open_table(source, path, key, direction)
 
 
-def _load_phrasebook(source: EmbeddedPhrasebook, is_turned: bool) -> Corpus:
+def _open_phrasebook(directed: DirectedSource, key: str) -> SentencePairs:
     """A part of the phrasebook, Chinese to English unless it is turned round."""
-    part = source.phrasebook
+    source, direction = directed
+    is_turned = is_turned_round(directed, key)
+    part = source.phrasebook  # type: ignore[union-attr]
     pairs, origin = getattr(_phrasebook(), part), f"phrasebook:{part}"
     if is_turned:
         pairs, origin = [pair[::-1] for pair in pairs], f"{origin}:{source.direction}"
-    return make_corpus(f"phrasebook-{part}", pairs, {origin: hash_pairs(pairs)})
+    return open_pairs(pairs, f"phrasebook-{part}", origin, key, direction, source.weight)
 
 
 def _check_there(path: Path, key: str, remedy: str) -> None:
     if not path.is_file():
         raise DataError(f"data.{key}: no such file: {path}; name {remedy}")
-
-
-def _load_train(data: Data) -> tuple[list[Corpus], dict[str, list[Corpus]]]:
-    """The training pairs, and what is held out of them for validation and test."""
-    train = load_split(data.train, data, "train")
-    check_all_trained(data, train)
-    shares = {"valid": data.valid, "test": data.test}
-    held_out = {name: share for name, share in shares.items() if isinstance(share, float)}
-    if not held_out:
-        return train, {}
-    train, parts = hold_out(train, held_out, data.split_seed)
-    check_all_trained(data, train)
-    return train, parts
 
 
 @cache

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from s2s_cli.data.corpus import BOM
+from s2s_cli.data.lines import BOM
 from s2s_cli.errors import DataError
 
 CHUNK_BYTES = 1 << 16

@@ -3,11 +3,13 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from s2s_cli.data.corpus import Corpus, decode_lines, hash_pairs, make_corpus, name_of, read_bytes
+from s2s_cli.data.corpus import PairDigest
+from s2s_cli.data.lines import stream_lines
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import TableFile, targets_of
 
@@ -26,8 +28,8 @@ class _Row(NamedTuple):
     cells: list[str]
 
 
-def read_table(table: TableFile, path: Path) -> Corpus:
-    """Read the pairs of a table; those with a blank side are dropped whole, and counted.
+def stream_table(table: TableFile, path: Path, digests: list[str]) -> Iterator[tuple[str, ...]]:
+    """The wanted cells of a table's wanted rows, row by row.
 
     A sentence is one line: a line break inside a field becomes a space. Empty lines count as rows
     without a pair, but not at the end of the file.
@@ -35,17 +37,17 @@ def read_table(table: TableFile, path: Path) -> Corpus:
     Args:
         table: which columns and rows, and in what format.
         path: the file itself.
+        digests: gets two SHA-256 when the last row was given: the file's, which can be checked
+            with sha256sum, and that of the wanted rows, which says which part of it they are.
 
     Raises:
         ConfigError: format, header and columns do not go together.
         DataError: the file is missing, or a row of it is malformed; the message names the line.
     """
-    form = _choose_format(table, path)
+    form = choose_format(table, path)
     columns = (table.src, *targets_of(table))
-    content = read_bytes(path)
-    lines = decode_lines(content, path)
-    while lines and not lines[-1]:
-        lines.pop()
+    whole, part = hashlib.sha256(), PairDigest()
+    lines = _without_end(stream_lines(path, whole))
     if form == "jsonl":
         rows = _read_json(lines, columns, path)
     else:
@@ -53,16 +55,32 @@ def read_table(table: TableFile, path: Path) -> Corpus:
         has_header = table.header
         if has_header is None:
             has_header = form == "csv" or any(isinstance(column, str) for column in columns)
-        rows = _pick_columns(list(cells), columns, has_header, path, _REMEDIES[form])
-    pairs = _take_rows(rows, table.rows, path)
-    part = f"{path}#{','.join(map(str, columns))}{f':{table.rows}' if table.rows else ''}"
-    # The file's own hash can be checked with sha256sum; the pairs' says which part of it they are.
-    origin = {str(path): hashlib.sha256(content).hexdigest(), part: hash_pairs(pairs)}
-    name = name_of(path) + (f"-{table.rows.rstrip('-')}" if table.rows else "")
-    return make_corpus(name, pairs, origin)
+        rows = _pick_columns(cells, columns, has_header, path, _REMEDIES[form])
+    for row in _take_rows(rows, table.rows, path):
+        part.update(row)
+        yield row
+    digests += [whole.hexdigest(), part.hexdigest()]
 
 
-def _choose_format(table: TableFile, path: Path) -> str:
+def name_part(table: TableFile) -> str:
+    """Which part of its file a table is, as in `#1,2:1-8000`."""
+    columns = ",".join(map(str, (table.src, *targets_of(table))))
+    return f"#{columns}{f':{table.rows}' if table.rows else ''}"
+
+
+def _without_end(lines: Iterable[str]) -> Iterator[str]:
+    """All lines but the empty ones behind the last that is not."""
+    num_empty = 0
+    for line in lines:
+        if line:
+            yield from ("" for _ in range(num_empty))
+            yield line
+            num_empty = 0
+        else:
+            num_empty += 1
+
+
+def choose_format(table: TableFile, path: Path) -> str:
     """The format of a file, by its name if the recipe does not say.
 
     Raises:
@@ -91,23 +109,24 @@ def _choose_format(table: TableFile, path: Path) -> str:
 
 
 def _take_rows(
-    rows: list[tuple[str, ...]], wanted: str | None, path: Path
-) -> list[tuple[str, ...]]:
-    """The rows that the recipe asks for, such as `1-8000` or `8001-`."""
-    if wanted is None:
-        return rows
-    first, _, last = wanted.partition("-")
-    if int(last or first) > len(rows):
-        raise DataError(f"{path}: has {len(rows)} rows, not rows {wanted}; `rows` counts from 1")
-    return rows[int(first) - 1 : int(last) if last else None]
+    rows: Iterable[tuple[str, ...]], wanted: str | None, path: Path
+) -> Iterator[tuple[str, ...]]:
+    """The rows that the recipe asks for, such as `1-8000` or `8001-`; all are read and checked."""
+    first, _, last = (wanted or "1-").partition("-")
+    begin, end, number = int(first), int(last) if last else None, 0
+    for number, row in enumerate(rows, start=1):
+        if number >= begin and (end is None or number <= end):
+            yield row
+    if wanted is not None and (end or begin) > number:
+        raise DataError(f"{path}: has {number} rows, not rows {wanted}; `rows` counts from 1")
 
 
-def _split_tsv(lines: list[str]) -> Iterator[_Row]:
+def _split_tsv(lines: Iterable[str]) -> Iterator[_Row]:
     for number, line in enumerate(lines, start=1):
         yield _Row(number, line.split("\t") if line else [])
 
 
-def _split_csv(lines: list[str], path: Path) -> Iterator[_Row]:
+def _split_csv(lines: Iterable[str], path: Path) -> Iterator[_Row]:
     """Rows of a CSV by Python's reader, strictly: a quotation mark out of place is an error."""
     reader = csv.reader((f"{line}\n" for line in lines), strict=True)
     begun = 1
@@ -122,22 +141,21 @@ def _split_csv(lines: list[str], path: Path) -> Iterator[_Row]:
 
 
 def _pick_columns(
-    rows: list[_Row], columns: Sequence[str | int], has_header: bool, path: Path, remedy: str
-) -> list[tuple[str, ...]]:
-    """The wanted cells of every row, once all rows are as wide as the first."""
-    if not rows:
-        return []
-    width = len(rows[0].cells)
-    header = rows[0].cells if has_header else None
+    rows: Iterator[_Row], columns: Sequence[str | int], has_header: bool, path: Path, remedy: str
+) -> Iterator[tuple[str, ...]]:
+    """The wanted cells of every row; all rows must be as wide as the first."""
+    first = next(rows, None)
+    if first is None:
+        return
+    width = len(first.cells)
+    header = first.cells if has_header else None
     places = [_find_column(column, width, header, path) for column in columns]
-    picked = []
-    for line, cells in rows[1:] if has_header else rows:
+    for line, cells in rows if has_header else chain([first], rows):
         if cells and len(cells) != width:
             raise DataError(
                 f"{path}:{line}: has {_count(len(cells))}, but line 1 has {width}; {remedy}"
             )
-        picked.append(tuple(_on_one_line(cells[at]) if cells else "" for at in places))
-    return picked
+        yield tuple(_on_one_line(cells[at]) if cells else "" for at in places)
 
 
 def _find_column(column: str | int, width: int, header: list[str] | None, path: Path) -> int:
@@ -154,18 +172,18 @@ def _find_column(column: str | int, width: int, header: list[str] | None, path: 
     return names.index(column)
 
 
-def _read_json(lines: list[str], columns: Sequence[str | int], path: Path) -> list[tuple[str, ...]]:
+def _read_json(
+    lines: Iterable[str], columns: Sequence[str | int], path: Path
+) -> Iterator[tuple[str, ...]]:
     """The wanted fields of every line, each of which is a JSON object."""
     fields = [str(column) for column in columns]
-    rows = []
     for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
         if line.strip():
             entry = _parse_json(line, where)
-            rows.append(tuple(_find_field(entry, field, where) for field in fields))
+            yield tuple(_find_field(entry, field, where) for field in fields)
         else:
-            rows.append(("",) * len(fields))
-    return rows
+            yield ("",) * len(fields)
 
 
 def _parse_json(line: str, where: str) -> dict[str, object]:

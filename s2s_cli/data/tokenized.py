@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.sources import Direction
@@ -10,7 +13,8 @@ from s2s_cli.text.subword import SubwordPair
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
 
-EncodedPair = tuple[list[int], list[int]]
+TokenIds = list[int] | npt.NDArray[np.integer]
+EncodedPair = tuple[TokenIds, TokenIds]
 """Source and target token ids, without markers; a tag of the target language may come first."""
 
 
@@ -30,16 +34,6 @@ class TokenizedCorpus(NamedTuple):
         """How often each target token occurs."""
         return Counter(token for sentence in self.tgt for token in sentence)
 
-    def keep_fitting(self, max_length: int) -> "TokenizedCorpus":
-        """The pairs that `encode_corpus` keeps."""
-        pairs = zip(self.src, self.tgt, strict=True)
-        kept = [index for index, pair in enumerate(pairs) if fits(*pair, max_length)]
-        return TokenizedCorpus(
-            [self.src[index] for index in kept],
-            [self.tgt[index] for index in kept],
-            [self.directions[index] for index in kept] if self.directions else (),
-        )
-
     def encode_tags(self, vocabulary: Vocabulary) -> list[list[int]]:
         """What stands before each source in the source vocabulary's ids: a tag, or nothing."""
         if not vocabulary.tags:
@@ -54,9 +48,39 @@ class EncodedCorpus(NamedTuple):
     num_too_long: int
     num_empty: int
 
-    def num_tgt_tokens(self) -> int:
-        """Real target tokens, eos counted."""
-        return sum(len(tgt) + 1 for _, tgt in self.pairs)
+
+class EncodedPairs(Protocol):
+    """Pairs of token ids, wherever they are kept."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> EncodedPair: ...
+
+
+def lengths_of(pairs: EncodedPairs) -> npt.NDArray[np.int32]:
+    """Source and target length of every pair `(pairs, 2)`; counted if the pairs do not know."""
+    known: npt.NDArray[np.int32] | None = getattr(pairs, "lengths", None)
+    if known is not None:
+        return known
+    counted = [tuple(map(len, pairs[index])) for index in range(len(pairs))]
+    return np.array(counted, dtype=np.int32).reshape(-1, 2)
+
+
+class TokenCounts(NamedTuple):
+    """What a vocabulary is built from, and how much of it there is."""
+
+    num_lines: int
+    num_words: tuple[int, int]
+    """Of source and target, before they are cut into subwords."""
+    src: Counter[str]
+    tgt: Counter[str]
+
+
+def count_tokens(words: TokenizedCorpus, subwords: SubwordPair = (None, None)) -> TokenCounts:
+    """Count the words of a corpus, or the pieces that they are cut into."""
+    tokens = segment_corpus(words, subwords)
+    num_words = sum(map(len, words.src)), sum(map(len, words.tgt))
+    return TokenCounts(len(words.src), num_words, tokens.count_src(), tokens.count_tgt())
 
 
 def tokenize_corpus(

@@ -39,7 +39,7 @@ def _describe(fit: Fit) -> dict[str, str]:
         ),
         "text": _hash(str(texts)),
         "vocabulary": _hash(*(vocabulary.to_tsv() for vocabulary in vocabularies)),
-        "number of training pairs": f"{len(fit.material.train.pairs):,}",
+        "number of training pairs": f"{len(fit.material.train):,}",
         "last saved update": f"{fit.record.position.step:,}",
     }
 

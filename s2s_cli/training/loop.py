@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy.typing as npt
 import torch
 from torch.optim import Optimizer
 
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch, collate
 from s2s_cli.data.sampler import epoch_batches
-from s2s_cli.data.tokenized import EncodedPair
+from s2s_cli.data.tokenized import EncodedPairs, lengths_of
 from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -36,9 +37,9 @@ BEGINNING = Position()
 class Lessons(NamedTuple):
     """What a model learns from."""
 
-    pairs_of: Callable[[int], Sequence[EncodedPair]]
+    pairs_of: Callable[[int], EncodedPairs]
     """The pairs of an epoch (from 0)."""
-    weights: Sequence[float] | None = None
+    weights: npt.ArrayLike | None = None
     """How often each pair is seen in an epoch; once if None."""
     ranks: Ranks = ALONE
     """Which part of each batch is for this process."""
@@ -91,9 +92,8 @@ def train(
     position = start
     for epoch in range(start.epoch, config.epochs):
         pairs = lessons.pairs_of(epoch)
-        lengths = [(len(src), len(tgt)) for src, tgt in pairs]
         batches = epoch_batches(
-            lengths,
+            lengths_of(pairs),
             config.batch_size * ranks.size,
             config.seed,
             epoch,
@@ -114,7 +114,7 @@ def train(
         position = Position(epoch + 1, 0, position.step)
 
 
-def share(indices: Sequence[int], pairs: Sequence[EncodedPair], ranks: Ranks) -> Batch:
+def share(indices: Sequence[int], pairs: EncodedPairs, ranks: Ranks) -> Batch:
     """This process's part of a batch: every so many-th pair, so that lengths stay alike.
 
     Where there are fewer pairs than processes, one that has none takes the first, and counts

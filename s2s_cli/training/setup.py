@@ -1,8 +1,7 @@
 """From a recipe to a model that can be trained: read, encode, begin or take up again."""
 
 from collections.abc import Callable
-from functools import partial
-from itertools import compress, islice
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -16,19 +15,16 @@ from s2s_cli.checkpoint import (
     s2s_version,
     save_model,
 )
-from s2s_cli.config import Config
-from s2s_cli.data.corpus import Corpus, join_by_direction, join_corpora, weights_of
+from s2s_cli.config import Config, Data
+from s2s_cli.data.corpus import Corpus, join_by_direction, join_corpora
+from s2s_cli.data.manifest import Counts
 from s2s_cli.data.resampling import Resampling
-from s2s_cli.data.splits import load_training
-from s2s_cli.data.tokenized import (
-    EncodedPair,
-    TokenizedCorpus,
-    encode_corpus,
-    fits,
-    segment_corpus,
-)
+from s2s_cli.data.splits import load_split
+from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, fits, segment_corpus
 from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
+from s2s_cli.preparation.facts import weigh_pairs
+from s2s_cli.preparation.preparation import Preparation
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_metric
@@ -50,16 +46,13 @@ Say = Callable[[str], None]
 
 
 class Texts(NamedTuple):
-    """The text of a training, and its words."""
+    """The text of a training: what it learns from on disk, what it is chosen by in memory."""
 
-    train: Corpus
+    train: Preparation
     valid: Corpus
-    train_words: TokenizedCorpus
     valid_words: TokenizedCorpus
     valid_corpora: list[Corpus]
     """The sources of `valid`, in order; each is of one direction."""
-    train_weights: list[float] | None = None
-    """How often each training pair is seen in an epoch; None if each is seen once."""
 
 
 class Plan(NamedTuple):
@@ -74,22 +67,29 @@ class Plan(NamedTuple):
     ranks: Ranks = ALONE
 
 
-def read_texts(config: Config) -> Texts:
-    """Read what a recipe trains on and chooses by, and split it into words.
+def read_texts(config: Config, train: Preparation, *, is_known: bool) -> Texts:
+    """Read what a recipe chooses by, and split it into words; look into what it trains on.
+
+    Args:
+        config: the recipe.
+        train: the training pairs.
+        is_known: whether they have vocabularies, so that it may be enough to compare hashes.
 
     Raises:
         DataError: a file is missing, malformed, or does not fit its partner; a split is empty.
     """
-    train_corpora, valid_corpora = load_training(config.data)
-    train, valid = join_corpora(train_corpora), join_corpora(valid_corpora)
-    return Texts(
-        train,
-        valid,
-        tokenize_corpora(config, train_corpora),
-        tokenize_corpora(config, valid_corpora),
-        valid_corpora,
-        weights_of(train_corpora),
-    )
+    valid_corpora = read_valid(config.data, train, is_known=is_known)
+    words = tokenize_corpora(config, valid_corpora)
+    return Texts(train, join_corpora(valid_corpora), words, valid_corpora)
+
+
+def read_valid(data: Data, train: Preparation, *, is_known: bool) -> list[Corpus]:
+    """The validation corpora; those of files before the training pairs, which take longer."""
+    held_out = isinstance(data.valid, float)
+    corpora = [] if held_out else load_split(data.valid, data, "valid")
+    if not is_known:
+        train.words()
+    return train.facts().valid if held_out else corpora
 
 
 def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: Say) -> Material:
@@ -98,34 +98,50 @@ def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: 
     Raises:
         DataError: nothing is left of a split.
     """
-    both = vocabularies.src, vocabularies.tgt
-    longest = config.data.max_length
-    train_tokens = segment_corpus(texts.train_words, vocabularies.subwords)
-    valid_tokens = segment_corpus(texts.valid_words, vocabularies.subwords)
-    train = encode_corpus(train_tokens, *both, longest)
-    valid = encode_corpus(valid_tokens, *both, longest)
-    for name, corpus, text in (("train", train, texts.train), ("valid", valid, texts.valid)):
-        if not corpus.pairs:
-            raise DataError(
-                f"data.{name}: no pair of {text.name} is left; check data.max_length and the text"
-            )
-        reasons = (
-            (text.num_blank, "with a blank side"),
-            (corpus.num_too_long, f"longer than {longest} tokens (data.max_length)"),
-            (corpus.num_empty, "without tokens"),
-        )
-        left_out = ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
-        tail = f"; left out: {left_out}" if left_out else ""
-        say(f"{name}: {len(corpus.pairs):,} pairs, {corpus.num_tgt_tokens():,} target tokens{tail}")
+    longest, preparation = config.data.max_length, texts.train
+    train, manifest = preparation.encode(vocabularies)
+    if preparation.why is not None:
+        say(f"{preparation.folder}: {preparation.why}; the training pairs were encoded anew")
+    tokens = segment_corpus(texts.valid_words, vocabularies.subwords)
+    valid = encode_corpus(tokens, vocabularies.src, vocabularies.tgt, longest)
+    _tell_counts("train", preparation.name, manifest.counts, longest, say)
+    valid_counts = Counts(
+        pairs=len(valid.pairs),
+        src_tokens=sum(len(src) for src, _ in valid.pairs),
+        tgt_tokens=sum(len(tgt) for _, tgt in valid.pairs),
+        blank=texts.valid.num_blank,
+        too_long=valid.num_too_long,
+        empty=valid.num_empty,
+    )
+    _tell_counts("valid", texts.valid.name, valid_counts, longest, say)
+    fitting = [fits(src, tgt, longest) for src, tgt in zip(tokens.src, tokens.tgt, strict=True)]
     valid_texts = [
         ValidText(text, choose_scoring(config, text.tgt_lang, say))
-        for text in _keep_fitting(texts.valid_corpora, _find_kept(valid_tokens, longest))
+        for text in _keep_fitting(texts.valid_corpora, fitting)
     ]
-    weights = texts.train_weights
-    if weights is not None:
-        weights = list(compress(weights, _find_kept(train_tokens, longest)))
-    resample = _resample(config, train_tokens, vocabularies)
-    return Material(train, valid, valid_texts, resample, weights)
+    weights = weigh_pairs(preparation.text, manifest)
+    return Material(train, valid, valid_texts, make_resampling(config, vocabularies), weights)
+
+
+def _tell_counts(split: str, name: str, counts: Counts, longest: int, say: Say) -> None:
+    """Say how many pairs a split has, and how many were left out.
+
+    Raises:
+        DataError: it has none.
+    """
+    if not counts.pairs:
+        raise DataError(
+            f"data.{split}: no pair of {name} is left; check data.max_length and the text"
+        )
+    reasons = (
+        (counts.blank, "with a blank side"),
+        (counts.too_long, f"longer than {longest} tokens (data.max_length)"),
+        (counts.empty, "without tokens"),
+    )
+    left_out = ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
+    tail = f"; left out: {left_out}" if left_out else ""
+    num_tokens = counts.tgt_tokens + counts.pairs  # each target has its eos
+    say(f"{split}: {counts.pairs:,} pairs, {num_tokens:,} target tokens{tail}")
 
 
 def _keep_fitting(corpora: list[Corpus], kept: list[bool]) -> list[Corpus]:
@@ -135,14 +151,7 @@ def _keep_fitting(corpora: list[Corpus], kept: list[bool]) -> list[Corpus]:
     return join_by_direction([part for part in parts if part.src])
 
 
-def _find_kept(tokens: TokenizedCorpus, longest: int) -> list[bool]:
-    """Which pairs `encode_corpus` keeps."""
-    return [fits(src, tgt, longest) for src, tgt in zip(tokens.src, tokens.tgt, strict=True)]
-
-
-def _resample(
-    config: Config, tokens: TokenizedCorpus, vocabularies: Vocabularies
-) -> Callable[[int], list[EncodedPair]] | None:
+def make_resampling(config: Config, vocabularies: Vocabularies) -> Resampling | None:
     """What cuts the training pairs otherwise for each epoch, if the recipe asks for it."""
     amount, longest = config.text.subword_sampling, config.data.max_length
     if not amount:
@@ -153,8 +162,7 @@ def _resample(
         SubwordSampler(tgt, amount) if tgt else None,
     )
     both = vocabularies.src, vocabularies.tgt
-    resampling = Resampling(samplers, both, config.training.seed, longest)
-    return partial(resampling.pairs, tokens.keep_fitting(longest))
+    return Resampling(samplers, both, config.training.seed, longest)
 
 
 def choose_scoring(config: Config, tgt_lang: str, say: Say) -> ScoringSettings:
@@ -180,7 +188,7 @@ def make_card(config: Config, texts: Texts, vocabularies: Vocabularies) -> Model
         text=config.text.model_copy(update=tokenizers),
         model=config.model,
         decoding=config.decoding,
-        trained_on={"train": texts.train.origin, "valid": texts.valid.origin},
+        trained_on={"train": texts.train.facts().origin, "valid": texts.valid.origin},
         epoch=0,
         step=0,
         valid_scores={},

@@ -1,16 +1,20 @@
 """How good a model is on the validation pairs, and by which measure models are compared."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
 from statistics import fmean
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding, Training
 from s2s_cli.data.batch import collate
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import EncodedCorpus, EncodedPair
+from s2s_cli.data.resampling import ResampledPairs, Resampling
+from s2s_cli.data.tokenized import EncodedCorpus, EncodedPairs
 from s2s_cli.decoding.directions import make_translators
 from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
 from s2s_cli.training.loss import measure_tokens
@@ -29,19 +33,21 @@ class ValidText(NamedTuple):
 class Material(NamedTuple):
     """What a model is fitted to and chosen by."""
 
-    train: EncodedCorpus
+    train: EncodedPairs
     valid: EncodedCorpus
     valid_texts: Sequence[ValidText]
     """The same pairs as `valid`, as text, by direction."""
-    resample: Callable[[int], Sequence[EncodedPair]] | None = None
-    """The training pairs as an epoch sees them, where each sees other subwords."""
+    resampling: Resampling | None = None
+    """What cuts the training pairs otherwise for each epoch, if anything does."""
 
-    train_weights: list[float] | None = None
+    train_weights: npt.NDArray[np.float64] | None = None
     """How often each pair of `train` is seen in an epoch; None if each is seen once."""
 
-    def pairs_of(self, epoch: int) -> Sequence[EncodedPair]:
+    def pairs_of(self, epoch: int) -> EncodedPairs:
         """The training pairs of an epoch (from 0)."""
-        return self.train.pairs if self.resample is None else self.resample(epoch)
+        if self.resampling is None:
+            return self.train
+        return ResampledPairs(self.train, self.resampling, epoch)
 
     def valid_pair(self, index: int) -> tuple[str, str]:
         """Source and reference of one of the validation pairs, one direction after the other."""

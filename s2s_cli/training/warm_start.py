@@ -5,7 +5,6 @@ from pathlib import Path
 
 from s2s_cli.checkpoint import LoadedModel, load_model
 from s2s_cli.config import Config, Model, Text
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Vocabularies
@@ -21,7 +20,7 @@ MAY_DIFFER = {
 """Keys that change nothing about the tokens, nor about the weights' names and shapes."""
 
 
-def adopt_vocabularies(config: Config, former: LoadedModel, corpus: Corpus) -> Vocabularies:
+def adopt_vocabularies(config: Config, former: LoadedModel) -> Vocabularies:
     """The vocabularies and subwords of the model to begin with, as this run's own.
 
     Raises:
@@ -31,13 +30,12 @@ def adopt_vocabularies(config: Config, former: LoadedModel, corpus: Corpus) -> V
     trained_on = list(former.card.trained_on.get("train", {}).values())
     src, tgt = former.src.vocabulary, former.tgt.vocabulary
     own = {
-        "trained_on": trained_on,
         "max_size": max(len(src), len(tgt)),
         "min_freq": 1,
         "shared": src == tgt,
         "character_coverage": None,
     }
-    card = describe_vocabularies(config, corpus).model_copy(update=own)
+    card = describe_vocabularies(config, trained_on).model_copy(update=own)
     subwords = former.src.tokenizer.subwords, former.tgt.tokenizer.subwords
     return Vocabularies(src, tgt, card, subwords)
 

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,8 +67,16 @@ def test_a_growing_file_hands_out_whole_lines_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc here")
 def test_a_process_without_children_is_its_whole_family() -> None:
-    assert list(family(os.getpid())) == [os.getpid()]
-    assert measure.memory_of_tree(os.getpid()) > 1e6
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    # A child: this process may have some of its own, of other tests.
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert list(family(child.pid)) == [child.pid]
+        assert measure.memory_of_tree(child.pid) > 1e6
+        assert child.pid in family(os.getpid())
 
 
 def test_a_peak_that_may_be_ours_is_not_a_processs_own() -> None:

@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+from corpora import load_training
 from toys import error_of, output_of, save_toy
 
 from s2s_cli.config import Data
 from s2s_cli.data.corpus import join_corpora
-from s2s_cli.data.splits import load_training
 from s2s_cli.sources import ParallelFiles
 
 SHARES = ("data.valid=0.1", "data.test=0.2")

@@ -1,3 +1,4 @@
+import numpy as np
 import torch
 
 from s2s_cli.data.batch import collate, collate_src
@@ -23,3 +24,10 @@ def test_a_source_may_be_empty_but_for_eos() -> None:
     src, lengths = collate_src([[]])
     assert src.tolist() == [[EOS_ID]]
     assert lengths.tolist() == [1]
+
+
+def test_arrays_make_the_same_batch_as_lists() -> None:
+    pairs = [([4, 5], [6, 7, 8]), ([4], [9]), ([7, 8, 9], [5])]
+    arrays = [(np.array(src, np.uint16), np.array(tgt, np.uint16)) for src, tgt in pairs]
+    for one, other in zip(collate(pairs), collate(arrays), strict=True):
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))

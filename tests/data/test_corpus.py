@@ -1,18 +1,20 @@
 import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
+from corpora import read_parallel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.data.corpus import (
-    Corpus,
-    decode_lines,
-    join_corpora,
+from s2s_cli.data.corpus import Corpus, join_corpora
+from s2s_cli.data.lines import (
+    BLOCK_BYTES,
+    decode_blocks,
+    hash_file,
     name_of,
     read_lines,
-    read_parallel,
-    weights_of,
+    stream_lines,
 )
 from s2s_cli.errors import DataError
 
@@ -35,14 +37,57 @@ def write(path: Path, content: str | bytes) -> Path:
     ],
 )
 def test_lines_end_at_newline_only(content: bytes, lines: list[str]) -> None:
-    assert decode_lines(content, Path("x")) == lines
+    assert list(decode_blocks([content], Path("x"))) == lines
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n\ud800", codec="utf-8"))))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_as_many_lines_come_out_as_newlines_went_in(lines: list[str]) -> None:
     content = "".join(f"{line}\n" for line in lines).encode()
-    assert len(decode_lines(content, Path("x"))) == content.count(b"\n")
+    assert len(list(decode_blocks([content], Path("x")))) == content.count(b"\n")
+
+
+@given(st.binary(), st.integers(1, 5))
+@settings(deadline=None)
+def test_where_blocks_end_changes_no_line(content: bytes, size: int) -> None:
+    def read(blocks: list[bytes]) -> list[str] | str:
+        try:
+            return list(decode_blocks(blocks, Path("x")))
+        except DataError as error:
+            return str(error)
+
+    blocks = [content[at : at + size] for at in range(0, len(content), size)]
+    assert read(blocks) == read([content])
+
+
+@pytest.mark.parametrize("name", ["a.de", "a.de.gz"])
+def test_a_reader_is_never_more_than_a_block_ahead(tmp_path: Path, name: str) -> None:
+    content = b"".join(b"line %d\n" % number for number in range(300_000))
+    path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
+
+    class Count:
+        num_bytes = 0
+
+        def update(self, block: bytes) -> None:
+            self.num_bytes += len(block)
+
+        def hexdigest(self) -> str:
+            return ""
+
+    count, given_out = Count(), 0
+    for line in stream_lines(path, count):
+        given_out += len(line) + 1
+        assert count.num_bytes - given_out < BLOCK_BYTES
+    assert count.num_bytes == given_out == len(content)
+
+
+def test_the_hash_is_of_what_is_read_packed_or_not(tmp_path: Path) -> None:
+    content = b"a\nb\n"
+    digest = hashlib.sha256()
+    assert list(stream_lines(write(tmp_path / "a.gz", gzip.compress(content)), digest)) == [*"ab"]
+    known = hashlib.sha256(content).hexdigest()
+    assert digest.hexdigest() == hash_file(tmp_path / "a.gz") == known
+    assert hash_file(write(tmp_path / "a", content)) == known
 
 
 def test_gzip_reads_the_same(tmp_path: Path) -> None:
@@ -123,8 +168,6 @@ def test_joined_corpora_have_all_pairs_and_as_many_references_as_the_richest() -
     assert joined.references == [["a", "b", "c"], ["a", "B", "C"]]
     assert (joined.name, joined.num_blank, joined.origin) == ("one+two", 3, {"f": "0", "g": "1"})
     assert join_corpora([one]) is one
-    assert weights_of([one, two]) == [0.5, 1, 1]
-    assert weights_of([two]) is None
 
 
 def test_a_corpus_has_one_name_from_wherever_it_is_named(

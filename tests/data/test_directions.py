@@ -4,10 +4,11 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from corpora import load_training
 
 from s2s_cli.config import Data
 from s2s_cli.data.corpus import Corpus, join_by_direction, join_corpora
-from s2s_cli.data.splits import load_test, load_training
+from s2s_cli.data.splits import load_test
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import check_config
 

@@ -1,11 +1,12 @@
+import numpy as np
 import pytest
 
-from s2s_cli.data.resampling import Resampling
-from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, segment_corpus
+from s2s_cli.data.resampling import ResampledPairs, Resampling
+from s2s_cli.data.tokenized import EncodedPair, TokenizedCorpus, encode_corpus, segment_corpus
 from s2s_cli.sources import Direction
 from s2s_cli.text.subword import Subwords, train_subwords
 from s2s_cli.text.subword_sampling import SubwordSampler
-from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
 LINES = [
     ["the", "lowest", "tower", "is", "lower"],
@@ -30,10 +31,23 @@ def make(subwords: Subwords, seed: int = 1, max_length: int = 100) -> Resampling
     return Resampling((None, sampler), (X, vocabulary_of(subwords)), seed, max_length)
 
 
-def test_epochs_see_other_pieces_of_the_same_words(subwords: Subwords) -> None:
+def likeliest(subwords: Subwords) -> list[EncodedPair]:
     tokens = segment_corpus(WORDS, (None, subwords))
-    resampling, vocabulary = make(subwords), vocabulary_of(subwords)
-    epochs = [resampling.pairs(tokens, epoch) for epoch in range(3)]
+    return encode_corpus(tokens, X, vocabulary_of(subwords)).pairs
+
+
+def see(
+    subwords: Subwords, epoch: int, seed: int = 1, max_length: int = 100
+) -> list[tuple[list[int], list[int]]]:
+    """All pairs as an epoch sees them."""
+    resampling = make(subwords, seed, max_length)
+    pairs = ResampledPairs(likeliest(subwords), resampling, epoch)
+    return [(list(src), list(tgt)) for src, tgt in (pairs[i] for i in range(len(pairs)))]
+
+
+def test_epochs_see_other_pieces_of_the_same_words(subwords: Subwords) -> None:
+    vocabulary = vocabulary_of(subwords)
+    epochs = [see(subwords, epoch) for epoch in range(3)]
     assert epochs[0] != epochs[1] != epochs[2]
     for pairs in epochs:
         for (src, tgt), words in zip(pairs, LINES, strict=True):
@@ -41,34 +55,60 @@ def test_epochs_see_other_pieces_of_the_same_words(subwords: Subwords) -> None:
             assert subwords.join(vocabulary.decode(tgt)) == words
 
 
-def test_an_epochs_pieces_follow_from_seed_epoch_and_index(subwords: Subwords) -> None:
-    tokens = segment_corpus(WORDS, (None, subwords))
-    resampling = make(subwords)
-    third = resampling.pairs(tokens, 2)
-    assert make(subwords).pairs(tokens, 2) == third  # whatever came before
-    assert make(subwords, seed=2).pairs(tokens, 2) != third
+def test_a_pairs_pieces_follow_from_seed_epoch_and_index_alone(subwords: Subwords) -> None:
+    third = see(subwords, 2)
+    pairs = ResampledPairs(likeliest(subwords), make(subwords), 2)
+    for index in (7, 0, 7):  # in whatever order, and however often
+        src, tgt = pairs[index]
+        assert (list(src), list(tgt)) == third[index]
+    assert see(subwords, 2, seed=2) != third
     twins = [tgt for (_, tgt), words in zip(third, LINES, strict=True) if words == LINES[0]]
     assert len(set(map(tuple, twins))) > 1  # equal sentences of one epoch are drawn apart
 
 
+def test_lengths_are_those_of_the_likeliest_pieces(subwords: Subwords) -> None:
+    known = likeliest(subwords)
+    lengths = ResampledPairs(known, make(subwords), 0).lengths
+    assert lengths.tolist() == [[len(src), len(tgt)] for src, tgt in known]
+
+
 def test_no_draw_is_longer_than_pairs_may_be(subwords: Subwords) -> None:
-    tokens = segment_corpus(WORDS, (None, subwords))
-    longest = max(map(len, tokens.tgt))
-    short = make(subwords, max_length=longest)
-    likeliest = encode_corpus(tokens, X, vocabulary_of(subwords)).pairs
-    free = make(subwords).pairs(tokens, 0)
-    for kept, drawn, usual in zip(short.pairs(tokens, 0), free, likeliest, strict=True):
-        assert kept == (drawn if len(drawn[1]) <= longest else usual)
+    usual = likeliest(subwords)
+    longest = max(len(tgt) for _, tgt in usual)
+    free = see(subwords, 0)
+    for kept, drawn, known in zip(see(subwords, 0, max_length=longest), free, usual, strict=True):
+        assert kept == (drawn if len(drawn[1]) <= longest else known)
     assert max(len(tgt) for _, tgt in free) > longest
+
+
+def test_arrays_are_drawn_like_lists(subwords: Subwords) -> None:
+    resampling = make(subwords)
+    for index, (src, tgt) in enumerate(likeliest(subwords)):
+        arrays = np.array(src, np.uint16), np.array(tgt, np.uint16)
+        one, other = resampling.draw((src, tgt), 0, index), resampling.draw(arrays, 0, index)
+        assert list(map(list, one)) == list(map(list, other))
+
+
+def test_unknown_pieces_stay_what_and_where_they_are(subwords: Subwords) -> None:
+    vocabulary = vocabulary_of(subwords)
+    known = vocabulary.encode(subwords.segment(["lowest"]))
+    resampling = make(subwords)
+    for epoch in range(20):
+        _, drawn = resampling.draw(([4], [*known, UNK_ID, *known, UNK_ID]), epoch, 0)
+        first, second = (at for at, token_id in enumerate(drawn) if token_id == UNK_ID)
+        assert second == len(drawn) - 1
+        for part in (drawn[:first], drawn[first + 1 : second]):
+            assert subwords.join(vocabulary.decode(part)) == ["lowest"]
 
 
 def test_every_epochs_sources_begin_with_their_tags(subwords: Subwords) -> None:
     tagged = Vocabulary(subwords.pieces, [1] * len(subwords.pieces), ["<2en>", "<2fr>"])
     directions = [Direction("de", lang) for lang in ("fr", "en")] * 6
     words = TokenizedCorpus(LINES, [["x"] * len(line) for line in LINES], directions)
-    tokens = segment_corpus(words, (subwords, None))
+    usual = encode_corpus(segment_corpus(words, (subwords, None)), tagged, X).pairs
     resampling = Resampling((SubwordSampler(subwords, 0.3), None), (tagged, X), 1, 100)
-    for pairs in (resampling.pairs(tokens, 0), encode_corpus(tokens, tagged, X).pairs):
+    drawn = [resampling.draw(pair, 0, index) for index, pair in enumerate(usual)]
+    for pairs in (drawn, usual):
         assert [src[0] for src, _ in pairs] == [5, 4] * 6
         for (src, _), line in zip(pairs, LINES, strict=True):
             assert subwords.join(tagged.decode(src[1:])) == line

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from s2s_cli.data.sampler import POOL_BATCHES, epoch_batches
+from s2s_cli.data.sampler import POOL_BATCHES, _draw, epoch_batches
 
 LENGTHS = [(1 + i * 7 % 23, 1 + i * 5 % 19) for i in range(1000)]
 
@@ -17,7 +17,7 @@ def test_every_pair_comes_once_an_epoch() -> None:
 
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return epoch_batches(LENGTHS, 8, seed, epoch)
+        return list(epoch_batches(LENGTHS, 8, seed, epoch))
 
     assert order(1, 3) == order(1, 3)
     assert order(1, 3) != order(1, 4)
@@ -27,7 +27,56 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
 def test_without_weights_the_order_is_one_permutation() -> None:
     # Pairs of one length stay as drawn, and one batch is not shuffled: models depend on this order.
     expected = np.random.default_rng([7, 3]).permutation(50).tolist()
-    assert epoch_batches([(1, 1)] * 50, 50, seed=7, epoch=3) == [expected]
+    assert list(epoch_batches([(1, 1)] * 50, 50, seed=7, epoch=3)) == [expected]
+
+
+def one_by_one(
+    lengths: list[tuple[int, int]],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    weights: list[float] | None,
+    by_tokens: bool,
+) -> list[list[int]]:
+    """The same order, pair by pair, as it was first written; models depend on it."""
+    generator = np.random.default_rng([seed, epoch])
+    drawn = len(lengths) if weights is None else _draw(np.asarray(weights), generator)
+    order = generator.permutation(drawn).tolist()
+    sizes = [max(pair) + 1 if by_tokens else 1 for pair in lengths]
+    pool_size = POOL_BATCHES * max(1, batch_size * len(sizes) // sum(sizes))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), pool_size):
+        batch: list[int] = []
+        widest = 0
+        for i in sorted(order[start : start + pool_size], key=lambda i: lengths[i][::-1]):
+            widest = max(widest, sizes[i])
+            if batch and (len(batch) + 1) * widest > batch_size:
+                batches.append(batch)
+                batch, widest = [], sizes[i]
+            batch.append(i)
+        batches.append(batch)
+    return [batches[i] for i in generator.permutation(len(batches)).tolist()]
+
+
+@pytest.mark.parametrize("by_tokens", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 300, 5_000])
+def test_the_order_is_that_of_going_pair_by_pair(
+    batch_size: int, weighted: bool, by_tokens: bool
+) -> None:
+    generator = np.random.default_rng(5)
+    for num_pairs in (1, 2, 50, 3_000):
+        lengths = generator.integers(1, 30, (num_pairs, 2))
+        weights = (0.25 + 0.5 * (np.arange(num_pairs) % 5)).tolist() if weighted else None
+        for epoch in (0, 3):
+            found = epoch_batches(
+                lengths.astype(np.int32), batch_size, 2, epoch, weights, by_tokens=by_tokens
+            )
+            pairs = [(src, tgt) for src, tgt in lengths.tolist()]
+            expected = one_by_one(pairs, batch_size, 2, epoch, weights, by_tokens)
+            assert list(found) == expected
+            assert found[len(found) // 2 :] == expected[len(expected) // 2 :]
+            assert found[-1] == expected[-1]
 
 
 def test_batches_hold_pairs_of_like_length() -> None:

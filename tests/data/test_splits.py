@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from corpora import load_training
 
 from s2s_cli.config import Data
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.splits import count_overlap, load_test, load_training
+from s2s_cli.data.splits import load_test
 from s2s_cli.errors import DataError
 from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
 
@@ -105,12 +106,6 @@ def test_what_is_held_out_is_not_weighted(tmp_path: Path) -> None:
     weighted = make_files(tmp_path).model_copy(update={"weight": 3.0})
     train, valid = load_training(Data(train=weighted, valid=0.1))
     assert [corpus.weight for corpus in (*train, *valid)] == [3, 1]
-
-
-def test_sentences_of_train_are_counted_in_other_splits() -> None:
-    train = Corpus("t", ["a", "b", "b"], ["x", "y", "z"], 0, {})
-    other = Corpus("v", ["b", "c", "b", "d"], ["x"] * 4, 0, {})
-    assert count_overlap(train, other) == 2
 
 
 def test_empty_splits_are_refused(tmp_path: Path) -> None:

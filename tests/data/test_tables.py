@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
+from corpora import read_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tables import read_table
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import TableFile
 
@@ -78,7 +78,9 @@ SENTENCE = st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_
 
 
 @given(st.lists(st.tuples(SENTENCE, SENTENCE), min_size=1))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_what_other_programs_write_is_read_back(
     tmp_path: Path, rows: list[tuple[str, str]]
 ) -> None:
@@ -213,7 +215,8 @@ def test_what_does_not_go_together_is_refused(
 
 def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:
     for content in ("", "\n\n", "x,y\n"):
-        assert len(read(tmp_path / "a.csv", content)) == 0
+        with pytest.raises(DataError, match="no sentence pairs left"):
+            read(tmp_path / "a.csv", content)
 
 
 def test_the_tatoeba_download_reads_as_it_comes(real_data: Path) -> None:

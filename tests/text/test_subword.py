@@ -2,11 +2,11 @@ import subprocess
 import sys
 
 import pytest
+from corpora import load_training
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.config import Data
-from s2s_cli.data.splits import load_training
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import Subwords, train_subwords

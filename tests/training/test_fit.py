@@ -72,7 +72,7 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks 
         loaded = resumable.loaded
     tokenizers = loaded.src.tokenizer, loaded.tgt.tokenizer
     material = Material(
-        encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt),
+        encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt).pairs,
         encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
         [ValidText(valid, ScoringSettings("en"))],
     )
@@ -101,9 +101,9 @@ def weights_of(folder: Path) -> bytes:
 def test_pairs_are_seen_as_often_as_their_weights_say(tmp_path: Path) -> None:
     fit = make_fit(tmp_path, CONFIG)
     once = fit.material.train
-    weights = [2.0] * 10 + [0.5] * (len(once.pairs) - 10)
+    weights = [2.0] * 10 + [0.5] * (len(once) - 10)
     fit.material = fit.material._replace(train_weights=weights)
-    num_pairs = 20 + round(0.5 * (len(once.pairs) - 10))
+    num_pairs = 20 + round(0.5 * (len(once) - 10))
     num_batches = {
         event.num_batches for event in fit.steps(lambda: False) if not isinstance(event, Validation)
     }
@@ -353,7 +353,7 @@ def progress_lines(fit: Fit, path: Path, stop_after: int | None = None) -> list[
 def test_a_progress_line_tells_of_its_epoch_so_far(tmp_path: Path) -> None:
     fit = make_fit(tmp_path / "run", CONFIG)
     lines = progress_lines(fit, tmp_path / "log")
-    num_tokens = sum(len(tgt) + 1 for _, tgt in fit.material.train.pairs)
+    num_tokens = sum(len(tgt) + 1 for _, tgt in fit.material.train)
     assert [line["step"] for line in lines] == list(range(1, 22))
     assert [line["epoch_tokens"] for line in lines[6::7]] == [num_tokens] * 3
     assert [line["epoch"] for line in lines[6::7]] == [1, 2, 3]

@@ -6,7 +6,6 @@ from conftest import make_config
 
 from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs, save_model
 from s2s_cli.config import Config, Decoding, Text, Training
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import check_config
 from s2s_cli.text.vocabulary import Vocabulary
@@ -20,7 +19,6 @@ from s2s_cli.training.warm_start import (
 
 TEXT = Text(src_tokenizer="jieba", tgt_tokenizer="moses")
 SRC, TGT = Vocabulary(["猫", "狗"], [2, 1]), Vocabulary(["cat", "dog", "emu"], [3, 2, 1])
-CORPUS = Corpus("new", ["猫"], ["cat"], 0, {"new": "9"})
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def recipe(former: Path, **sections: object) -> Config:
 def test_the_weights_and_vocabularies_are_the_models_own(former: Path) -> None:
     config = recipe(former)
     loaded = load_former(str(config.training.init_from))
-    vocabularies = adopt_vocabularies(config, loaded, CORPUS)
+    vocabularies = adopt_vocabularies(config, loaded)
     assert (vocabularies.src, vocabularies.tgt) == (SRC, TGT)
     assert vocabularies.card.trained_on == ["1"]
     # What the vocabularies are, not what the recipe would have built.
@@ -73,7 +71,7 @@ def test_a_run_folder_will_do(former: Path) -> None:
 def test_what_leaves_the_weights_as_they_are_may_differ_and_is_told(former: Path) -> None:
     config = recipe(former, model={"dropout": 0.5, "variational": True})
     loaded = load_former(str(config.training.init_from))
-    vocabularies = adopt_vocabularies(config, loaded, CORPUS)
+    vocabularies = adopt_vocabularies(config, loaded)
     found = take_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
     assert found == ["model.dropout 0.3 -> 0.5", "model.variational False -> True"]
 
@@ -100,7 +98,7 @@ def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], me
         take_weights(
             build_model(config.model, SRC, TGT),
             config,
-            adopt_vocabularies(config, loaded, CORPUS),
+            adopt_vocabularies(config, loaded),
             loaded,
         )
 
@@ -116,7 +114,7 @@ def test_all_that_differs_is_told_at_once(former: Path) -> None:
 def test_another_vocabulary_is_refused(former: Path) -> None:
     config = recipe(former)
     loaded = load_former(str(config.training.init_from))
-    mine = adopt_vocabularies(config, loaded, CORPUS)._replace(src=Vocabulary(["猫", "鸟"], [2, 1]))
+    mine = adopt_vocabularies(config, loaded)._replace(src=Vocabulary(["猫", "鸟"], [2, 1]))
     with pytest.raises(ConfigError, match="the run's source vocabulary is another one"):
         take_weights(build_model(config.model, SRC, TGT), config, mine, loaded)
 
@@ -125,7 +123,7 @@ def test_vectors_are_read_beside_the_data(former: Path, tmp_path: Path) -> None:
     (tmp_path / "en.vec").write_text("cat 1 2 3 4 5\n", encoding="utf-8")
     config = recipe(former, model={"tgt_vectors": "en.vec"}, data={"folder": str(tmp_path)})
     model = build_model(config.model, SRC, TGT)
-    vocabularies = adopt_vocabularies(config, load_former(str(config.training.init_from)), CORPUS)
+    vocabularies = adopt_vocabularies(config, load_former(str(config.training.init_from)))
     ((key, coverage),) = take_vectors(model, config, vocabularies)
     assert (key, coverage.num_found, coverage.share) == ("model.tgt_vectors", 1, 0.5)
     assert model.tgt_table[4].tolist() == [1, 2, 3, 4, 5]

@@ -1,0 +1,196 @@
+"""Training pairs as token ids in memory-mapped files, which processes share.
+
+    src.ids, tgt.ids            all ids of a side, one pair behind the other (uint16, or int32)
+    src.offsets, tgt.offsets    where in them each pair begins, and where the last one ends (int64)
+    valid.jsonl                 the text of the pairs held out for validation, if any are
+    manifest.json               what it was made of and with, and how large; written last
+
+Numbers are little-endian.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
+from s2s_cli.data.token_file import Place, read_tokens
+from s2s_cli.data.tokenized import fits
+from s2s_cli.text.vocabulary import Vocabulary
+
+OFFSET = np.dtype("<i8")
+
+
+class EncodedChunk(NamedTuple):
+    """Some pairs of one source as ids, those left out counted."""
+
+    source: int
+    ids: tuple[bytes, bytes]
+    """Of source and target, one pair behind the other."""
+    lengths: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    num_too_long: int
+    num_empty: int
+
+
+class Encoding(NamedTuple):
+    """What turns tokens into ids, in plain values."""
+
+    vocabularies: tuple[str, str]
+    """As they are written to files."""
+    tags: tuple[tuple[int, ...], ...]
+    """What the sources of each source begin with."""
+    max_length: int
+    dtype: Dtype
+
+
+def choose_dtype(*sizes: int) -> Dtype:
+    """The smallest type that holds the ids of vocabularies of these sizes."""
+    return "uint16" if max(sizes) <= 1 << 16 else "int32"
+
+
+def make_encoder(encoding: Encoding) -> Callable[[Place], EncodedChunk]:
+    """What turns the tokens of chunks into ids; pairs that are too long or empty are left out."""
+    src, tgt = (Vocabulary.from_tsv(text, "vocabulary") for text in encoding.vocabularies)
+    dtype = np.dtype(encoding.dtype).newbyteorder("<")
+
+    def encode(place: Place) -> EncodedChunk:
+        tag, kept = list(encoding.tags[place.source]), []
+        num_too_long = num_empty = 0
+        for pair in zip(*read_tokens(place), strict=True):
+            if not pair[0] or not pair[1]:
+                num_empty += 1
+            elif not fits(*pair, encoding.max_length):
+                num_too_long += 1
+            else:
+                kept.append((tag + src.encode(pair[0]), tgt.encode(pair[1])))
+        sides = [[pair[side] for pair in kept] for side in (0, 1)]
+        ids = [np.array([i for row in side for i in row], dtype).tobytes() for side in sides]
+        lengths = [np.array([len(row) for row in side], np.int64) for side in sides]
+        return EncodedChunk(
+            place.source, (ids[0], ids[1]), (lengths[0], lengths[1]), num_too_long, num_empty
+        )
+
+    return encode
+
+
+class Written(NamedTuple):
+    """What a writer has to say."""
+
+    files: dict[str, FileFacts]
+    num_pairs: list[int]
+    """Of each source."""
+    counts: Counts
+    dtype: Dtype
+    """Of the ids."""
+
+
+def write_corpus(
+    folder: Path, chunks: Iterable[EncodedChunk], num_sources: int, dtype: Dtype
+) -> Written:
+    """Write the ids and offsets of chunks that come in order."""
+    names = [f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")]
+    with _Files(folder, names) as files:
+        ends = [0, 0]
+        num_pairs, num_too_long, num_empty = [0] * num_sources, 0, 0
+        for side in SIDES:
+            files.write(f"{side}.offsets", np.zeros(1, OFFSET).tobytes())
+        for chunk in chunks:
+            num_pairs[chunk.source] += len(chunk.lengths[0])
+            num_too_long += chunk.num_too_long
+            num_empty += chunk.num_empty
+            for number, side in enumerate(SIDES):
+                files.write(f"{side}.ids", chunk.ids[number])
+                offsets = ends[number] + np.cumsum(chunk.lengths[number])
+                files.write(f"{side}.offsets", offsets.astype(OFFSET).tobytes())
+                ends[number] = int(offsets[-1]) if len(offsets) else ends[number]
+    counts = Counts(
+        pairs=sum(num_pairs),
+        src_tokens=ends[0],
+        tgt_tokens=ends[1],
+        too_long=num_too_long,
+        empty=num_empty,
+    )
+    return Written(files.facts, num_pairs, counts, dtype)
+
+
+class _Files:
+    """Files that are written together, hashed on the way and synced at the end."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self._folder = folder
+        self._files: dict[str, BinaryIO] = {name: (folder / name).open("wb") for name in names}
+        self._hashes = {name: hashlib.sha256() for name in names}
+        self.facts: dict[str, FileFacts] = {}
+
+    def __enter__(self) -> "_Files":
+        return self
+
+    def write(self, name: str, content: bytes) -> None:
+        self._files[name].write(content)
+        self._hashes[name].update(content)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for name, file in self._files.items():
+            if kind is None:
+                file.flush()
+                os.fsync(file.fileno())
+            file.close()
+            if kind is None:
+                digest = self._hashes[name].hexdigest()
+                self.facts[name] = FileFacts.of(self._folder / name, digest)
+
+
+class StoredPairs:
+    """Training pairs on disk, read when they are asked for."""
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        """Map the files, which are known to be whole."""
+        self._ids = [
+            _map(folder / f"{side}.ids", np.dtype(dtype).newbyteorder("<")) for side in SIDES
+        ]
+        self._offsets = [_map(folder / f"{side}.offsets", OFFSET) for side in SIDES]
+
+    def __len__(self) -> int:
+        return len(self._offsets[0]) - 1
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+        """Source and target ids of a pair."""
+        src, tgt = (
+            ids[offsets[index] : offsets[index + 1]]
+            for ids, offsets in zip(self._ids, self._offsets, strict=True)
+        )
+        return src, tgt
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Source and target length of every pair `(pairs, 2)`."""
+        found = np.empty((len(self), 2), dtype=np.int32)
+        for side, offsets in enumerate(self._offsets):
+            np.subtract(offsets[1:], offsets[:-1], out=found[:, side], casting="unsafe")
+        return found
+
+
+def _map(path: Path, dtype: np.dtype[np.generic]) -> npt.NDArray[np.integer]:
+    """A file as an array that cannot be written to; a plain one, as slicing a memmap is slow."""
+    if not path.stat().st_size:
+        return np.empty(0, dtype)
+    return np.asarray(np.memmap(path, dtype, mode="r"))
+
+
+def write_pairs(folder: Path, name: str, pairs: Iterable[tuple[str, str]]) -> FileFacts:
+    """Write pairs of text as JSON lines."""
+    with _Files(folder, [name]) as files:
+        for pair in pairs:
+            files.write(name, (json.dumps(pair, ensure_ascii=False) + "\n").encode())
+    return files.facts[name]
+
+
+def read_pairs(path: Path) -> list[tuple[str, str]]:
+    """Read what `write_pairs` wrote."""
+    return [tuple(json.loads(line)) for line in path.read_bytes().decode().split("\n")[:-1]]

@@ -1,0 +1,154 @@
+"""Sentence pairs of one source: a stream that can be read again and again."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from s2s_cli.data.corpus import Corpus, PairDigest, stream_parallel
+from s2s_cli.data.lines import name_of
+from s2s_cli.data.tables import choose_format, name_part, stream_table
+from s2s_cli.errors import DataError
+from s2s_cli.sources import Direction, ParallelFiles, TableFile, targets_of
+
+Row = tuple[str, ...]
+"""A source sentence and its translations, the main one first."""
+
+
+@dataclass
+class Findings:
+    """What a reading of a source finds out; whole when the last row was given."""
+
+    num_blank: int = 0
+    """Rows left out because the source, the main translation, or both were blank."""
+    num_pairs: int = 0
+    digests: tuple[str, ...] = ()
+    """SHA-256 of what `SentencePairs.origin_names` names."""
+
+
+@dataclass(frozen=True)
+class SentencePairs:
+    """What a source of a recipe holds; nothing of it is in memory."""
+
+    name: str
+    key: str
+    """Its place in the section `data`."""
+    direction: Direction
+    weight: float
+    files: tuple[Path, ...]
+    """Whose content it is."""
+    part: tuple[str | int | None, ...]
+    """All but the files' names that decides which pairs these are."""
+    origin_names: tuple[str, ...]
+    """What its hashes are of."""
+    stream: Callable[[list[str]], Iterator[Row]]
+    """All rows; the list gets the hashes at the end."""
+
+    def read(self, found: Findings) -> Iterator[Row]:
+        """Rows with a sentence on both sides.
+
+        Where only a further translation is blank the main one stands in for it.
+
+        Raises:
+            DataError: the text is malformed, or no pair is left of it.
+        """
+        digests: list[str] = []
+        for row in self.stream(digests):
+            if row[0].strip() and row[1].strip():
+                found.num_pairs += 1
+                yield row if len(row) == 2 else _fill(row)
+            else:
+                found.num_blank += 1
+        found.digests = tuple(digests)
+        if not found.num_pairs:
+            raise DataError(
+                f"data.{self.key}: no sentence pairs left in {self.name}; give it some text"
+            )
+
+    def origin(self, digests: tuple[str, ...]) -> dict[str, str]:
+        """Where the text came from: name to SHA-256."""
+        return dict(zip(self.origin_names, digests, strict=True))
+
+    def load(self) -> Corpus:
+        """All of it in memory.
+
+        Raises:
+            DataError: as `read`.
+        """
+        found = Findings()
+        src, tgt, *more = map(list, zip(*self.read(found), strict=True))
+        return Corpus(
+            name=self.name,
+            src=src,
+            tgt=tgt,
+            num_blank=found.num_blank,
+            origin=self.origin(found.digests),
+            more_references=tuple(more),
+            weight=self.weight,
+            src_lang=self.direction.src,
+            tgt_lang=self.direction.tgt,
+        )
+
+    def renamed(self, name: str) -> "SentencePairs":
+        """The same by another name."""
+        return replace(self, name=name)
+
+
+def _fill(row: Row) -> Row:
+    """The main translation in place of blank further ones."""
+    return (*row[:2], *(reference if reference.strip() else row[1] for reference in row[2:]))
+
+
+def open_files(
+    source: ParallelFiles, paths: tuple[Path, ...], key: str, direction: Direction
+) -> SentencePairs:
+    """The pairs of files whose lines belong together."""
+    return SentencePairs(
+        name=name_of(paths[0]),
+        key=key,
+        direction=direction,
+        weight=source.weight,
+        files=paths,
+        part=("files", len(targets_of(source))),
+        origin_names=tuple(map(str, paths)),
+        stream=partial(stream_parallel, paths),
+    )
+
+
+def open_table(table: TableFile, path: Path, key: str, direction: Direction) -> SentencePairs:
+    """The pairs of a table.
+
+    Raises:
+        ConfigError: format, header and columns do not go together.
+    """
+    return SentencePairs(
+        name=name_of(path) + (f"-{table.rows.rstrip('-')}" if table.rows else ""),
+        key=key,
+        direction=direction,
+        weight=table.weight,
+        files=(path,),
+        part=("table", choose_format(table, path), table.header, name_part(table)),
+        origin_names=(str(path), f"{path}{name_part(table)}"),
+        stream=partial(stream_table, table, path),
+    )
+
+
+def open_pairs(
+    pairs: list[tuple[str, str]],
+    name: str,
+    origin: str,
+    key: str,
+    direction: Direction,
+    weight: float,
+) -> SentencePairs:
+    """Pairs that are at hand."""
+    digest = PairDigest()
+    for pair in pairs:
+        digest.update(pair)
+
+    def stream(digests: list[str]) -> Iterator[Row]:
+        yield from pairs
+        digests.append(digest.hexdigest())
+
+    part = ("pairs", origin, digest.hexdigest())
+    return SentencePairs(name, key, direction, weight, (), part, (origin,), stream)

@@ -1,0 +1,1 @@
+"""From the text of train to token ids on disk."""
