@@ -1,0 +1,176 @@
+"""What stands before a training: data, vocabularies, and a model to begin or to go on with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from s2s_cli.commands.preparing import preparing
+from s2s_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from s2s_cli.config import Config
+    from s2s_cli.preparation.preparation import Preparation
+    from s2s_cli.recipe import Recipe
+    from s2s_cli.run import RunFolder, Vocabularies
+    from s2s_cli.signals import StopRequest
+    from s2s_cli.training.fit import Fit
+    from s2s_cli.training.setup import Texts
+
+
+class How(NamedTuple):
+    """What the options say about an older run and its vocabularies."""
+
+    is_fresh: bool
+    names_sizes: bool
+    """Whether `--set vocab.*` asks for vocabularies of certain sizes."""
+
+
+class Found(NamedTuple):
+    """The vocabularies that a run is to have."""
+
+    vocabularies: "Vocabularies"
+    is_new: bool
+    """Whether they are yet to be written to the run folder."""
+
+
+def prepare(
+    recipe: "Recipe", run: "RunFolder", device: "torch.device", how: How, stop: "StopRequest"
+) -> "Fit":
+    """Read the data and the vocabularies; make a model, or take up the one that was begun."""
+    with preparing(recipe, run, stop=stop) as preparation:
+        fit, config = _begin(recipe, run, preparation, device, how)
+    if fit.ranks.is_first:
+        _write_record(recipe.name, config, fit, device)
+    return fit
+
+
+def _begin(
+    recipe: "Recipe",
+    run: "RunFolder",
+    preparation: "Preparation",
+    device: "torch.device",
+    how: How,
+) -> "tuple[Fit, Config]":
+    from s2s_cli.console import say
+    from s2s_cli.distributed import present_ranks
+    from s2s_cli.training.setup import (
+        Plan,
+        begin,
+        begin_or_resume,
+        encode_texts,
+        make_card,
+        read_texts,
+    )
+
+    ranks = present_ranks()
+    is_known = run.has_vocabularies() or recipe.config.training.init_from is not None
+    texts = read_texts(recipe.config, preparation, is_known=is_known)
+    vocabularies, is_new = _vocabularies(recipe.config, run, texts, how)
+    material = encode_texts(recipe.config, texts, vocabularies, say)
+    if not is_new and not run.checkpoints():
+        # Work that need not be done again, should the model be refused; but what a run was begun
+        # with stays until it is known that it goes on with this.
+        preparation.commit()
+    config = _as_run(recipe.config, vocabularies)
+    card = make_card(config, texts, vocabularies)
+    plan = Plan(config, run, card, vocabularies, material, device, ranks)
+    if not ranks.is_first:
+        return begin(plan, say) if how.is_fresh else begin_or_resume(plan, say), config
+    if how.is_fresh:
+        fit = begin(plan, say)
+        # Every check of the input is behind us: only now may an older run be moved.
+        if backup := run.set_aside():
+            say(f"--fresh: the former run was moved to {backup}")
+        run.repair()
+    else:
+        run.repair()
+        fit = begin_or_resume(plan, say)
+    if is_new:
+        run.save_vocabularies(vocabularies)
+    preparation.commit()
+    return fit, config
+
+
+def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
+    """The recipe as it is run: vocabularies may have been built, or taken over, with other keys."""
+    from s2s_cli.vocabularies import sizes_of
+
+    card = vocabularies.card
+    vocab = config.vocab.model_copy(update={**sizes_of(card), "shared": card.shared})
+    data = config.data.model_copy(update={"folder": str(Path(config.data.folder).absolute())})
+    return config.model_copy(update={"vocab": vocab, "data": data})
+
+
+def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device") -> None:
+    """What the run folder says about itself."""
+    from s2s_cli.console import say
+    from s2s_cli.files import write_file
+    from s2s_cli.recipe import dump_yaml
+    from s2s_cli.sealed import to_json
+    from s2s_cli.training.log import forget_after
+    from s2s_cli.training.provenance import describe_run
+
+    run = fit.run
+    forget_after(run.log_path, fit.record.position.step)
+    write_file(run.config_path, dump_yaml(config))
+    num_parameters = fit.loaded.model.num_parameters()
+    write_file(run.facts_path, to_json(describe_run(name, num_parameters, device, fit.ranks)))
+    say(f"model: {num_parameters:,} weights")
+
+
+def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) -> Found:
+    """The run folder's vocabularies, refused if they are of other text; else new ones."""
+    from s2s_cli.console import say
+    from s2s_cli.vocabularies import check_vocabularies, describe_vocabularies, sizes_of
+
+    if not run.has_vocabularies():
+        return Found(_new_vocabularies(config, run, texts), is_new=True)
+    vocabularies = run.load_vocabularies()
+    found, wanted = (
+        vocabularies.card,
+        describe_vocabularies(config, texts.train.facts().origin.values()),
+    )
+    if config.training.init_from is not None:
+        if how.is_fresh:
+            return Found(_new_vocabularies(config, run, texts), is_new=True)
+        # Those of the model with which the run was begun, whatever the recipe would have built.
+        own = {"trained_on": found.trained_on, "shared": found.shared, **sizes_of(found)}
+        wanted = wanted.model_copy(update=own)
+    if how.is_fresh and found != wanted:
+        say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
+        return Found(_new_vocabularies(config, run, texts), is_new=True)
+    check_vocabularies(found, wanted, run)
+    sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
+    if found.character_coverage is not None:
+        sizes += f", character_coverage {found.character_coverage:g}"
+    if how.names_sizes and found != wanted:
+        raise ConfigError(
+            f"{run.vocab_path}: was built with {sizes}; give `s2s vocab build` the other "
+            "sizes, or train anew with --fresh"
+        )
+    src, tgt = found.describe_tokens()
+    say(
+        f"vocabularies of {run.vocab_path}: {found.src_lang} {len(vocabularies.src):,} "
+        f"({src}), {found.tgt_lang} {len(vocabularies.tgt):,} ({tgt}); {sizes}"
+    )
+    return Found(vocabularies, is_new=False)
+
+
+def _new_vocabularies(config: "Config", run: "RunFolder", texts: "Texts") -> "Vocabularies":
+    """Vocabularies of the training text, or of the model that the training begins with."""
+    from s2s_cli.commands.vocab import show_vocabularies
+    from s2s_cli.console import say
+    from s2s_cli.data.tokenized import count_tokens
+    from s2s_cli.preparation.learning import learn_vocabularies
+    from s2s_cli.training.warm_start import adopt_vocabularies, load_former
+
+    if config.training.init_from is not None:
+        say(f"vocabularies: those of {config.training.init_from}")
+        return adopt_vocabularies(config, load_former(config.training.init_from))
+    if not run.has_vocabularies():
+        say(f"no vocabularies in {run.vocab_path}: building them")
+    vocabularies, counts = learn_vocabularies(config, texts.train, say)
+    valid = count_tokens(texts.valid_words, vocabularies.subwords)
+    show_vocabularies(vocabularies, run, {"train": counts, "valid": valid})
+    return vocabularies
