@@ -133,6 +133,11 @@ class LSTMCell:
 CELLS: dict[str, type[Cell]] = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}
 
 
+def in_type(state: State, dtype: torch.dtype) -> State:
+    """The same state, in another type of numbers."""
+    return tuple(part.to(dtype) for part in state)
+
+
 def tanh(x: Tensor) -> Tensor:
     """As 2 sigmoid(2x) - 1: on CPUs torch's sigmoid is much faster than its tanh."""
     return torch.tanh(x) if x.is_cuda else 2 * torch.sigmoid(2 * x) - 1

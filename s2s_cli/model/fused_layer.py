@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from s2s_cli.model.cells import CELLS, NUM_PARTS, Cell, State
+from s2s_cli.model.cells import CELLS, NUM_PARTS, Cell, State, in_type
 
 Rnn = nn.RNN | nn.GRU | nn.LSTM
 
@@ -112,7 +112,7 @@ def run_layer(
     gates = F.linear(inputs, weight_ih, bias_ih)
     with torch.autocast(inputs.device.type, enabled=False):
         outputs, *last = _FusedLayer.apply(  # type: ignore[no-untyped-call]
-            CELLS[cell], course, gates, weight.to(gates.dtype), bias, *state
+            CELLS[cell], course, gates, weight.to(gates.dtype), bias, *in_type(state, bias.dtype)
         )
     return outputs, tuple(last)
 

@@ -33,7 +33,7 @@ from torch.autograd.function import once_differentiable
 
 from s2s_cli.config import Model
 from s2s_cli.model.attention import AdditiveScorer, Attention, Memory
-from s2s_cli.model.cells import CELLS, Cell, Gradients, State
+from s2s_cli.model.cells import CELLS, Cell, Gradients, State, in_type
 from s2s_cli.model.recurrent import RecurrentLayer
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -75,6 +75,7 @@ def run_fused(
     dtype = torch.get_autocast_dtype(kind) if is_mixed else gates.dtype
     with torch.autocast(kind, enabled=False):
         recurrent = cast("Tensor", rnn.weight_hh_l0)
+        state = in_type(state, recurrent.dtype)
         given = _Given(
             gates=gates.to(dtype),
             keys=memory.keys.to(dtype),

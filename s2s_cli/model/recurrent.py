@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2s_cli.model.cells import CELLS, State
+from s2s_cli.model.cells import CELLS, State, in_type
 from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.fused_layer import can_fuse_layer, run_sequences
 
@@ -62,9 +62,10 @@ class RecurrentLayer(nn.Module):
             state: parts `(batch, hidden)`.
         """
         recurrent = F.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)  # type: ignore[arg-type]
-        # Under autocast products are bfloat16; what is carried on stays as precise as it was.
-        dtype = state[0].dtype
-        return CELLS[self.cell].advance(gates.to(dtype), recurrent.to(dtype), state)[0]
+        # Under autocast products are bfloat16; what is carried on is as precise as the weights.
+        dtype = cast("Tensor", self.rnn.bias_hh_l0).dtype
+        before = in_type(state, dtype)
+        return CELLS[self.cell].advance(gates.to(dtype), recurrent.to(dtype), before)[0]
 
 
 class Shape(NamedTuple):

@@ -24,7 +24,10 @@ def python(code: str, **more: object) -> Command:
 
 def test_a_process_is_given_its_files_and_its_input(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("text\n")
-    code = "import sys; print(sys.stdin.read() + open('made').read(), end='')"
+    code = (
+        "import sys, time; print(sys.stdin.read() + open('made').read(), end='', flush=True); "
+        "time.sleep(0.5)"  # long enough for its memory to be looked at
+    )
     command = python(
         code, files={tmp_path / "made": "by us"}, stdin=tmp_path / "in", stdout=tmp_path / "out"
     )
