@@ -5,8 +5,9 @@ systems read; none of them tokenises anything itself.
 """
 
 from collections import Counter
+from dataclasses import replace
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, islice
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +60,9 @@ class Scale(NamedTuple):
 
 FIGURES = Scale(first=50, last=250, updates=1816, repetitions=3, help_runs=10)
 """For figures: four epochs of Multi30k for the models that translate."""
+BLOCK_PAIRS = 500
+"""Pairs tokenised at a time: no more than are asked for, nearly."""
+
 QUICK = Scale(first=5, last=20, updates=20, repetitions=1, help_runs=1, pairs=1280, lines=50)
 """To see that everything runs."""
 
@@ -168,13 +172,20 @@ def read_text(config: Config, scale: Scale) -> dict[str, Text]:
 
 
 def _tokenize(config: Config, corpora: list[Corpus], longest: int, most: int | None = None) -> Text:
-    words = tokenize_corpora(config, corpora)
-    pairs = [
-        pair
-        for pair in zip(words.src, words.tgt, strict=True)
-        if all(0 < len(side) <= longest for side in pair)
-    ]
-    src, tgt = zip(*pairs[:most], strict=True)
+    blocks = (
+        replace(
+            corpus,
+            src=corpus.src[first : first + BLOCK_PAIRS],
+            tgt=corpus.tgt[first : first + BLOCK_PAIRS],
+            more_references=(),
+        )
+        for corpus in corpora
+        for first in range(0, len(corpus), BLOCK_PAIRS)
+    )
+    words = (tokenize_corpora(config, [block]) for block in blocks)
+    pairs = (pair for part in words for pair in zip(part.src, part.tgt, strict=True))
+    fitting = (pair for pair in pairs if all(0 < len(side) <= longest for side in pair))
+    src, tgt = zip(*islice(fitting, most), strict=True)
     return Text(list(src), list(tgt))
 
 

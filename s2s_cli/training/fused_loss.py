@@ -24,6 +24,9 @@ BLOCK_LOGITS = 1 << 23
 CHUNK_LOGITS = 1 << 19
 """Logits that the softmax goes over at a time: they stay in the processor's cache."""
 
+GPU_LOGITS = 1 << 26
+"""Both on a GPU, which wants few large pieces of work."""
+
 
 def projected_loss(
     readouts: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float = 0.0
@@ -54,7 +57,8 @@ class _ProjectedLoss(Function):
         d_readouts = torch.empty_like(readouts)
         d_weight, d_bias = None, torch.zeros_like(bias)
         matrix = weight.to(readouts.dtype)
-        block, chunk = (max(1, most // len(bias)) for most in (BLOCK_LOGITS, CHUNK_LOGITS))
+        sizes = (GPU_LOGITS,) * 2 if bias.is_cuda else (BLOCK_LOGITS, CHUNK_LOGITS)
+        block, chunk = (max(1, most // len(bias)) for most in sizes)
         for first in range(0, len(readouts), block):
             part = slice(first, first + block)
             logits = readouts[part] @ matrix.t()
