@@ -80,6 +80,21 @@ def describe_device(device: torch.device) -> str:
     return f"{device} ({platform.processor()})"
 
 
+def allow_tf32(device: torch.device) -> None:
+    """Let a GPU round what it multiplies to TF32's 10 bits; else its products are float32.
+
+    Raises:
+        DeviceError: it is no GPU that PyTorch knows this of.
+    """
+    if device.type != "cuda":
+        raise DeviceError(
+            f"training.precision tf32: a kind of product of NVIDIA's GPUs, not of {device.type}; "
+            "choose float32 or bf16"
+        )
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    _CUDNN.rnn.fp32_precision = "tf32"
+
+
 def prepare_device() -> None:
     """Make the processor quick: float32 products by oneDNN, and memory that is kept."""
     _prepare_float32()

@@ -3,6 +3,7 @@ import torch
 
 from s2s_cli.device import (
     FLOAT32_ERROR,
+    allow_tf32,
     choose_device,
     describe_device,
     prepare_device,
@@ -31,6 +32,11 @@ def test_a_gpu_number_past_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert choose_device("cuda:0") == torch.device("cuda:0")
     with pytest.raises(DeviceError, match="1 CUDA device"):
         choose_device("cuda:1")
+
+
+def test_tf32_is_for_gpus() -> None:
+    with pytest.raises(DeviceError, match="tf32: a kind of product of NVIDIA's GPUs, not of cpu"):
+        allow_tf32(torch.device("cpu"))
 
 
 def test_float32_products_stay_float32() -> None:
