@@ -283,8 +283,8 @@ class Training(Section):
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32; `tf32`,
-    on NVIDIA's GPUs, rounds what is multiplied to 10 bits."""
+    """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32;
+    `tf32`, on NVIDIA's GPUs, rounds what is multiplied to 10 bits."""
     kernels: Literal["fused", "plain"] = "fused"
     """`fused` has the gradients of the dearest parts derived by hand, `plain` leaves all to
     autograd: slower, and the same but for rounding."""

@@ -30,7 +30,7 @@ def train(
         typer.Option(
             "--precision",
             metavar="NAME",
-            help="float32, tf32 (GPU) or bf16: ever faster, less exact.",
+            help="float32, tf32 (GPUs), or bf16: ever faster.",
         ),
     ] = None,
     init_from: Annotated[
