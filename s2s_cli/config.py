@@ -102,6 +102,14 @@ class Text(Section):
     """The same for the target side."""
     subword_sampling: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Other pieces each epoch: the share of merges `bpe` drops, `unigram`'s alpha; 0 is off."""
+    tgt_subword_sampling: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The same on the target side alone, if it differs."""
+
+    @property
+    def sampling(self) -> tuple[float, float]:
+        """How much is sampled on each side, source and target."""
+        tgt = self.tgt_subword_sampling
+        return self.subword_sampling, self.subword_sampling if tgt is None else tgt
 
     @model_validator(mode="after")
     def _subwords_where_needed(self) -> Self:
@@ -117,6 +125,11 @@ class Text(Section):
         if self.subword_sampling and self.src_subword == self.tgt_subword == "none":
             raise ValueError(
                 f"subword_sampling {self.subword_sampling:g} needs a src_subword or tgt_subword, "
+                "bpe or unigram"
+            )
+        if self.tgt_subword_sampling and self.tgt_subword == "none":
+            raise ValueError(
+                f"tgt_subword_sampling {self.tgt_subword_sampling:g} needs a tgt_subword, "
                 "bpe or unigram"
             )
         return self

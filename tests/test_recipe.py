@@ -164,6 +164,10 @@ def test_a_source_of_one_kind_takes_the_place_of_another() -> None:
             "src_tokenizer none leaves sentences whole and needs",
         ),
         ({"text": {"subword_sampling": 0.1}}, "subword_sampling 0.1 needs a src_subword or tgt"),
+        (
+            {"text": {"src_subword": "bpe", "tgt_subword_sampling": 0.1}},
+            "tgt_subword_sampling 0.1 needs a tgt_subword, bpe or unigram",
+        ),
         ({"text": {"src_subword": "wordpiece"}}, "text.src_subword: input should be 'none', 'bpe'"),
         (
             {"text": {"src_subword": "bpe"}, "vocab": {"shared": True}},

@@ -177,7 +177,8 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
         card = model.card
         directions = ", ".join(sorted(card.directions)) or "not given"
         facts = {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang, "directions": directions}
-        text = card.text.model_dump(exclude={"subword_sampling"})  # of use to training only
+        of_training = {"subword_sampling", "tgt_subword_sampling"}
+        text = card.text.model_dump(exclude=of_training)
         return facts | {f"text.{key}": value for key, value in text.items()}
 
     other = load_model(other_folder)

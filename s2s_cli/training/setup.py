@@ -153,16 +153,14 @@ def _keep_fitting(corpora: list[Corpus], kept: list[bool]) -> list[Corpus]:
 
 def make_resampling(config: Config, vocabularies: Vocabularies) -> Resampling | None:
     """What cuts the training pairs otherwise for each epoch, if the recipe asks for it."""
-    amount, longest = config.text.subword_sampling, config.data.max_length
-    if not amount:
-        return None
-    src, tgt = vocabularies.subwords
-    samplers = (
-        SubwordSampler(src, amount) if src else None,
-        SubwordSampler(tgt, amount) if tgt else None,
+    src, tgt = (
+        SubwordSampler(subwords, amount) if subwords and amount else None
+        for subwords, amount in zip(vocabularies.subwords, config.text.sampling, strict=True)
     )
+    if src is tgt is None:
+        return None
     both = vocabularies.src, vocabularies.tgt
-    return Resampling(samplers, both, config.training.seed, longest)
+    return Resampling((src, tgt), both, config.training.seed, config.data.max_length)
 
 
 def choose_scoring(config: Config, tgt_lang: str, say: Say) -> ScoringSettings:

@@ -15,7 +15,8 @@ from s2s_cli.vocabularies import describe_vocabularies, resolve_tokenizers
 
 MAY_DIFFER = {
     *("model.dropout", "model.embed_dropout", "model.output_dropout", "model.word_dropout"),
-    *("model.variational", "model.src_vectors", "model.tgt_vectors", "text.subword_sampling"),
+    *("model.variational", "model.src_vectors", "model.tgt_vectors"),
+    *("text.subword_sampling", "text.tgt_subword_sampling"),
 }
 """Keys that change nothing about the tokens, nor about the weights' names and shapes."""
 

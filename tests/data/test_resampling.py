@@ -1,12 +1,17 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
+from s2s_cli.config import Config, Text
 from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.data.tokenized import EncodedPair, TokenizedCorpus, encode_corpus, segment_corpus
+from s2s_cli.run import Vocabularies, VocabularyCard
 from s2s_cli.sources import Direction
 from s2s_cli.text.subword import Subwords, train_subwords
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+from s2s_cli.training.setup import make_resampling
 
 LINES = [
     ["the", "lowest", "tower", "is", "lower"],
@@ -112,3 +117,19 @@ def test_every_epochs_sources_begin_with_their_tags(subwords: Subwords) -> None:
         assert [src[0] for src, _ in pairs] == [5, 4] * 6
         for (src, _), line in zip(pairs, LINES, strict=True):
             assert subwords.join(tagged.decode(src[1:])) == line
+
+
+def test_each_side_is_sampled_as_much_as_its_key_says(subwords: Subwords) -> None:
+    vocabulary = Vocabulary.build(Counter(subwords.pieces), 100, min_freq=0)
+    card = VocabularyCard.model_construct()
+    both = Vocabularies(vocabulary, vocabulary, card, (subwords, subwords))
+    for wanted, keys in (
+        ((True, True), {"subword_sampling": 0.1}),
+        ((True, False), {"subword_sampling": 0.1, "tgt_subword_sampling": 0}),
+        ((False, True), {"tgt_subword_sampling": 0.1}),
+    ):
+        text = Text.model_validate({"src_subword": "bpe", "tgt_subword": "bpe", **keys})
+        resampling = make_resampling(Config(text=text), both)
+        assert resampling is not None
+        assert tuple(sampler is not None for sampler in resampling.samplers) == wanted
+    assert make_resampling(Config(), both) is None
