@@ -1,0 +1,107 @@
+"""Where the time of a training step goes: `python -m benchmarks.profile`, a table on stdout.
+
+One update of the benchmark's model at a time, with plain and with fused kernels in turns, seen by
+PyTorch's profiler: the time that operations spend themselves, by what they are for. Read it on an
+idle machine; shares hold better than milliseconds.
+"""
+
+import sys
+from collections import Counter
+from typing import Annotated
+
+import torch
+import typer
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.device import FULL, KINDS, make_model, make_pairs
+from s2s_cli.config import Training
+from s2s_cli.data.batch import collate
+from s2s_cli.device import prepare_device
+from s2s_cli.training.gradients import Gradients
+from s2s_cli.training.loop import update
+from s2s_cli.training.optimizer import make_optimizer
+
+PURPOSES = {
+    "matrix products": ("mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "linear", "dot"),
+    "softmax and loss": ("softmax", "log_softmax", "nll", "exp", "logsumexp", "gather", "scatter"),
+    "gates and scores": ("sigmoid", "tanh", "lerp", "addcmul", "mul", "sub", "rsub", "neg", "gru"),
+    "sums": ("add", "sum", "mean"),
+    "copies": ("copy", "cat", "stack", "fill", "zero", "index", "clone", "contiguous", "embedding"),
+    "dropout": ("bernoulli", "native_dropout", "div"),
+    "optimizer": ("_fused_adam", "linalg_vector_norm", "_foreach"),
+}
+"""Operations by the beginning of their names, without `aten::`; the first that fits counts."""
+REST = "the rest"
+
+
+def purpose_of(name: str) -> str:
+    """What an operation is for."""
+    plain = name.removeprefix("aten::").lstrip("_")
+    for purpose, beginnings in PURPOSES.items():
+        if name.startswith("aten::") and plain.startswith(
+            tuple(beginning.lstrip("_") for beginning in beginnings)
+        ):
+            return purpose
+    return REST
+
+
+def profile_updates(config: Training, batch_size: int, hidden: int, updates: int) -> Counter[str]:
+    """Milliseconds of an update, by what they are spent on."""
+    model = make_model(KINDS["bahdanau"], hidden)
+    if config.kernels == "plain":
+        model.compute_plainly()
+    gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
+    batch = collate(make_pairs(batch_size))
+    for _ in range(2):
+        update(gradients, [batch], optimizer, config)
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(updates):
+            update(gradients, [batch], optimizer, config)
+    spent: Counter[str] = Counter()
+    for event in seen.key_averages():
+        spent[purpose_of(event.key)] += event.self_cpu_time_total / 1000 / updates
+    return spent
+
+
+def main(
+    precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
+    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+    hidden: Annotated[int, typer.Option(min=2)] = FULL.hidden,
+    updates: Annotated[int, typer.Option(min=1)] = 10,
+) -> None:
+    """Profile a training step with plain and with fused kernels."""
+    prepare_device()
+    kinds = ("plain", "fused")
+    spent: dict[str, Counter[str]] = {kernels: Counter() for kernels in kinds}
+    rounds = 2
+    for _ in range(rounds):
+        for kernels in kinds:
+            config = Training.model_validate(
+                {"kernels": kernels, "precision": precision, "label_smoothing": 0.1}
+            )
+            found = profile_updates(config, batch_size, hidden, updates)
+            spent[kernels] += Counter({name: value / rounds for name, value in found.items()})
+    sys.stdout.write(format_table(spent, torch.get_num_threads()))
+
+
+def format_table(spent: dict[str, Counter[str]], num_threads: int) -> str:
+    """Markdown: milliseconds of an update, and their shares."""
+    totals = {kernels: found.total() for kernels, found in spent.items()}
+    lines = [
+        f"Milliseconds of an update, {num_threads} threads.",
+        "",
+        f"| | {' | '.join(spent)} |",
+        f"|---|{'---|' * len(spent)}",
+    ]
+    for purpose in (*PURPOSES, REST):
+        cells = (
+            f"{found[purpose]:.1f} ({found[purpose] / totals[kernels]:.0%})"
+            for kernels, found in spent.items()
+        )
+        lines.append(f"| {purpose} | {' | '.join(cells)} |")
+    lines.append(f"| together | {' | '.join(f'{total:.1f}' for total in totals.values())} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    typer.run(main)
