@@ -22,26 +22,25 @@ from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
 
 PURPOSES = {
-    "matrix products": ("mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "linear", "dot"),
-    "softmax and loss": ("softmax", "log_softmax", "nll", "exp", "logsumexp", "gather", "scatter"),
-    "gates and scores": ("sigmoid", "tanh", "lerp", "addcmul", "mul", "sub", "rsub", "neg", "gru"),
-    "sums": ("add", "sum", "mean"),
-    "copies": ("copy", "cat", "stack", "fill", "zero", "index", "clone", "contiguous", "embedding"),
-    "dropout": ("bernoulli", "native_dropout", "div"),
-    "optimizer": ("_fused_adam", "linalg_vector_norm", "_foreach"),
+    "matrix products": "mm addmm bmm baddbmm addmv mv linear dot",
+    "softmax and loss": "softmax log_softmax nll_loss exp log logsumexp amax gather scatter",
+    "gates and scores": "sigmoid tanh lerp addcmul mul sub rsub neg gru",
+    "sums": "add sum mean",
+    "copies": "copy cat stack fill zero index clone contiguous embedding to expand slice select",
+    "dropout": "bernoulli native_dropout div",
+    "optimizer": "fused_adam linalg_vector_norm foreach",
 }
-"""Operations by the beginning of their names, without `aten::`; the first that fits counts."""
+"""Operations by their names without `aten::`, whatever follows an underscore."""
 REST = "the rest"
 
 
 def purpose_of(name: str) -> str:
     """What an operation is for."""
-    plain = name.removeprefix("aten::").lstrip("_")
-    for purpose, beginnings in PURPOSES.items():
-        if name.startswith("aten::") and plain.startswith(
-            tuple(beginning.lstrip("_") for beginning in beginnings)
-        ):
-            return purpose
+    parts = name.removeprefix("aten::").strip("_")
+    for purpose, operations in PURPOSES.items():
+        for operation in operations.split():
+            if name.startswith("aten::") and f"{parts}_".startswith(f"{operation}_"):
+                return purpose
     return REST
 
 

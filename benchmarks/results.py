@@ -37,7 +37,12 @@ class Results:
         """Take up what is there; `context` says what the benchmark is, and goes into each line."""
         self.path = path
         self.context = context
-        self._known = {key_of(line) for line in read_results(path)} if path.is_file() else set()
+        self._known: set[Key] = set()
+        if path.is_file():
+            self._known = {key_of(line) for line in read_results(path)}
+            content = path.read_bytes()
+            with path.open("rb+") as file:  # a line that was cut short is not gone on with
+                file.truncate(content.rfind(b"\n") + 1)
 
     def has(self, key: Key) -> bool:
         """Whether it was measured already."""

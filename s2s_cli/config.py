@@ -427,7 +427,8 @@ class Decoding(Section):
     batch_size: Size | None = None
     """Sentences translated at a time; null: as many as keep 320 hypotheses, so 64 by beams of 5."""
     precision: Literal["float32", "bf16", "int8"] = "float32"
-    """Of the products: `bf16` is faster, `int8` still faster, on CPUs only; sums stay float32."""
+    """Of the products of a search's steps: `bf16` is faster, `int8` still faster, on CPUs only.
+    Sums, the reading of the source and `--score-pairs` stay float32."""
     kernels: Literal["fused", "plain"] = "fused"
     """`fused` searches with matrices joined and tables made beforehand where it can; `plain`
     steps as the model was trained: slower, and the same but for rounding."""

@@ -131,6 +131,7 @@ def joined(launch: Launch) -> Iterator[Launch]:
         num_restarts = int(present_ranks().most(launch.num_restarts))
         yield launch._replace(num_restarts=max(num_restarts, num_rounds - 1))
     except StoppedError as error:
+        _may_speak(store)  # Nobody else is to take the end of this process for a loss.
         if launch.is_first:
             raise
         raise EchoedError(128 + error.signal_number) from error

@@ -68,7 +68,7 @@ def _begin(
     texts = read_texts(recipe.config, preparation, is_known=is_known)
     vocabularies, is_new = _vocabularies(recipe.config, run, texts, how)
     material = encode_texts(recipe.config, texts, vocabularies, say)
-    if not is_new and not run.checkpoints():
+    if ranks.is_first and not is_new and not run.checkpoints():
         # Work that need not be done again, should the model be refused; but what a run was begun
         # with stays until it is known that it goes on with this.
         preparation.commit()

@@ -92,11 +92,12 @@ def evaluate(
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
     if pairs:
+        decoding.append(("decoding.precision", "float32"))
         refuse_beside_pairs(
             **{"--hyp": hyp, "--ref": ref, "--report": report, "--tokenize": tokenize},
             **{f"--{name}": value or None for name, value in asked.items()},
             **{"--beam-size": beam_size, "--length-penalty": length_penalty},
-            **{"--tokenized": tokenized or None, "--accuracy": accuracy},
+            **{"--precision": precision, "--tokenized": tokenized or None, "--accuracy": accuracy},
             **{"--lowercase": lowercase, "--keep-unk": keep_unk, "--dictionary": dictionary},
         )
     if hyp is not None or ref:

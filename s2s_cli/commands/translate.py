@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -171,11 +171,11 @@ def _open_sinks(output: Path | None, alignments: Path | None, launch: Launch) ->
         yield Sinks(_discard, _discard)
         return
     with ExitStack() as stack:
-        write = stack.enter_context(_open_output(output))
+        write = stack.enter_context(_open_output(output, launch))
         if alignments is None:
             yield Sinks(write, _discard)
         else:
-            yield Sinks(write, stack.enter_context(_open_output(alignments)))
+            yield Sinks(write, stack.enter_context(_open_output(alignments, launch)))
 
 
 def _discard(_text: str) -> None:
@@ -183,7 +183,7 @@ def _discard(_text: str) -> None:
 
 
 @contextmanager
-def _open_output(path: Path | None) -> Iterator[Write]:
+def _open_output(path: Path | None, launch: Launch) -> Iterator[Write]:
     """Where translations go: stdout, flushed line by line, or a file that appears when whole."""
     from s2s_cli.files import replacing
 
@@ -198,11 +198,14 @@ def _open_output(path: Path | None) -> Iterator[Write]:
     stdout = sys.stdout.buffer
 
     def write(text: str) -> None:
-        stdout.write(text.encode())
-        stdout.flush()
+        try:
+            stdout.write(text.encode())
+            stdout.flush()
+        except BrokenPipeError:
+            # The reader has enough (`| head`): nothing is wrong, and nothing more is to be said.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if launch.size == 1:
+                raise  # Several processes have to come to their end together.
 
-    try:
+    with suppress(BrokenPipeError):
         yield write
-    except BrokenPipeError:
-        # The reader has enough (`| head`): nothing is wrong, and nothing more is to be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -64,9 +64,13 @@ def read_blocks(
     """
     decode = _Decoder(warn)
     block: list[str] = []
-    rest, size, is_first = b"", 0, True
+    rest: list[bytes] = []  # of a line whose end has not come
+    size, is_first = 0, True
     while chunk := _read(source):
-        *whole, rest = (rest + chunk).split(b"\n")
+        *whole, tail = chunk.split(b"\n")
+        if whole:
+            whole[0], rest = b"".join([*rest, whole[0]]), []
+        rest.append(tail)
         if whole and is_first:
             whole[0], is_first = whole[0].removeprefix(BOM), False
         block += map(decode, whole)
@@ -77,8 +81,8 @@ def read_blocks(
         if block and (size >= most_lines * LINE_BYTES or not has_more(source)):
             yield block
             block, size = [], 0
-    if rest:
-        block.append(decode(rest.removeprefix(BOM) if is_first else rest))
+    if last := b"".join(rest):
+        block.append(decode(last.removeprefix(BOM) if is_first else last))
     if block:
         yield block
 

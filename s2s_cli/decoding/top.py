@@ -8,7 +8,9 @@ BLOCK = 64
 
 
 def find_top(rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The greatest entries of each row, greatest first, and where they stand; as `topk`.
+    """The greatest entries of each row, greatest first, and where they stand.
+
+    The values are those of `topk`; of equal ones it may be others that are found.
 
     The `number` greatest entries stand in the `number` blocks whose maxima are greatest. Maxima
     are found much faster than `topk` searches, and few entries are left for it.

@@ -1,4 +1,7 @@
-"""Weights for searching: matrices kept in fewer bits, multiplied with where `linear` meets them."""
+"""Weights for searching: matrices rounded to fewer bits for the products that `linear` asks for.
+
+What was rounded stays beside it: this is for speed, and takes somewhat more memory, not less.
+"""
 
 from typing import Any, Literal
 

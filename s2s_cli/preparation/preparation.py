@@ -184,7 +184,8 @@ class Preparation:
 
     def commit(self) -> None:
         """Put the corpus that was encoded into its place, if one was."""
-        self._new.commit()
+        self._new.commit(without=(WORDS, PIECES))
+        self._words = self._pieces = None
 
     def _encode_anew(
         self, vocabularies: Vocabularies, wanted: Settings

@@ -11,6 +11,9 @@ from s2s_cli.run import Vocabularies
 from s2s_cli.text.tokenizer import choose_tokenizer
 from s2s_cli.vocabularies import resolve_tokenizers
 
+TOKENIZERS = 1
+"""Raised when a tokeniser of ours comes to split otherwise."""
+
 PACKAGES = {"moses": "sacremoses", "jieba": "jieba"}
 """What splits sentences into words, where that is not our own code."""
 
@@ -36,6 +39,7 @@ def list_settings(config: Config, text: TrainingText) -> Settings:
         "data.valid": text.held_out.get("valid"),
         "data.test": text.held_out.get("test"),
         "data.split_seed": config.data.split_seed if text.held_out else None,
+        "tokenizers": TOKENIZERS,
         "versions": _list_versions(config, text),
     }
 

@@ -26,6 +26,8 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write('{"kind": "tra')
     assert len(read_results(path)) == 1
+    Results(path, CONTEXT).add(KEY._replace(repetition=1), {})
+    assert [line["repetition"] for line in read_results(path)] == [0, 1]
 
 
 def test_a_line_of_something_else_is_an_error(tmp_path: Path) -> None:

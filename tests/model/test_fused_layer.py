@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -45,6 +46,20 @@ def test_packed_sequences_give_what_torch_gives(
     _assert_same(*results)
     wanted = [inputs, *rnn.parameters()]
     _assert_same(*(_differentiate(result, wanted) for result in results))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_graph_goes_with_what_it_gave(cell: str) -> None:
+    rnn = RNN_CLASSES[cell](3, 4, batch_first=True)
+    first = (torch.zeros(2, 4),) * NUM_PARTS[cell]
+    gc.collect()
+    gc.disable()  # no graph is to wait for the collector of cycles
+    try:
+        for _ in range(3):
+            run_sequences(rnn, cell, torch.randn(2, 5, 3), first)
+        assert "_FusedLayerBackward" not in {type(each).__name__ for each in gc.get_objects()}
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("cell", CELLS)

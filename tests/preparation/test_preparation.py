@@ -432,6 +432,23 @@ def test_what_a_kill_leaves_is_not_believed_and_cleared_away(tmp_path: Path, sta
     assert encode_again(config, tmp_path / "data", vocabularies) is None
 
 
+def test_nothing_but_ids_stays(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    build(make_recipe(tmp_path, RECIPES["files"]), tmp_path / "data")
+    left = {path.name for path in (tmp_path / "data").iterdir()}
+    assert not left & {"words", "pieces"}
+    assert "manifest.json" in left
+
+
+def test_folders_of_other_machines_and_people_stay(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    others = [tmp_path / ".tmp-data-elsewhere-99", tmp_path / ".old-data-mine"]
+    for other in others:
+        other.mkdir()
+    build(make_recipe(tmp_path, RECIPES["files"]), tmp_path / "data")
+    assert all(other.is_dir() for other in others)
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
