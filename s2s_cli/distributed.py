@@ -115,7 +115,7 @@ def present_ranks() -> Ranks:
 
 @contextmanager
 def joined(launch: Launch) -> Iterator[Launch]:
-    """Work with the other processes while the block runs; all know then of any one's restart.
+    """Work with the other processes while the block runs; all know what earlier starts noted.
 
     An error that one process meets ends all, and many errors are met by all of them alike. The
     first that reports one tells it; the others end without a word.
@@ -126,10 +126,7 @@ def joined(launch: Launch) -> Iterator[Launch]:
     """
     common, store = _join(launch)
     try:
-        # One machine's torchrun may not know that another's has begun anew; the store does.
-        num_rounds = present_ranks().from_first(lambda: common.add("s2s/rounds", 1))
-        num_restarts = int(present_ranks().most(launch.num_restarts))
-        yield launch._replace(num_restarts=max(num_restarts, num_rounds - 1))
+        yield launch._replace(marks=_StoredMarks(common))
     except StoppedError as error:
         _may_speak(store)  # Nobody else is to take the end of this process for a loss.
         if launch.is_first:
@@ -144,6 +141,21 @@ def joined(launch: Launch) -> Iterator[Launch]:
         _may_speak(store)  # A bug shows its traceback; what follows from it elsewhere is no news.
         raise
     dist.destroy_process_group()
+
+
+class _StoredMarks:
+    """Marks in the common store, which `torchrun` keeps; `has` is asked by all, `note` by one."""
+
+    def __init__(self, common: Any) -> None:
+        self._common = common
+
+    def note(self, name: str) -> None:
+        self._common.add(f"s2s/mark/{name}", 1)
+
+    def has(self, name: str) -> bool:
+        return bool(
+            present_ranks().from_first(lambda: int(self._common.add(f"s2s/mark/{name}", 0)))
+        )
 
 
 @contextmanager

@@ -2,11 +2,23 @@
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from s2s_cli.errors import ConfigError
 
 REMEDY = "start several processes with `torchrun`, which sets it, or unset WORLD_SIZE"
+
+
+class Marks(Protocol):
+    """Names that stay noted when `torchrun` begins anew."""
+
+    def note(self, name: str) -> None:
+        """Note that something is done."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether it was noted."""
+        ...
 
 
 class Launch(NamedTuple):
@@ -20,6 +32,8 @@ class Launch(NamedTuple):
     """Its number on its machine: which GPU is its own."""
     num_restarts: int = 0
     """How often `torchrun` has begun anew after a process ended badly."""
+    marks: "Marks | None" = None
+    """What these processes, and those before them, have done for good; None of a single one."""
 
     @property
     def is_first(self) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from s2s_cli.config import Config
+    from s2s_cli.launch import Marks
     from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies
@@ -18,12 +19,18 @@ if TYPE_CHECKING:
     from s2s_cli.training.setup import Texts
 
 
+FRESH = "fresh"
+"""Noted when `--fresh` was heeded: begun anew by torchrun, the run is not moved once more."""
+
+
 class How(NamedTuple):
     """What the options say about an older run and its vocabularies."""
 
     is_fresh: bool
     names_sizes: bool
     """Whether `--set vocab.*` asks for vocabularies of certain sizes."""
+    marks: "Marks | None" = None
+    """Where to note that an older run was moved."""
 
 
 class Found(NamedTuple):
@@ -82,6 +89,8 @@ def _begin(
         # Every check of the input is behind us: only now may an older run be moved.
         if backup := run.set_aside():
             say(f"--fresh: the former run was moved to {backup}")
+        if how.marks:
+            how.marks.note(FRESH)
         run.repair()
     else:
         run.repair()

@@ -16,7 +16,7 @@ def together(launch: Launch) -> Iterator[Launch]:
     """Join the other processes, if there are any; all but the first are silent meanwhile.
 
     Returns:
-        The same, knowing of restarts of any process.
+        The same, knowing what was noted before torchrun began anew.
 
     Raises:
         EchoedError: instead of an error that another process tells.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.beginning import How, prepare
+from s2s_cli.commands.beginning import FRESH, How, prepare
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
 from s2s_cli.errors import StoppedError
@@ -84,10 +84,11 @@ def train(
         job = opt.make_job(config, run, [*former, *data.overrides(), *given], sets)
         warn_of_idle(job.recipe.config)
         # Begun anew by torchrun, the run is not to be thrown away a second time.
-        is_fresh = fresh and not launch.num_restarts
-        if fresh and not is_fresh:
+        is_heeded = launch.marks.has(FRESH) if launch.marks else launch.num_restarts > 0
+        if fresh and is_heeded:
             say("begun again by torchrun: --fresh was heeded the first time")
-        how = How(is_fresh, any(text.startswith("vocab.") for text in sets or ()))
+        names_sizes = any(text.startswith("vocab.") for text in sets or ())
+        how = How(fresh and not is_heeded, names_sizes, launch.marks)
         _train(job, how, stop, launch)
 
 

@@ -109,7 +109,7 @@ class Seq2Seq(nn.Module):
         """
         embedded = self.tgt_embedding(tgt_in)
         features = self.decoder(embedded, self.encode(src, src_lengths))
-        return self.output(features[tgt_mask], _rows_of(tgt_mask))  # type: ignore[no-any-return]
+        return self._read_real(features, tgt_mask)
 
     def read_sampled(
         self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor, forced: Tensor
@@ -138,7 +138,13 @@ class Seq2Seq(nn.Module):
             step = self.decoder.step(embedded, state, memory, masks)
             state = step.state
             features.append(step.features)
-        return self.output(torch.stack(features, 1)[tgt_mask], _rows_of(tgt_mask))  # type: ignore[no-any-return]
+        return self._read_real(torch.stack(features, 1), tgt_mask)
+
+    def _read_real(self, features: Tensor, tgt_mask: Tensor) -> Tensor:
+        """The readouts of the real positions, row by row."""
+        # Which sentence a position is of: asked for only where its sentence shares a mask.
+        rows = tgt_mask.nonzero()[:, 0] if self.output.dropout.shares_masks else None
+        return self.output(features[tgt_mask], rows)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def _choose(self, features: Tensor, reference: Tensor, forced: Tensor) -> Tensor:
@@ -207,8 +213,3 @@ def choose_decoder(config: Model) -> type[Decoder]:
         return EveryStepDecoder
     after = InputFeedingDecoder if config.input_feeding else LuongDecoder
     return {"before": BahdanauDecoder, "after": after, "below": GNMTDecoder}[config.attend]
-
-
-def _rows_of(mask: Tensor) -> Tensor:
-    """Which sentence each real position of a `(batch, tgt_len)` mask belongs to."""
-    return mask.nonzero()[:, 0]
