@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import Peer
+from benchmarks.errors import RunError
 
 Facts = dict[str, Any]
 """As JSON."""
@@ -76,7 +77,8 @@ def _versions(python: Path, distribution: str) -> Facts:
 
 def product_rates() -> Facts:
     """GFLOP/s of matrix products on all threads, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.products"], capture_output=True, check=True, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.products"]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    if done.returncode:
+        raise RunError(f"{' '.join(command)}: ended with {done.returncode}: {done.stderr[-500:]}")
     return dict(json.loads(done.stdout))

@@ -17,17 +17,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from benchmarks.environments import BENCH
+from benchmarks.errors import RunError
 from benchmarks.machine import busy_seconds, load_average
 from benchmarks.systems.tool import Command, Line
-from s2s_cli.errors import S2SError
 from s2s_cli.files import write_file
 
 LOOK_SECONDS = 0.02
 MEMORY_SECONDS = 0.5
-
-
-class RunError(S2SError):
-    """A system failed at its work."""
 
 
 class Measured(NamedTuple):
@@ -136,7 +132,7 @@ class Watch:
                     select.select([handle], [], [], LOOK_SECONDS)
                 pid, status, usage = os.wait4(self.pid, os.WNOHANG)
                 self.ended = time.perf_counter()
-                self._read()
+                self._read(is_alive=not pid)
                 if pid:
                     return status, usage
                 if self.ended >= next_memory:
@@ -146,12 +142,13 @@ class Watch:
             if handle is not None:
                 os.close(handle)
 
-    def _read(self) -> None:
+    def _read(self, *, is_alive: bool) -> None:
         for text in self._tail.read():
             self.lines.append(Line(self.ended - self.started, text))
             if self._ends is not None and not self.was_stopped and self._ends(text):
                 self.was_stopped = True
-                os.kill(self.pid, signal.SIGINT)
+                if is_alive:
+                    os.kill(self.pid, signal.SIGINT)
 
 
 class Tail:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.environments import BENCH
+from benchmarks.errors import RunError
 from benchmarks.machine import product_rates
-from benchmarks.measure import Measured, RunError, run
+from benchmarks.measure import Measured, run
 from benchmarks.results import Facts, Key, Results
 from benchmarks.systems.catalogue import System, environment_of, switched
 from benchmarks.systems.tool import Line, Tool, Training, Translation, speed_between

@@ -20,7 +20,9 @@ def test_pairs_are_as_long_as_captions() -> None:
 
 
 def test_speeds_are_measured() -> None:
-    trained = training_speed(Training(precision="bf16"), 4, CPU, QUICK)["tokens_per_second"]
+    trained = training_speed(Training(precision="bf16", batch_size=4), CPU, QUICK)[
+        "tokens_per_second"
+    ]
     searched = search_speed(Decoding(batch_size=4), CPU, QUICK)["sentences_per_second"]
     assert 0 < trained[0] <= trained[1] <= trained[2]
     assert searched[0] > 0

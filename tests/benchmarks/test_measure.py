@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import measure
-from benchmarks.measure import RunError, Tail, family, run
+from benchmarks.errors import RunError
+from benchmarks.measure import Tail, family, run
 from benchmarks.systems.tool import Command
 
 
