@@ -183,7 +183,10 @@ def test_a_small_text_says_how_many_subwords_it_gives_or_takes(texts: Path) -> N
     assert "vocab.max_size: 6 entries are too few, the characters of the text alone take 9" in few
 
 
-@pytest.mark.parametrize("how", [[], SUBWORDS], ids=["words", "subwords"])
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param([], marks=pytest.mark.slow, id="words"), pytest.param(SUBWORDS, id="subwords")],
+)
 def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path, how: list[str]) -> None:
     more = ["--epochs", 30, "--set", "training.patience=30", "--set", "training.save_every=3", *how]
     s2s(*tiny_train("--run", "whole", *more), cwd=texts)
