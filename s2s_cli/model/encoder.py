@@ -77,7 +77,7 @@ class Encoder(nn.Module):
 
     def _run(self, layer: nn.Module, packed: PackedSequence) -> tuple[PackedSequence, State]:
         """A layer's outputs, and its last state, parts `(directions, batch, size)`."""
-        if self.is_fused and can_fuse_layer(packed.data):
+        if self.is_fused and can_fuse_layer(self.cell, packed.data):
             outputs, state = run_packed(layer, self.cell, packed)  # type: ignore[arg-type]
             return packed._replace(data=outputs), state
         packed, last = layer(packed)

@@ -40,9 +40,14 @@ class Course(NamedTuple):
         return steps[::-1] if self.is_reverse else steps
 
 
-def can_fuse_layer(inputs: Tensor) -> bool:
-    """Whether the gradient of a layer is worth deriving by hand here."""
-    return torch.is_grad_enabled() and inputs.device.type == "cpu"
+def can_fuse_layer(cell: str, inputs: Tensor) -> bool:
+    """Whether the gradient of a layer is worth deriving by hand here.
+
+    Not on GPUs, and not of an LSTM in float32, for which PyTorch has oneDNN's.
+    """
+    is_cpu = inputs.device.type == "cpu"
+    is_slow = cell != "lstm" or torch.is_autocast_enabled("cpu")
+    return torch.is_grad_enabled() and is_cpu and is_slow
 
 
 def run_packed(rnn: Rnn, cell: str, packed: PackedSequence) -> tuple[Tensor, State]:

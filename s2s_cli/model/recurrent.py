@@ -44,7 +44,7 @@ class RecurrentLayer(nn.Module):
             outputs: `(batch, tgt_len, hidden)`.
             state: the parts after the last step.
         """
-        if self.is_fused and can_fuse_layer(inputs):
+        if self.is_fused and can_fuse_layer(self.cell, inputs):
             return run_sequences(self.rnn, self.cell, inputs, state)
         first = tuple(part.unsqueeze(0).contiguous() for part in state)
         outputs, last = self.rnn(inputs, first if len(first) > 1 else first[0])
