@@ -42,8 +42,12 @@ class AdditiveScorer(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Energies `(batch, queries, src_len)` of `query` `(batch, queries, query)`."""
-        queries = 2 * self.query(query).unsqueeze(2)
-        return torch.sigmoid(keys.unsqueeze(1) + queries) @ (2 * self.score)
+        return self.compare(2 * self.query(query), keys)
+
+    def compare(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Energies `(batch, queries, src_len)` of 2 W s, `(batch, queries, attention)`."""
+        sums = keys.unsqueeze(1) + queries.unsqueeze(2)
+        return sums.sigmoid_() @ (2 * self.score)
 
 
 class GeneralScorer(nn.Module):
@@ -128,8 +132,12 @@ class Attention(nn.Module):
             weights: `(batch * queries, src_len)`; rows sum to 1, padding gets exactly 0.
         """
         queries = query.view(memory.keys.size(0), -1, query.size(-1))
-        energies = self.scorer(queries, memory.keys)
-        energies = energies.masked_fill(~memory.mask.unsqueeze(1), -torch.inf)
-        weights = torch.softmax(energies, dim=-1)  # (batch, queries, src_len)
-        context = weights @ memory.values  # (batch, queries, value)
-        return context.flatten(0, 1), weights.flatten(0, 1)
+        return average(self.scorer(queries, memory.keys), memory)
+
+
+def average(energies: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    """What `Attention` gives, from energies `(batch, queries, src_len)`."""
+    energies = energies.masked_fill(~memory.mask.unsqueeze(1), -torch.inf)
+    weights = torch.softmax(energies, dim=-1)  # (batch, queries, src_len)
+    context = weights @ memory.values  # (batch, queries, value)
+    return context.flatten(0, 1), weights.flatten(0, 1)

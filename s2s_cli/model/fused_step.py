@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from s2s_cli.config import Decoding, Model
 from s2s_cli.errors import ConfigError
-from s2s_cli.model.attention import AdditiveScorer, Memory
+from s2s_cli.model.attention import AdditiveScorer, Memory, average
 from s2s_cli.model.bahdanau_decoder import BahdanauDecoder
 from s2s_cli.model.cells import CELLS, State
 from s2s_cli.model.decoder import LookBack, Start
@@ -53,17 +53,18 @@ class FusedStep(nn.Module):
         super().__init__()
         self.model = model.eval()
         decoder = cast("BahdanauDecoder", model.decoder)
-        scorer, bottom = cast("AdditiveScorer", decoder.attention.scorer), decoder.stack.bottom
+        bottom = decoder.stack.bottom
+        self.scorer = cast("AdditiveScorer", decoder.attention.scorer)
+        self.attention_size = self.scorer.score.numel()
         self.cell = CELLS[bottom.cell]
         self.norms = decoder.stack.norms
         self.gates_size = decoder.from_context.out_features
         readout = model.output.readout
         self.finish = None if isinstance(readout, LinearReadout) else readout.activate
         with torch.no_grad():
-            self.vector = 2 * scorer.score
             recurrent = cast("Tensor", bottom.rnn.weight_hh_l0)
-            self.from_state = pack(torch.cat([2 * scorer.query.weight, recurrent]), precision)
-            self.state_bias = F.pad(cast("Tensor", bottom.rnn.bias_hh_l0), (len(self.vector), 0))
+            self.from_state = pack(torch.cat([2 * self.scorer.query.weight, recurrent]), precision)
+            self.state_bias = F.pad(cast("Tensor", bottom.rnn.bias_hh_l0), (self.attention_size, 0))
             weight, bias = cast("Tensor", bottom.rnn.weight_ih_l0), bottom.rnn.bias_ih_l0
             of_context = decoder.from_context.weight
             if not isinstance(readout, LinearReadout):
@@ -110,8 +111,10 @@ class FusedStep(nn.Module):
         """
         before = layer_of(state, 0)
         product = F.linear(before[0], self.from_state, self.state_bias)
-        queries, recurrent = product.tensor_split([len(self.vector)], dim=-1)
-        context, weights = self._attend(queries, cast("Memory", memory))
+        queries, recurrent = product.tensor_split([self.attention_size], dim=-1)
+        seen = cast("Memory", memory)
+        queries = queries.reshape(seen.keys.size(0), -1, self.attention_size)
+        context, weights = average(self.scorer.compare(queries, seen.keys), seen)
         both = self.from_word(token).add_(F.linear(context, self.from_context))
         gates, readout = both.tensor_split([self.gates_size], dim=-1)
         after, _ = self.cell.advance(gates, recurrent, before)
@@ -122,13 +125,6 @@ class FusedStep(nn.Module):
             features = self.finish(F.linear(output, self.readout_of_state).add_(readout))
         logits = F.linear(features, self.projection, self.projection_bias)
         return logits, tuple(part.unsqueeze(1) for part in after), weights
-
-    def _attend(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """The context `(batch * beam, value)` and the weights `(batch * beam, src_len)`."""
-        queries = queries.reshape(memory.keys.size(0), -1, 1, len(self.vector))
-        energies = (memory.keys.unsqueeze(1) + queries).sigmoid_() @ self.vector
-        weights = energies.masked_fill_(~memory.mask.unsqueeze(1), -torch.inf).softmax(-1)
-        return (weights @ memory.values).flatten(0, 1), weights.flatten(0, 1)
 
 
 def prepare_search(model: Seq2Seq, kind: Model, config: Decoding) -> Seq2Seq | FusedStep:

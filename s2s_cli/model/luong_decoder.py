@@ -47,18 +47,14 @@ class LuongDecoder(nn.Module):
             start: what `start` returned.
         """
         outputs = self.stack(embedded, start.state)
-        features, _ = self._attend(outputs.flatten(0, 1), start.memory)
+        features, _ = attend_after(self, outputs.flatten(0, 1), start.memory)
         return features.view(*outputs.shape[:2], -1)
 
     def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
         """One step from `embedded` `(batch * beam, embed)`, looking at `memory`."""
         outputs, state = self.stack.step(self.stack.project(embedded), state, masks)
-        features, weights = self._attend(outputs, memory)
+        features, weights = attend_after(self, outputs, memory)
         return Step(features, state, weights)
-
-    def _attend(self, outputs: Tensor, memory: LookBack) -> tuple[Tensor, Tensor]:
-        context, weights = self.attention(outputs, memory)
-        return torch.tanh(self.combine(torch.cat([context, outputs], dim=-1))), weights
 
 
 class InputFeedingDecoder(nn.Module):
@@ -112,6 +108,13 @@ class InputFeedingDecoder(nn.Module):
         *recurrent, fed = state
         gates = gates + self.from_attended(fed[:, 0])
         outputs, after = self.stack.step(gates, tuple(recurrent), masks)
-        context, weights = self.attention(outputs, memory)
-        attended = torch.tanh(self.combine(torch.cat([context, outputs], dim=-1)))
+        attended, weights = attend_after(self, outputs, memory)
         return attended, (*after, attended.unsqueeze(1)), weights
+
+
+def attend_after(
+    decoder: LuongDecoder | InputFeedingDecoder, outputs: Tensor, memory: LookBack
+) -> tuple[Tensor, Tensor]:
+    """The attentional vectors `(rows, hidden)` of outputs, and their weights `(rows, src_len)`."""
+    context, weights = decoder.attention(outputs, memory)
+    return torch.tanh(decoder.combine(torch.cat([context, outputs], dim=-1))), weights
