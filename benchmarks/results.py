@@ -70,7 +70,7 @@ def read_results(path: Path) -> list[Facts]:
         DataError: there is no such file, or a line is not one of ours.
     """
     try:
-        *lines, rest = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     except FileNotFoundError as error:
         raise DataError(f"{path}: not there; `python -m benchmarks run` writes it") from error
     found = []
@@ -80,7 +80,6 @@ def read_results(path: Path) -> list[Facts]:
             key_of(found[-1])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}:{number}: not a measurement; remove that line") from error
-    del rest
     return found
 
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -55,6 +56,25 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """One line about something that was assumed, or that deserves a look."""
     make_console().print(Text.assemble(("warning: ", "yellow"), printable(message)))
+
+
+PLAIN_SECONDS = 30.0
+"""Where nobody watches, a line of progress at most this often."""
+
+
+class Pace:
+    """Says when it is time for another line of progress, where nobody watches."""
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether enough time has passed since it last was."""
+        now = time.monotonic()
+        if now - self._shown <= PLAIN_SECONDS:
+            return False
+        self._shown = now
+        return True
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,5 @@
 """What people see while the text is read, tokenised and encoded."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest
 
-PLAIN_SECONDS = 30.0
-"""Where nobody watches, a line of progress at most this often."""
 
 WorkersOption = Annotated[
     int | None,
@@ -70,18 +67,16 @@ def _stopping(show: "Tell", stop: "StopRequest | None") -> "Tell":
 
 @contextmanager
 def _showing() -> "Iterator[Tell]":
-    from s2s_cli.console import counting_line, is_terminal, say
+    from s2s_cli.console import Pace, counting_line, is_terminal, say
 
     if is_terminal():
         with counting_line() as show:
             yield show
         return
-    shown = time.monotonic()
+    pace = Pace()
 
     def tell(stage: str, done: int, total: int | None) -> None:
-        nonlocal shown
-        if time.monotonic() - shown > PLAIN_SECONDS:
-            shown = time.monotonic()
+        if pace.is_due():
             say(f"{stage}: {done:,}{f' of {total:,}' if total else ''} pairs")
 
     yield tell

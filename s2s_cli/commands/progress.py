@@ -1,6 +1,5 @@
 """What people see of a training: a live line, or a line now and then; validations logged."""
 
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,13 +10,10 @@ if TYPE_CHECKING:
     from s2s_cli.training.loop import Progress
     from s2s_cli.training.record import Averaging, Validation
 
-PLAIN_SECONDS = 30.0
-"""Where nobody watches, a line of progress at most this often."""
-
 
 def follow(fit: "Fit", stop: "StopRequest") -> None:
     """Consume the training: show it, and log it."""
-    from s2s_cli.console import is_terminal, say, training_bar
+    from s2s_cli.console import Pace, is_terminal, say, training_bar
     from s2s_cli.training.loop import Progress
 
     if not fit.ranks.is_first:
@@ -25,13 +21,12 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
             pass
         return
     if not is_terminal():
-        shown = time.monotonic()
+        pace = Pace()
         for event in _logged(fit, stop):
             if not isinstance(event, Progress):
                 for line in _describe(event):
                     say(line)
-            elif time.monotonic() - shown > PLAIN_SECONDS:
-                shown = time.monotonic()
+            elif pace.is_due():
                 epoch, batch, _ = event.position
                 say(f"epoch {epoch + 1}: {batch / event.num_batches:4.0%}  {_status(fit)}")
         return

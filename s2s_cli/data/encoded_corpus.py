@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
 from s2s_cli.data.token_file import Place, read_tokens
-from s2s_cli.data.tokenized import fits
+from s2s_cli.data.tokenized import encode_pairs
 from s2s_cli.text.vocabulary import Vocabulary
 
 OFFSET = np.dtype("<i8")
@@ -60,15 +60,9 @@ def make_encoder(encoding: Encoding) -> Callable[[Place], EncodedChunk]:
     dtype = np.dtype(encoding.dtype).newbyteorder("<")
 
     def encode(place: Place) -> EncodedChunk:
-        tag, kept = list(encoding.tags[place.source]), []
-        num_too_long = num_empty = 0
-        for pair in zip(*read_tokens(place), strict=True):
-            if not pair[0] or not pair[1]:
-                num_empty += 1
-            elif not fits(*pair, encoding.max_length):
-                num_too_long += 1
-            else:
-                kept.append((tag + src.encode(pair[0]), tgt.encode(pair[1])))
+        tag = list(encoding.tags[place.source])
+        rows = ((tag, *pair) for pair in zip(*read_tokens(place), strict=True))
+        kept, num_too_long, num_empty = encode_pairs(rows, src, tgt, encoding.max_length)
         sides = [[pair[side] for pair in kept] for side in (0, 1)]
         ids = [np.array([i for row in side for i in row], dtype).tobytes() for side in sides]
         lengths = [np.array([len(row) for row in side], np.int64) for side in sides]

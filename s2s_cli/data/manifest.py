@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import JsonValue, ValidationError
 
 from s2s_cli.data.lines import hash_file
-from s2s_cli.files import CHUNK_BYTES, write_file
+from s2s_cli.files import write_file
 from s2s_cli.sealed import MANIFEST, to_json
 from s2s_cli.section import Section
 
@@ -128,7 +128,7 @@ def find_damage(folder: Path, manifest: Manifest) -> str | None:
             return f"{name} is missing"
         if path.stat().st_size != facts.size:
             return f"{name} has {path.stat().st_size:,} bytes, not {facts.size:,}"
-        if not facts.is_as(path) and _hash(path) != facts.sha256:
+        if not facts.is_as(path) and hash_file(path) != facts.sha256:
             return f"{name} is damaged (SHA-256)"
     return None
 
@@ -143,15 +143,12 @@ def find_other_text(manifest: Manifest, paths: Sequence[Path]) -> str | None:
     return None
 
 
-def find_other_settings(
-    manifest: Manifest, wanted: Mapping[str, JsonValue], names: Sequence[str]
-) -> Iterator[str]:
-    """Which of some settings the corpus was not made with, in words."""
-    for name in names:
+def find_other_settings(manifest: Manifest, wanted: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Which settings the corpus was not made with, in words."""
+    for name, value in wanted.items():
         found = manifest.made_with.get(name)
-        if found != wanted[name]:
-            is_short = len(f"{found}{wanted[name]}") < 80
-            change = f" {found} -> {wanted[name]}" if is_short else ""
+        if found != value:
+            change = f" {found} -> {value}" if len(f"{found}{value}") < 80 else ""
             yield f"made with other {name}{change}"
 
 
@@ -167,11 +164,3 @@ def restamp(folder: Path, manifest: Manifest, paths: Sequence[Path]) -> Manifest
             },
         }
     )
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(CHUNK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

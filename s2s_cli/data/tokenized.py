@@ -1,7 +1,7 @@
 """A corpus as tokens: counted for a vocabulary, encoded for training."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -124,10 +124,21 @@ def encode_corpus(
     max_length: int | None = None,
 ) -> EncodedCorpus:
     """Turn tokens into ids; pairs with a side longer than `max_length`, or without tokens, go."""
+    tags = corpus.encode_tags(src_vocabulary)
+    rows = zip(tags, corpus.src, corpus.tgt, strict=True)
+    return encode_pairs(rows, src_vocabulary, tgt_vocabulary, max_length)
+
+
+def encode_pairs(
+    rows: Iterable[tuple[list[int], list[str], list[str]]],
+    src_vocabulary: Vocabulary,
+    tgt_vocabulary: Vocabulary,
+    max_length: int | None,
+) -> EncodedCorpus:
+    """As `encode_corpus`, of pairs that come behind the ids of their tags."""
     pairs: list[EncodedPair] = []
     num_too_long = num_empty = 0
-    tags = corpus.encode_tags(src_vocabulary)
-    for tag, src, tgt in zip(tags, corpus.src, corpus.tgt, strict=True):
+    for tag, src, tgt in rows:
         if not src or not tgt:
             num_empty += 1
         elif max_length is not None and not fits(src, tgt, max_length):

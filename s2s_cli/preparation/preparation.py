@@ -168,7 +168,7 @@ class Preparation:
         wanted = with_vocabularies(self._settings, vocabularies)
         found = self._manifest
         if found is not None:
-            self.why = next(find_other_settings(found, wanted, list(wanted)), None)
+            self.why = next(find_other_settings(found, wanted), None)
             if self.why is None:
                 return StoredPairs(self.folder, found.dtype), found
         return self._encode_anew(vocabularies, wanted)
@@ -227,7 +227,7 @@ class Preparation:
             return None
         wanted, paths = self._settings, self.text.paths()
         self.why = (
-            next(find_other_settings(found, wanted, list(wanted)), None)
+            next(find_other_settings(found, wanted), None)
             or find_damage(self.folder, found)
             or find_other_text(found, paths)
         )
