@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -65,20 +66,15 @@ def check_and_time(device: torch.device, sizes: Sizes) -> Iterator[dict[str, Any
     yield {"products": product_rates(device, 256 if sizes is QUICK else 4096)}
     for name, kind in KINDS.items():
         yield {"check": name, **agreement(kind, device, sizes)}
-    for kernels in ("fused", "plain"):
-        for precision in ("float32", "bf16"):
-            for batch_size in sizes.batches:
-                named = {"kernels": kernels, "precision": precision, "batch_size": batch_size}
-                config = Training.model_validate(named)
-                speed = or_out_of_memory(partial(training_speed, config, device, sizes))
-                yield {"train": named, **speed}
-    for kernels in ("fused", "plain"):
-        for precision in ("float32", "bf16"):
-            for batch_size in sizes.batches:
-                named = {"kernels": kernels, "precision": precision, "batch_size": batch_size}
-                settings = Decoding.model_validate(named)
-                speed = or_out_of_memory(partial(search_speed, settings, device, sizes))
-                yield {"beam 5": named, **speed}
+    measures = {
+        "train": lambda named: training_speed(Training.model_validate(named), device, sizes),
+        "beam 5": lambda named: search_speed(Decoding.model_validate(named), device, sizes),
+    }
+    ways = list(product(("fused", "plain"), ("float32", "bf16"), sizes.batches))
+    for what, measure in measures.items():
+        for kernels, precision, batch_size in ways:
+            named = {"kernels": kernels, "precision": precision, "batch_size": batch_size}
+            yield {what: named, **or_out_of_memory(partial(measure, named))}
 
 
 def or_out_of_memory(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

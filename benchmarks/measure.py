@@ -145,10 +145,10 @@ class Watch:
     def _read(self, *, is_alive: bool) -> None:
         for text in self._tail.read():
             self.lines.append(Line(self.ended - self.started, text))
-            if self._ends is not None and not self.was_stopped and self._ends(text):
-                self.was_stopped = True
-                if is_alive:
-                    os.kill(self.pid, signal.SIGINT)
+            if self._ends is None or self.was_stopped or not is_alive or not self._ends(text):
+                continue
+            self.was_stopped = True
+            os.kill(self.pid, signal.SIGINT)
 
 
 class Tail:

@@ -1,8 +1,10 @@
-"""How fast this machine multiplies matrices: `python -m benchmarks.products`, JSON on stdout.
+"""How fast this machine multiplies matrices, and its tanh: `python -m benchmarks.products`.
 
-Three ways, one after the other and that several times, the median of each in GFLOP/s:
-PyTorch's own float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's bfloat16. Square
-products of 1,024 are as good as it gets; the narrow ones of a decoder's step stay below.
+Products are done in three ways, one after the other and that several times, the median of each in
+GFLOP/s: PyTorch's own float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's bfloat16.
+Square products of 1,024 are as good as it gets; the narrow ones of a decoder's step stay below.
+Then how many times as long as a sigmoid a tanh takes: torch's own, and the one that `s2s` uses.
+All as JSON on stdout.
 """
 
 import json
@@ -14,20 +16,26 @@ from collections.abc import Callable
 import torch
 
 from s2s_cli.device import prepare_device, product_error
+from s2s_cli.model.cells import tanh
 
 SIZE = 1024
 ROUNDS = 5
 SECONDS = 0.3
 
 
-def rate(product: Callable[[], object]) -> float:
-    """GFLOP/s of a product of two square matrices."""
-    product()
+def seconds(work: Callable[[], object]) -> float:
+    """What some work takes once, in the mean of many times."""
+    work()
     done, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < SECONDS:
-        product()
+        work()
         done += 1
-    return done * 2 * SIZE**3 / elapsed / 1e9
+    return elapsed / done
+
+
+def rate(product: Callable[[], object]) -> float:
+    """GFLOP/s of a product of two square matrices."""
+    return 2 * SIZE**3 / seconds(product) / 1e9
 
 
 def main() -> None:
@@ -41,8 +49,13 @@ def main() -> None:
         prepare_device()
         found["float32"].append(rate(lambda: one @ other))
         found["bf16"].append(rate(lambda: half[0] @ half[1]))
+    sigmoid = seconds(one.sigmoid)
     facts = {
         "gflops": {name: statistics.median(rates) for name, rates in found.items()},
+        "tanh_over_sigmoid": {
+            "torch": seconds(one.tanh) / sigmoid,
+            "s2s": seconds(lambda: tanh(one)) / sigmoid,
+        },
         "threads": torch.get_num_threads(),
         "float32_error": product_error(),
     }

@@ -3,9 +3,9 @@
     python -m benchmarks.scale --pairs 100000 --pairs 1000000 --data-dir path/to/multi30k
 
 Pairs are made of real ones, each followed by another one, a different one in every round, so that
-lines differ. Each command runs as a process of its own, which is
-looked at ten times a second. A training is stopped after its fifth update; its first is known by
-the line that it writes into its log.
+lines differ. Each command runs as a process of its own, which is looked at ten times a second. A
+training is stopped after its fifth update; its first is known by the line that it writes into its
+log.
 """
 
 import os
@@ -21,6 +21,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from benchmarks.measure import family
 from s2s_cli.data.lines import read_lines
 from s2s_cli.data.phrasebook import expand_phrasebook
 
@@ -187,7 +188,11 @@ def _run(
 
 def _cpu_of(pid: int) -> float:
     """Seconds of a core that a living process has used, as Linux tells them."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0.0  # it has just ended
+    fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -199,7 +204,7 @@ def _cpu_of_children() -> float:
 def _memory_of(pid: int) -> Memory:
     """Proportional shares of a process and all its children, as Linux tells them."""
     own = mapped = 0.0
-    for one in _family(pid):
+    for one in family(pid):
         try:
             lines = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii").split("\n")
         except OSError:
@@ -208,16 +213,6 @@ def _memory_of(pid: int) -> Memory:
         own += int(facts.get("Pss_Anon", 0)) / 1024
         mapped += int(facts.get("Pss_File", 0)) / 1024
     return Memory(own, mapped)
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text(encoding="ascii").split():
-                yield from _family(int(child))
-    except OSError:
-        return
 
 
 def _describe(few: Size, found: list[Size], imports: Measured) -> Iterator[str]:

@@ -1,10 +1,8 @@
 """Which device computes, and how it multiplies float32 matrices."""
 
-import ctypes
 import os
 import platform
 import re
-import sys
 from typing import Any
 
 import torch
@@ -96,28 +94,6 @@ def allow_tf32(device: torch.device) -> None:
 
 
 def prepare_device() -> None:
-    """Make the processor quick: float32 products by oneDNN, and memory that is kept."""
-    _prepare_float32()
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep freed blocks for the next step.
-
-    It gives large blocks back to the system, which hands them out anew page by page, each filled
-    with zeros: for tensors that come and go in every step that is much of the time.
-    """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is not None and hasattr(libc, "mallopt"):
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that glibc accepts
-        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""From glibc's malloc.h."""
-
-
-def _prepare_float32() -> None:
     """Let oneDNN do the CPU's float32 products where they stay float32; no TF32 on CUDA.
 
     PyTorch sends them to MKL, which takes a slow path on processors that are not Intel's. Asking

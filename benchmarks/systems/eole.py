@@ -7,7 +7,7 @@ model is a little smaller than the others'.
 import yaml
 
 from benchmarks.environments import EOLE
-from benchmarks.systems.opennmt import NEVER, TRUST, read_reports
+from benchmarks.systems.opennmt import TRUST, data_options, read_reports, training_options
 from benchmarks.systems.tool import Command, Tool, Training, Translation
 from benchmarks.work import Work
 
@@ -16,45 +16,21 @@ PROGRAM = str(EOLE.program("eole"))
 
 def recipe(work: Work, updates: int, model: str) -> str:
     """Its configuration, as YAML."""
-    sizes = work.sizes
-
-    def corpus(split: str) -> dict[str, str]:
-        return {"path_src": str(work.text(split, "src")), "path_tgt": str(work.text(split, "tgt"))}
-
     tree = {
-        "seed": 1,
-        "data": {"corpus": corpus("train"), "valid": corpus("valid")},
-        "src_vocab": str(work.vocabulary("src")),
-        "tgt_vocab": str(work.vocabulary("tgt")),
-        "src_vocab_size": NEVER,
-        "tgt_vocab_size": NEVER,
+        **data_options(work),
         "vocab_size_multiple": 1,
-        "report_every": work.scale.first,
         "model": {
             "architecture": "rnn",
             "layers": 1,
-            "hidden_size": sizes.hidden,
-            "embeddings": {"word_vec_size": sizes.embed},
+            "hidden_size": work.sizes.hidden,
+            "embeddings": {"word_vec_size": work.sizes.embed},
             "encoder": {"encoder_type": "brnn", "rnn_type": "GRU"},
             "decoder": {"decoder_type": "rnn", "rnn_type": "GRU", "global_attention": "mlp"},
         },
         "training": {
             "model_path": model,
             "compute_dtype": "fp32",
-            "dropout": [sizes.dropout],
-            "optim": "adam",
-            "learning_rate": sizes.learning_rate,
-            "max_grad_norm": sizes.clip_norm,
-            "normalization": "tokens",
-            "batch_type": "sents",
-            "batch_size": sizes.batch,
-            "num_workers": 0,
-            "bucket_size": work.num_pairs,
-            "train_steps": updates,
-            "valid_steps": NEVER,
-            "save_checkpoint_steps": NEVER,
-            "world_size": 1,
-            "gpu_ranks": [],
+            **training_options(work, updates),
         },
     }
     return yaml.safe_dump(tree, sort_keys=False)

@@ -21,29 +21,27 @@ TRUST = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 _PROGRESS = re.compile(r"Step +(\d+)/ *\d+; .*bsz: +\d+/ *(\d+)/")
 
 
-def recipe(work: Work, updates: int, model: str) -> str:
-    """Its configuration, as YAML."""
-    sizes = work.sizes
+def data_options(work: Work) -> dict[str, object]:
+    """What is read, under the names that eole has kept."""
 
     def corpus(split: str) -> dict[str, str]:
         return {"path_src": str(work.text(split, "src")), "path_tgt": str(work.text(split, "tgt"))}
 
-    tree = {
+    return {
+        "seed": 1,
         "data": {"corpus": corpus("train"), "valid": corpus("valid")},
         "src_vocab": str(work.vocabulary("src")),
         "tgt_vocab": str(work.vocabulary("tgt")),
         "src_vocab_size": NEVER,
         "tgt_vocab_size": NEVER,
-        "save_model": model,
-        "seed": 1,
-        "encoder_type": "brnn",
-        "decoder_type": "rnn",
-        "rnn_type": "GRU",
-        "layers": 1,
-        "word_vec_size": sizes.embed,
-        "hidden_size": sizes.hidden,
-        "global_attention": "mlp",
-        "input_feed": 1,
+        "report_every": work.scale.first,
+    }
+
+
+def training_options(work: Work, updates: int) -> dict[str, object]:
+    """How it is trained, under the names that eole has kept."""
+    sizes = work.sizes
+    return {
         "dropout": [sizes.dropout],
         "optim": "adam",
         "learning_rate": sizes.learning_rate,
@@ -56,9 +54,25 @@ def recipe(work: Work, updates: int, model: str) -> str:
         "train_steps": updates,
         "valid_steps": NEVER,
         "save_checkpoint_steps": NEVER,
-        "report_every": work.scale.first,
         "world_size": 1,
         "gpu_ranks": [],
+    }
+
+
+def recipe(work: Work, updates: int, model: str) -> str:
+    """Its configuration, as YAML."""
+    tree = {
+        **data_options(work),
+        "save_model": model,
+        "encoder_type": "brnn",
+        "decoder_type": "rnn",
+        "rnn_type": "GRU",
+        "layers": 1,
+        "word_vec_size": work.sizes.embed,
+        "hidden_size": work.sizes.hidden,
+        "global_attention": "mlp",
+        "input_feed": 1,
+        **training_options(work, updates),
     }
     return yaml.safe_dump(tree, sort_keys=False)
 

@@ -16,6 +16,7 @@ from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
+    from s2s_cli.commands.loading import Place
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.scoring.metrics import MetricName
 
@@ -110,9 +111,8 @@ def evaluate(
         }
         _refuse([name for name, value in needless.items() if value is not None])
         lang = _choose_language(tgt_lang, config)
-        files = Files(hyp, ref or [])
         how = How(names, bool(lowercase), tokenize, tokenized, accuracy)
-        _score_files(files, how.measures(lang))
+        _score_files(Files(hyp, ref or []), how.measures(lang))
         return
     place = locate_model(config, run, model)
     data_sets = [text for text in sets or [] if text.startswith("data.")]
@@ -120,20 +120,14 @@ def evaluate(
     loaded = load_translator(place, device, decoding, other_sets)
     refuse_idle_options(loaded.decoding, decoding)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
-    wanted = Wanted(config, data, data_sets, src_lang, to_lang)
-    tests = load_test_sets(wanted, place, loaded)
+    tests = load_test_sets(Wanted(config, data, data_sets, src_lang, to_lang), place, loaded)
     if pairs:
         show_pair_scores(loaded, tests)
         return
     if config is not None:
         tell_recipe_search(config, loaded)
-    ignores_case = _choose_case(lowercase, loaded.card)
-    how = How(names, ignores_case, tokenize, tokenized, accuracy)
-    # An ensemble is not the first member's run, whose own report stays.
-    own = place.run.reports_path if place.run and not place.others else Path("reports")
-    reports = report or own
-    is_folder_of_one = report is not None and len(tests) == 1
-    folders = [reports if is_folder_of_one else reports / test.name for test in tests]
+    how = How(names, _choose_case(lowercase, loaded.card), tokenize, tokenized, accuracy)
+    folders = _choose_folders(place, tests, report)
     models = (place.folder, *place.others)
     _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), how)
 
@@ -207,6 +201,15 @@ def _score_files(files: Files, measures: Measures) -> None:
     found = measure(measures, hypotheses, references)
     title = f"{files.hyp} against {', '.join(map(str, files.refs))}"
     show_scores(title, {str(files.hyp): found})
+
+
+def _choose_folders(place: "Place", tests: "list[Corpus]", report: Path | None) -> list[Path]:
+    """Where the report of each test set goes."""
+    if report is not None and len(tests) == 1:
+        return [report]
+    # An ensemble is not the first member's run, whose own report stays.
+    own = place.run.reports_path if place.run and not place.others else Path("reports")
+    return [(report or own) / test.name for test in tests]
 
 
 def _evaluate_model(
