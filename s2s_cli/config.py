@@ -353,6 +353,9 @@ class Training(Section):
     """Which epochs those are."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a moving average of the weights, which is then what is validated and kept."""
+    max_skipped: Annotated[int, Field(ge=0)] = 10
+    """Most updates of an epoch that are left out because their loss or gradient is not finite; one
+    more ends the training, and its pairs are named."""
     save_every: Size = 500
     """Updates between two saved training states; each epoch's end is saved as well."""
     log_every: Annotated[int, Field(ge=0)] = 0

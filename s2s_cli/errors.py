@@ -17,6 +17,15 @@ class DataError(S2SError):
     """A text file is missing, malformed, or does not fit its partner."""
 
 
+class NotFiniteError(S2SError):
+    """Losses or gradients are not finite, again and again; the weights are still those before."""
+
+    def __init__(self, message: str, pairs: list[int]) -> None:
+        super().__init__(message)
+        self.pairs = pairs
+        """Indices of the training pairs that gave them."""
+
+
 class CheckpointError(S2SError):
     """A model folder or a training checkpoint is missing, damaged, or belongs elsewhere."""
 

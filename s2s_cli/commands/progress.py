@@ -23,19 +23,20 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
     if not is_terminal():
         pace = Pace()
         for event in _logged(fit, stop):
+            for line in _describe(event, fit):
+                say(line)
             if not isinstance(event, Progress):
-                for line in _describe(event):
-                    say(line)
-            elif pace.is_due():
+                continue
+            if pace.is_due():
                 epoch, batch, _ = event.position
                 say(f"epoch {epoch + 1}: {batch / event.num_batches:4.0%}  {_status(fit)}")
         return
     with training_bar() as bar:
         label = ""
         for event in _logged(fit, stop):
+            for line in _describe(event, fit):
+                bar.say(line)
             if not isinstance(event, Progress):
-                for line in _describe(event):
-                    bar.say(line)
                 continue
             epoch, batch, _ = event.position
             if label != (label := f"epoch {epoch + 1}/{fit.config.epochs}"):
@@ -59,7 +60,33 @@ def describe_best(fit: "Fit") -> str:
     return describe_rank(fit.config.best_by, fit.record.best_score)
 
 
-def _describe(event: "Validation | Averaging") -> "Iterator[str]":
+def _describe(event: "Progress | Validation | Averaging", fit: "Fit") -> "Iterator[str]":
+    """What of an event gets lines of its own."""
+    from s2s_cli.training.loop import Progress
+
+    if isinstance(event, Progress):
+        yield from _describe_mishaps(event, fit)
+    else:
+        yield from _describe_measures(event)
+
+
+def _describe_mishaps(progress: "Progress", fit: "Fit") -> "Iterator[str]":
+    """An update that was left out, or did not fit into the memory."""
+    step = progress.position.step
+    if not progress.is_applied:
+        yield (
+            f"warning: update {step:,} is left out: its loss or gradient is not finite "
+            f"({fit.record.epoch_skipped} of at most {fit.config.max_skipped} in an epoch)"
+        )
+    if progress.num_parts:
+        yield (
+            f"warning: update {step:,} did not fit into the memory and was done in "
+            f"{progress.num_parts} parts, as larger ones will be from now on; results are the "
+            "same but for rounding and dropout (training.batch_size)"
+        )
+
+
+def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
     """An epoch's result on the validation set, and one translation to watch the model learn."""
     from s2s_cli.training.record import Averaging
 
@@ -79,6 +106,8 @@ def _describe(event: "Validation | Averaging") -> "Iterator[str]":
     )
     source, reference, translation = v.example
     yield f"  {source} -> {translation} (reference: {reference})"
+    if v.collapse is not None:
+        yield f"warning: {v.collapse}"
 
 
 def _logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":

@@ -1,6 +1,7 @@
 """`s2s train`: fit a model to a recipe's data."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,15 @@ from s2s_cli.commands import options as opt
 from s2s_cli.commands.beginning import FRESH, How, prepare
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
-from s2s_cli.errors import StoppedError
+from s2s_cli.errors import NotFiniteError, StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from s2s_cli.config import Config
     from s2s_cli.launch import Launch
+    from s2s_cli.recipe import Recipe
+    from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest
 
 
@@ -142,7 +147,8 @@ def _train(job: opt.Job, how: How, stop: "StopRequest", launch: "Launch") -> Non
     if fit.is_finished():
         say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains anew")
     elif not ranks.most(stop.is_set()):
-        follow(fit, stop)
+        with naming_lines(recipe, folder):
+            follow(fit, stop)
     number = int(ranks.most(stop.signal_number or 0))
     if number and not fit.is_finished():
         raise StoppedError(
@@ -153,6 +159,34 @@ def _train(job: opt.Job, how: How, stop: "StopRequest", launch: "Launch") -> Non
     say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
     if ranks.is_first:
         typer.echo(folder.model_path)
+
+
+MOST_NAMED = 8
+"""Lines that are shown of an update that went wrong."""
+
+
+@contextmanager
+def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
+    """Show the lines of the text that a training could not learn from."""
+    from s2s_cli.console import say
+    from s2s_cli.data.encoded_corpus import StoredPairs
+    from s2s_cli.data.manifest import read_manifest
+    from s2s_cli.data.splits import open_training
+    from s2s_cli.data.whereabouts import locate_pairs
+
+    try:
+        yield
+    except NotFiniteError as error:
+        manifest = read_manifest(run.data_path)
+        if isinstance(manifest, str):
+            raise
+        stored = StoredPairs(run.data_path, manifest.dtype)
+        places = [stored.place_in_text(pair) for pair in error.pairs[:MOST_NAMED]]
+        for line in locate_pairs(open_training(recipe.config.data), places):
+            say(f"  {line}")
+        if (rest := len(error.pairs) - MOST_NAMED) > 0:
+            say(f"  and {rest} more")
+        raise
 
 
 def _say_stopping() -> None:

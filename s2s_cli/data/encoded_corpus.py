@@ -2,6 +2,7 @@
 
     src.ids, tgt.ids            all ids of a side, one pair behind the other (uint16, or int32)
     src.offsets, tgt.offsets    where in them each pair begins, and where the last one ends (int64)
+    left_out                    places of pairs without ids among all pairs of the text (int64)
     valid.jsonl                 the text of the pairs held out for validation, if any are
     manifest.json               what it was made of and with, and how large; written last
 
@@ -26,6 +27,8 @@ from s2s_cli.text.vocabulary import Vocabulary
 
 OFFSET = np.dtype("<i8")
 
+LEFT_OUT = "left_out"
+
 
 class EncodedChunk(NamedTuple):
     """Some pairs of one source as ids, those left out counted."""
@@ -36,6 +39,13 @@ class EncodedChunk(NamedTuple):
     lengths: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
     num_too_long: int
     num_empty: int
+    left_out: npt.NDArray[np.int64]
+    """Places of those left out among the pairs of the chunk."""
+
+    @property
+    def num_pairs(self) -> int:
+        """With those left out."""
+        return len(self.lengths[0]) + len(self.left_out)
 
 
 class Encoding(NamedTuple):
@@ -62,12 +72,17 @@ def make_encoder(encoding: Encoding) -> Callable[[Place], EncodedChunk]:
     def encode(place: Place) -> EncodedChunk:
         tag = list(encoding.tags[place.source])
         rows = ((tag, *pair) for pair in zip(*read_tokens(place), strict=True))
-        kept, num_too_long, num_empty = encode_pairs(rows, src, tgt, encoding.max_length)
-        sides = [[pair[side] for pair in kept] for side in (0, 1)]
+        found = encode_pairs(rows, src, tgt, encoding.max_length)
+        sides = [[pair[side] for pair in found.pairs] for side in (0, 1)]
         ids = [np.array([i for row in side for i in row], dtype).tobytes() for side in sides]
         lengths = [np.array([len(row) for row in side], np.int64) for side in sides]
         return EncodedChunk(
-            place.source, (ids[0], ids[1]), (lengths[0], lengths[1]), num_too_long, num_empty
+            place.source,
+            (ids[0], ids[1]),
+            (lengths[0], lengths[1]),
+            found.num_too_long,
+            found.num_empty,
+            np.array(found.left_out, np.int64),
         )
 
     return encode
@@ -89,8 +104,8 @@ def write_corpus(
 ) -> Written:
     """Write the ids and offsets of chunks that come in order."""
     names = [f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")]
-    with _Files(folder, names) as files:
-        ends = [0, 0]
+    with _Files(folder, [*names, LEFT_OUT]) as files:
+        ends, done = [0, 0], 0
         num_pairs, num_too_long, num_empty = [0] * num_sources, 0, 0
         for side in SIDES:
             files.write(f"{side}.offsets", np.zeros(1, OFFSET).tobytes())
@@ -98,6 +113,8 @@ def write_corpus(
             num_pairs[chunk.source] += len(chunk.lengths[0])
             num_too_long += chunk.num_too_long
             num_empty += chunk.num_empty
+            files.write(LEFT_OUT, (chunk.left_out + done).astype(OFFSET).tobytes())
+            done += chunk.num_pairs
             for number, side in enumerate(SIDES):
                 files.write(f"{side}.ids", chunk.ids[number])
                 offsets = ends[number] + np.cumsum(chunk.lengths[number])
@@ -149,6 +166,7 @@ class StoredPairs:
             _map(folder / f"{side}.ids", np.dtype(dtype).newbyteorder("<")) for side in SIDES
         ]
         self._offsets = [_map(folder / f"{side}.offsets", OFFSET) for side in SIDES]
+        self._left_out = _map(folder / LEFT_OUT, OFFSET)
 
     def __len__(self) -> int:
         return len(self._offsets[0]) - 1
@@ -160,6 +178,11 @@ class StoredPairs:
             for ids, offsets in zip(self._ids, self._offsets, strict=True)
         )
         return src, tgt
+
+    def place_in_text(self, index: int) -> int:
+        """Where a pair is among all pairs of the text, those counted that were left out."""
+        num_kept_before = self._left_out - np.arange(len(self._left_out))
+        return index + int(np.searchsorted(num_kept_before, index, side="right"))
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int32]:

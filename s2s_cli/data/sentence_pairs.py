@@ -54,7 +54,7 @@ class SentencePairs:
         """
         digests: list[str] = []
         for row in self.stream(digests):
-            if row[0].strip() and row[1].strip():
+            if has_text(row):
                 found.num_pairs += 1
                 yield row if len(row) == 2 else _fill(row)
             else:
@@ -92,6 +92,11 @@ class SentencePairs:
     def renamed(self, name: str) -> "SentencePairs":
         """The same by another name."""
         return replace(self, name=name)
+
+
+def has_text(row: Row) -> bool:
+    """Whether source and main translation are more than blanks."""
+    return bool(row[0].strip() and row[1].strip())
 
 
 def _fill(row: Row) -> Row:

@@ -47,6 +47,8 @@ class EncodedCorpus(NamedTuple):
     pairs: list[EncodedPair]
     num_too_long: int
     num_empty: int
+    left_out: list[int]
+    """Places of those left out, among all."""
 
 
 class EncodedPairs(Protocol):
@@ -137,12 +139,13 @@ def encode_pairs(
 ) -> EncodedCorpus:
     """As `encode_corpus`, of pairs that come behind the ids of their tags."""
     pairs: list[EncodedPair] = []
-    num_too_long = num_empty = 0
-    for tag, src, tgt in rows:
-        if not src or not tgt:
-            num_empty += 1
-        elif max_length is not None and not fits(src, tgt, max_length):
-            num_too_long += 1
+    left_out: list[int] = []
+    num_empty = 0
+    for place, (tag, src, tgt) in enumerate(rows):
+        is_empty = not src or not tgt
+        if is_empty or (max_length is not None and not fits(src, tgt, max_length)):
+            num_empty += is_empty
+            left_out.append(place)
         else:
             pairs.append((tag + src_vocabulary.encode(src), tgt_vocabulary.encode(tgt)))
-    return EncodedCorpus(pairs, num_too_long, num_empty)
+    return EncodedCorpus(pairs, len(left_out) - num_empty, num_empty, left_out)

@@ -110,6 +110,6 @@ def _tell_chunks(chunks: Iterable[EncodedChunk], total: int, tell: Tell) -> Iter
     """The chunks, each told of."""
     done = 0
     for chunk in chunks:
-        done += len(chunk.lengths[0]) + chunk.num_too_long + chunk.num_empty
+        done += chunk.num_pairs
         tell("encoding", done, total)
         yield chunk

@@ -7,6 +7,7 @@ from typing import cast
 from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
 from s2s_cli.distributed import ALONE, Ranks
+from s2s_cli.errors import NotFiniteError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import RunFolder
 from s2s_cli.training.average import (
@@ -17,6 +18,7 @@ from s2s_cli.training.average import (
     take_mean,
 )
 from s2s_cli.training.loop import Lessons, Position, Progress, train
+from s2s_cli.training.not_finite import find_not_finite
 from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from s2s_cli.training.randomness import (
     find_random_state,
@@ -122,6 +124,8 @@ class Fit:
         for progress in updates:
             self._count(progress)
             yield progress
+            if self.record.epoch_skipped > self.config.max_skipped:
+                raise NotFiniteError(*self._explain_skipped(progress))
             if progress.is_epoch_end:
                 yield from self._end_epoch(progress)
                 if self.has_trained() or should_stop():
@@ -133,6 +137,11 @@ class Fit:
                 self._save_last()
 
     def _count(self, progress: Progress) -> None:
+        if not progress.is_applied:
+            self.record = self.record._replace(
+                position=progress.position, epoch_skipped=self.record.epoch_skipped + 1
+            )
+            return
         if self.moving is not None:
             self.moving.update_parameters(self.loaded.model)
         self.record = self.record._replace(
@@ -140,6 +149,20 @@ class Fit:
             epoch_loss=self.record.epoch_loss + progress.loss,
             epoch_tokens=self.record.epoch_tokens + progress.num_tokens,
             epoch_seconds=self.record.epoch_seconds + progress.seconds,
+        )
+
+    def _explain_skipped(self, progress: Progress) -> tuple[str, list[int]]:
+        """What ended the training, and the pairs of the last update that gave it."""
+        culprits = find_not_finite(self.loaded.model, self.material, progress, self.config)
+        number = self.record.epoch_skipped
+        return (
+            f"the loss or its gradient is not finite in {number} "
+            f"update{'s'[: number > 1]} of epoch {progress.position.epoch + 1} "
+            f"(training.max_skipped {self.config.max_skipped}), update "
+            f"{progress.position.step:,} the last; none of them reached the weights, and the last "
+            "saved state is whole; look at the pairs below, lower training.learning_rate "
+            f"({progress.learning_rate:g}), or train in float32",
+            culprits,
         )
 
     def _end_epoch(self, progress: Progress) -> Iterator[Validation]:

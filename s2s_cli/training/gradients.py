@@ -10,8 +10,11 @@ from torch.nn.parallel import DistributedDataParallel
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch
 from s2s_cli.distributed import ALONE, Ranks, noticing_loss
+from s2s_cli.errors import DeviceError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.loss import batch_loss
+from s2s_cli.training.randomness import random_state, restore_random_state
+from s2s_cli.training.room import Room, is_out_of_memory, release_memory
 
 
 class Sums(NamedTuple):
@@ -21,6 +24,8 @@ class Sums(NamedTuple):
     """In nats, label smoothing included."""
     num_tokens: int
     """Real target tokens, eos counted."""
+    num_parts: int = 0
+    """Into how many parts the batches were split, if that is more than before."""
 
 
 class Lesson(nn.Module):
@@ -53,6 +58,7 @@ class Gradients:
         """Take the first process's weights in all of them."""
         self.model = model
         self._ranks = ranks
+        self._room = Room()
         self._lesson: nn.Module = Lesson(model, config)
         if ranks.size > 1:
             with noticing_loss():
@@ -65,7 +71,34 @@ class Gradients:
             batches: as many as in every other process. One without counted tokens is there to
                 take part only.
             forcing: chance that a decoder input is the reference token.
+
+        Raises:
+            DeviceError: the memory is too small for a single pair, or for a batch of one of
+                several processes.
         """
+        former, device = random_state(batches[0].src.device), batches[0].src.device
+        parts, num_parts = self._room.cut(batches), 0
+        while True:
+            try:
+                return self._add_up(parts, forcing)._replace(num_parts=num_parts)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = " ".join(str(error).split())[:200]
+            # Out of the handler, which keeps what the failed pass has in memory alive.
+            if self._ranks.size > 1:
+                raise DeviceError(
+                    f"{device}: too little memory for a batch of {len(batches[0].src)} pairs "
+                    f"({reason}); halve training.batch_size and double training.accumulate"
+                )
+            release_memory(device)
+            self.model.zero_grad(set_to_none=True)
+            restore_random_state(former, device)
+            self._room.shrink(parts, reason)
+            parts = self._room.cut(batches)
+            num_parts = len(parts)
+
+    def _add_up(self, batches: Sequence[Batch], forcing: float) -> Sums:
         ranks = self._ranks
         num_tokens = ranks.total(sum(batch.num_tokens for batch in batches))
         total = 0.0

@@ -1,7 +1,9 @@
 """The training loop: a generator of updates. It never prints, saves or validates."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy.typing as npt
@@ -13,9 +15,8 @@ from s2s_cli.data.batch import Batch, collate
 from s2s_cli.data.sampler import epoch_batches
 from s2s_cli.data.tokenized import EncodedPairs, lengths_of
 from s2s_cli.distributed import ALONE, Ranks
-from s2s_cli.errors import S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.gradients import Gradients, Sums
+from s2s_cli.training.gradients import Gradients
 from s2s_cli.training.optimizer import set_learning_rate
 from s2s_cli.training.schedule import learning_rate, teacher_forcing
 
@@ -58,11 +59,29 @@ class Progress(NamedTuple):
     """Real target tokens, eos counted."""
     learning_rate: float
     seconds: float
+    is_applied: bool = True
+    """Whether the weights were changed: not where the loss or the gradient is not finite."""
+    pairs: tuple[int, ...] = ()
+    """The pairs of an update that was not applied."""
+    num_parts: int = 0
+    """Into how many its batches had to be split, if that is more than before."""
 
     @property
     def is_epoch_end(self) -> bool:
         """Whether this was the epoch's last update."""
         return self.position.batch == self.num_batches
+
+
+class Update(NamedTuple):
+    """What one optimizer step came to."""
+
+    loss: float
+    """In nats, label smoothing included."""
+    num_tokens: int
+    """Real target tokens, eos counted."""
+    num_parts: int
+    """Into how many parts the batches were split, if that is more than before."""
+    is_applied: bool
 
 
 def train(
@@ -75,6 +94,8 @@ def train(
 ) -> Iterator[Progress]:
     """Update the model batch by batch, from `start` to the last epoch.
 
+    An update whose loss or gradient is not finite is left out: the weights stay as they are.
+
     Args:
         model: on its device.
         lessons: what it learns from.
@@ -84,7 +105,7 @@ def train(
         count_decays: asked at each update how often a plateau was met so far.
 
     Raises:
-        S2SError: the loss or its gradient is not finite; the weights are still those before.
+        DeviceError: the memory is too small for a single pair.
     """
     device = next(model.parameters()).device
     ranks = lessons.ranks
@@ -107,10 +128,19 @@ def train(
             group = batches[index : index + config.accumulate]
             loaded = [share(batch, pairs, ranks).to(device) for batch in group]
             forcing = teacher_forcing(config, position.step)
-            sums = update(gradients, loaded, optimizer, config, forcing)
+            done = update(gradients, loaded, optimizer, config, forcing)
             position = Position(epoch, index + len(group), position.step + 1)
-            seconds = time.perf_counter() - started
-            yield Progress(position, len(batches), *sums, rate, seconds)
+            yield Progress(
+                position,
+                len(batches),
+                done.loss,
+                done.num_tokens,
+                learning_rate=rate,
+                seconds=time.perf_counter() - started,
+                is_applied=done.is_applied,
+                pairs=() if done.is_applied else tuple(chain.from_iterable(group)),
+                num_parts=done.num_parts,
+            )
         position = Position(epoch + 1, 0, position.step)
 
 
@@ -132,7 +162,7 @@ def update(
     optimizer: Optimizer,
     config: Training,
     forcing: float = 1.0,
-) -> Sums:
+) -> Update:
     """One optimizer step on the mean loss of a token of some batches.
 
     Args:
@@ -143,19 +173,17 @@ def update(
         forcing: chance that a decoder input is the reference token.
 
     Returns:
-        The batches' loss and tokens, over all processes.
+        What was done, over all processes, which all do alike. If the loss or its gradient is not
+        finite, the weights stay untouched.
 
     Raises:
-        S2SError: the loss or its gradient is not finite; the weights stay untouched.
+        DeviceError: the memory is too small for a single pair.
     """
     gradients.model.train()
     optimizer.zero_grad(set_to_none=True)
     sums = gradients.add_up(batches, forcing)
     norm = torch.nn.utils.clip_grad_norm_(gradients.model.parameters(), config.clip_norm)
-    if not bool(torch.isfinite(norm)):
-        raise S2SError(
-            f"the gradient is not finite (loss {sums.loss:g}); the weights were left as they "
-            "were; lower training.learning_rate or training.clip_norm"
-        )
-    optimizer.step()
-    return sums
+    is_finite = math.isfinite(sums.loss) and bool(torch.isfinite(norm))
+    if is_finite:
+        optimizer.step()
+    return Update(*sums, is_applied=is_finite)

@@ -3,6 +3,7 @@
 import sys
 from typing import NamedTuple
 
+from s2s_cli.scoring.collapse import find_collapse
 from s2s_cli.training.loop import BEGINNING, Position, Progress
 from s2s_cli.training.validate import Material, Measures
 
@@ -29,6 +30,8 @@ class Record(NamedTuple):
     epoch_loss: float = 0.0
     """Sum over the target tokens of the present epoch so far."""
     epoch_tokens: int = 0
+    epoch_skipped: int = 0
+    """Updates of the present epoch that were not applied."""
     epoch_seconds: float = 0.0
     """Seconds of updates in the present epoch, validation and saving not counted."""
     valid_scores: dict[str, float] = {}  # noqa: RUF012 (never changed, only replaced)
@@ -37,7 +40,11 @@ class Record(NamedTuple):
     def at_epoch_begin(self) -> "Record":
         """The same, with nothing of the present epoch done but its updates counted."""
         position = self.position._replace(batch=0)
-        return self._replace(position=position, epoch_loss=0.0, epoch_tokens=0, epoch_seconds=0.0)
+        begun = Record(position=position)
+        return self._replace(
+            position=position,
+            **{name: getattr(begun, name) for name in Record._fields if name.startswith("epoch_")},
+        )
 
 
 class Validation(NamedTuple):
@@ -62,6 +69,8 @@ class Validation(NamedTuple):
     valid_seconds: float
     example: tuple[str, str, str]
     """Source, reference and present translation of one validation sentence."""
+    collapse: str | None
+    """If most validation sentences are translated alike: that, and the likely cause."""
 
 
 class Averaging(NamedTuple):
@@ -95,12 +104,42 @@ def describe_epoch(
     return Validation(
         epoch=progress.position.epoch + 1,
         step=progress.position.step,
-        train_loss=record.epoch_loss / record.epoch_tokens,
+        train_loss=record.epoch_loss / max(1, record.epoch_tokens),
         **measures.scores(),
         is_best=is_best,
         learning_rate=progress.learning_rate,
-        tokens_per_second=record.epoch_tokens / record.epoch_seconds,
+        tokens_per_second=record.epoch_tokens / max(1e-9, record.epoch_seconds),
         seconds=record.epoch_seconds,
         valid_seconds=measures.seconds,
         example=(source, reference, measures.hypotheses[shown]),
+        collapse=explain_collapse(record, progress, measures, material),
     )
+
+
+FEW_UPDATES = 1_000
+"""A model seldom looks at the source before it has had as many."""
+
+
+def explain_collapse(
+    record: Record, progress: Progress, measures: Measures, material: Material
+) -> str | None:
+    """That most validation sentences are translated alike, and the likely cause; else None."""
+    references = [reference for text in material.valid_texts for reference in text.corpus.tgt]
+    collapse = find_collapse(measures.hypotheses, references)
+    if collapse is None:
+        return None
+    step = progress.position.step
+    if record.best_epoch and measures.loss > record.best_loss:
+        cause = (
+            f"the valid loss rose from {record.best_loss:.3f} to {measures.loss:.3f}: lower "
+            f"training.learning_rate ({progress.learning_rate:g}) or training.clip_norm"
+        )
+    elif step < FEW_UPDATES:
+        cause = f"it has had {step:,} updates, which may be too few to look at the source; wait"
+    else:
+        cause = (
+            f"after {step:,} updates it should look at the source: see whether the lines of both "
+            "sides belong together, and try another training.learning_rate "
+            f"({progress.learning_rate:g})"
+        )
+    return f"{collapse}; {cause}"

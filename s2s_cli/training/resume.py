@@ -12,6 +12,7 @@ from s2s_cli.sources import sources_of
 MAY_CHANGE = {
     "training.epochs",
     "training.patience",
+    "training.max_skipped",
     "training.save_every",
     "training.log_every",
     "training.device",

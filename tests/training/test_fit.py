@@ -1,10 +1,13 @@
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import KINDS, describe_kind
+from torch import Tensor
 
 import s2s_cli.training.fit
 from s2s_cli.checkpoint import (
@@ -16,10 +19,12 @@ from s2s_cli.checkpoint import (
     make_codecs,
 )
 from s2s_cli.config import Config, Decoding, Model, Text, Training
+from s2s_cli.data.batch import Batch
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
 from s2s_cli.distributed import ALONE, Ranks
-from s2s_cli.errors import CheckpointError, ConfigError
+from s2s_cli.errors import CheckpointError, ConfigError, NotFiniteError
+from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import check_config
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.scoring.metrics import ScoringSettings
@@ -27,6 +32,7 @@ from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.training.fit import Fit
 from s2s_cli.training.log import append_progress, append_validation, forget_after
 from s2s_cli.training.loop import Progress
+from s2s_cli.training.loss import batch_loss
 from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import check_same_run, find_resumable
 from s2s_cli.training.validate import Material, Measures, ValidText
@@ -417,3 +423,63 @@ class TestWhatMayDiffer:
     def test_the_vocabulary_may_not(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"src\.tsv is not the vocabulary"):
             self.check(tmp_path, {}, src=Vocabulary(WORDS[::-1], [1] * 4))
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, token_id: int) -> None:
+    """Let the loss of a batch be NaN where a source begins with a token."""
+
+    def spoiled(model: Seq2Seq, batch: Batch, *rest: Any) -> Tensor:
+        loss: Tensor = batch_loss(model, batch, *rest)
+        return loss * torch.nan if bool((batch.src[:, 0] == token_id).any()) else loss
+
+    for module in ("gradients", "not_finite"):
+        monkeypatch.setattr(f"s2s_cli.training.{module}.batch_loss", spoiled)
+
+
+def test_updates_that_are_not_finite_are_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, 4)  # every fourth pair begins with it
+    fit = make_fit(tmp_path, Training(epochs=2, batch_size=1, save_every=7))
+    fit.material = fit.material._replace(train=fit.material.train[:30])
+    events = list(fit.steps(lambda: False))
+    left_out = [event for event in events if isinstance(event, Progress) and not event.is_applied]
+    assert len(left_out) == 16
+    assert {event.pairs for event in left_out} == {(i,) for i in range(30) if i % 4 == 0}
+    assert fit.record.epoch_skipped == 0  # the epoch is over
+    validations = [event for event in events if isinstance(event, Validation)]
+    assert all(math.isfinite(validation.train_loss) for validation in validations)
+    for tensor in fit.loaded.model.parameters():
+        assert bool(tensor.isfinite().all())
+
+
+def test_too_many_of_them_end_the_training_and_their_pairs_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, 4)
+    config = Training(epochs=2, batch_size=10, save_every=1, max_skipped=3)
+    fit = make_fit(tmp_path, config)
+    with pytest.raises(NotFiniteError, match="in 4 updates of epoch 1") as caught:
+        list(fit.steps(lambda: False))
+    assert caught.value.pairs
+    assert all(index % 4 == 0 for index in caught.value.pairs)
+    resumed = make_fit(tmp_path, config)
+    assert resumed.record.epoch_skipped == resumed.record.position.step == 3
+    with pytest.raises(NotFiniteError, match="update 4 the last"):
+        list(resumed.steps(lambda: False))
+
+
+def test_an_update_that_was_left_out_resumes_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, 4)
+    config = Training(epochs=2, batch_size=2, ema=0.9)
+    finish(make_fit(tmp_path / "whole", config))
+    finish(make_fit(tmp_path / "parts", config), stop_after=9)
+    finish(make_fit(tmp_path / "parts", config))
+    for name in ("model.safetensors", "training.safetensors"):
+        whole, parts = (
+            (RunFolder(tmp_path / which).checkpoints()[0] / name).read_bytes()
+            for which in ("whole", "parts")
+        )
+        assert whole == parts
