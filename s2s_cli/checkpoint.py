@@ -18,7 +18,7 @@ from torch import Tensor
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.sealed import read_sealed, to_json, write_sealed
+from s2s_cli.sealed import parse_json, read_sealed, sha256, to_json, write_sealed
 from s2s_cli.section import Section
 from s2s_cli.sources import Direction, DirectionName, parse_directions
 from s2s_cli.text.codec import Codec
@@ -33,6 +33,8 @@ WEIGHTS = "model.safetensors"
 CARD = "config.json"
 VOCABULARIES = ("src.tsv", "tgt.tsv")
 SUBWORDS = ("src.model", "tgt.model")
+COMPANY = "files"
+"""In the metadata of the weights: hashes of the vocabularies and subwords they go with."""
 TRAINING_TENSORS = "training.safetensors"
 TRAINING_FACTS = "training.json"
 
@@ -124,14 +126,16 @@ def save_model(folder: Path, loaded: LoadedModel, training: TrainingState | None
     """
     weights = {name: t.contiguous() for name, t in loaded.model.state_dict().items()}
     files = {
-        WEIGHTS: safetensors.torch.save(weights),
-        CARD: to_json(loaded.card.model_dump(mode="json")),
         VOCABULARIES[0]: loaded.src.vocabulary.to_tsv().encode(),
         VOCABULARIES[1]: loaded.tgt.vocabulary.to_tsv().encode(),
     }
     for name, codec in zip(SUBWORDS, (loaded.src, loaded.tgt), strict=True):
         if codec.tokenizer.subwords is not None:
             files[name] = codec.tokenizer.subwords.content
+    company = {name: sha256(content) for name, content in files.items()}
+    # One entry: safetensors writes several in an order of its own, another each time.
+    files[WEIGHTS] = safetensors.torch.save(weights, {COMPANY: json.dumps(company)})
+    files[CARD] = to_json(loaded.card.model_dump(mode="json"))
     if training is not None:
         files[TRAINING_TENSORS] = safetensors.torch.save(training.tensors)
         files[TRAINING_FACTS] = to_json(training.facts)
@@ -149,11 +153,15 @@ def load_model(folder: Path) -> LoadedModel:
     files = read_sealed(folder, names, optional=SUBWORDS)
     card = _parse_card(folder, files[CARD])
     src, tgt = _parse_codecs(folder, files, card)
+    weights = _parse_tensors(folder / WEIGHTS, files[WEIGHTS])
+    _check_company(folder, files)
+    # Shapes are compared before any memory is taken: a card may ask for more than there is.
+    with torch.device("meta"):
+        wanted = build_model(card.model, src.vocabulary, tgt.vocabulary).state_dict()
+    _check_weights(folder / WEIGHTS, weights, wanted)
     # Its first weights are thrown away, and must cost a running training no random numbers.
     with torch.random.fork_rng(devices=[]):
         model = build_model(card.model, src.vocabulary, tgt.vocabulary)
-    weights = _parse_tensors(folder / WEIGHTS, files[WEIGHTS])
-    _check_weights(folder / WEIGHTS, weights, model.state_dict())
     model.load_state_dict(weights)
     return LoadedModel(model, src, tgt, card)
 
@@ -175,7 +183,10 @@ def load_training_state(folder: Path) -> TrainingState:
     """
     files = read_sealed(folder, (TRAINING_TENSORS, TRAINING_FACTS))
     tensors = _parse_tensors(folder / TRAINING_TENSORS, files[TRAINING_TENSORS])
-    return TrainingState(tensors, json.loads(files[TRAINING_FACTS]))
+    facts = parse_json(files[TRAINING_FACTS], folder / TRAINING_FACTS)
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{folder / TRAINING_FACTS}: not the facts of a training")
+    return TrainingState(tensors, facts)
 
 
 def s2s_version() -> str:
@@ -184,18 +195,24 @@ def s2s_version() -> str:
 
 
 def _parse_card(folder: Path, content: bytes) -> ModelCard:
+    tree = parse_json(content, folder / CARD)
     try:
-        tree = json.loads(content)
         found = tree["format"]
         if found != FORMAT:
             raise CheckpointError(
                 f"{folder / CARD}: format {found}, this s2s reads format {FORMAT}; "
                 "use the version of s2s that wrote it"
             )
-        return ModelCard.model_validate(tree)
+        card = ModelCard.model_validate(tree)
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder / CARD}: not a model description ({reason})") from error
+    if card.decoding.dictionary is not None:
+        raise CheckpointError(
+            f"{folder / CARD}: decoding.dictionary names a file of this machine "
+            f"({card.decoding.dictionary}), which no model of s2s does; set it to null"
+        )
+    return card
 
 
 def _parse_codecs(folder: Path, files: dict[str, bytes], card: ModelCard) -> tuple[Codec, Codec]:
@@ -239,6 +256,26 @@ def _parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
         return safetensors.torch.load(content)
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+
+
+def _check_company(folder: Path, files: dict[str, bytes]) -> None:
+    """Vocabularies and subwords must be those that the weights were saved with."""
+    for name, digest in _read_company(folder / WEIGHTS, files[WEIGHTS]).items():
+        if name in files and sha256(files[name]) != digest:
+            raise CheckpointError(
+                f"{folder / name}: is not the one that {WEIGHTS} was trained with (SHA-256 "
+                f"{sha256(files[name])[:12]}, not {digest[:12]}); put the two together that belong "
+                "together"
+            )
+
+
+def _read_company(path: Path, content: bytes) -> dict[str, str]:
+    """The hashes in the metadata of a safetensors file, whose header was parsed before."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    found = parse_json(header.get("__metadata__", {}).get(COMPANY, "{}").encode(), path)
+    if not (isinstance(found, dict) and all(isinstance(digest, str) for digest in found.values())):
+        raise CheckpointError(f"{path}: its metadata names no hashes; restore it from a copy")
+    return found
 
 
 def _check_weights(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
-from s2s_cli.section import FilePath, Language, Probability, Section, Size
+from s2s_cli.section import FilePath, Language, Layers, Probability, Section, Size, Width
 from s2s_cli.sources import (
     SEVERAL_LANGUAGES,
     Direction,
@@ -153,11 +153,11 @@ class Vocab(Section):
 class Sizes(Section):
     """Sizes of one side, where they differ from the model's."""
 
-    embed_size: Size | None = None
+    embed_size: Width | None = None
     """Width of this side's embeddings."""
-    hidden_size: Annotated[int, Field(ge=2)] | None = None
+    hidden_size: Annotated[Width, Field(ge=2)] | None = None
     """Width of this side's recurrent states."""
-    num_layers: Size | None = None
+    num_layers: Layers | None = None
     """Recurrent layers of this side."""
 
 
@@ -166,11 +166,11 @@ class Model(Section):
 
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     """Recurrent cell of both sides; `rnn` is the plain one with tanh."""
-    embed_size: Size = 256
+    embed_size: Width = 256
     """Width of the source and target embeddings."""
-    hidden_size: Annotated[int, Field(ge=2)] = 512
+    hidden_size: Annotated[Width, Field(ge=2)] = 512
     """Width of a recurrent state; a bidirectional encoder gives half of it to each direction."""
-    num_layers: Size = 1
+    num_layers: Layers = 1
     """Recurrent layers of the encoder, and of the decoder."""
     encoder: Sizes = Sizes()
     """Sizes of the encoder that differ: `{embed_size, hidden_size, num_layers}`."""
@@ -188,7 +188,7 @@ class Model(Section):
     """What the decoder sees of the source: its summary at the start, or at each step, or all."""
     attention: Literal["additive", "general", "dot", "scaled_dot"] = "additive"
     """How relevance is scored: by Bahdanau et al. 2014, or as in Luong et al. 2015."""
-    attention_size: Size = 512
+    attention_size: Width = 512
     """Width of the hidden layer of the additive scorer."""
     attend: Literal["before", "after", "below"] = "before"
     """`before` each step (Bahdanau), `after` it (Luong), or `below`: by the bottom layer (GNMT)."""

@@ -1,6 +1,8 @@
 """Writing files so that a reader never meets half of one."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,27 @@ def write_synced(path: Path, content: bytes) -> None:
             file.write(content[start : start + CHUNK_BYTES])
         file.flush()
         os.fsync(file.fileno())
+
+
+_ONLY_FILES = os.O_RDONLY
+for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # which not every system has
+    _ONLY_FILES |= getattr(os, _name, 0)
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file that may be anybody's: no link, device or pipe is read.
+
+    Raises:
+        OSError: there is no such file; it is of another kind (`ELOOP` for a symbolic link), or
+            larger (`EFBIG`).
+    """
+    with os.fdopen(os.open(path, _ONLY_FILES), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if found.st_size > most_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return file.read(most_bytes + 1)
 
 
 def sync_folder(folder: Path) -> None:

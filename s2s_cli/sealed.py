@@ -6,18 +6,22 @@ compares every file with the manifest before it parses anything.
 """
 
 import datetime
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from s2s_cli.errors import CheckpointError
-from s2s_cli.files import sync_folder, write_synced
+from s2s_cli.files import read_regular, sync_folder, write_synced
 
 MANIFEST = "manifest.json"
+
+MOST_BYTES = 1 << 20
+"""Of a manifest; one of ours has some hundred."""
 
 
 def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
@@ -82,6 +86,7 @@ def read_sealed(
         manifest = _read_manifest(place)
         wanted = [*names, *(name for name in optional if name in manifest)]
         try:
+            # Names are ours, never the manifest's: it cannot lead out of the folder.
             return {name: _read_file(place / name, manifest.get(name)) for name in wanted}
         except CheckpointError:
             # Replaced while it was read? Then its manifest is another one now.
@@ -89,16 +94,45 @@ def read_sealed(
                 raise
 
 
-def _read_file(path: Path, entry: Mapping[str, object] | None) -> bytes:
-    if entry is None or not path.is_file():
+class _Entry(NamedTuple):
+    """What a manifest says about a file."""
+
+    size: int
+    sha256: str
+
+
+def _read_file(path: Path, entry: _Entry | None) -> bytes:
+    try:
+        content = b"" if entry is None else read_regular(path, entry.size)
+    except FileNotFoundError:
+        entry = None
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise CheckpointError(
+                f"{path}: cannot be read ({error.strerror}); a model folder holds plain files"
+            ) from error
+        content = b""
+    if entry is None:
         raise CheckpointError(f"{path}: missing; restore the folder from a copy")
-    content = path.read_bytes()
-    if len(content) != entry.get("bytes") or sha256(content) != entry.get("sha256"):
+    if len(content) != entry.size or sha256(content) != entry.sha256:
         raise CheckpointError(
             f"{path}: differs from what {MANIFEST} says was written (size or SHA-256); "
             "restore the folder from a copy"
         )
     return content
+
+
+def parse_json(content: bytes, path: Path) -> Any:
+    """What a file that may be anybody's says.
+
+    Raises:
+        CheckpointError: it is not JSON, or nested without end.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: not JSON ({reason}); restore it from a copy") from error
 
 
 def _find(folder: Path) -> Path:
@@ -117,14 +151,14 @@ def is_sealed(folder: Path) -> bool:
 def saved_at(folder: Path) -> str:
     """When a folder was written, as an ISO time that sorts; empty if unknown."""
     try:
-        return str(json.loads((_find(folder) / MANIFEST).read_bytes())["saved_at"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(_read_json(_find(folder) / MANIFEST)["saved_at"])
+    except (OSError, CheckpointError, KeyError, TypeError):
         return ""
 
 
 def sealed_hash(folder: Path, name: str) -> str:
     """SHA-256 of a file, as the manifest has it."""
-    return str(_read_manifest(_find(folder))[name]["sha256"])
+    return _read_manifest(_find(folder))[name].sha256
 
 
 def repair_sealed(folder: Path) -> None:
@@ -146,14 +180,23 @@ def to_json(tree: object) -> bytes:
     return (json.dumps(tree, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
 
 
-def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_manifest(folder: Path) -> dict[str, _Entry]:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such model folder; `s2s train` makes one")
     try:
-        files: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["files"]
-        return {str(name): dict(entry) for name, entry in files.items()}
+        files = _read_json(path)["files"]
+        entries = {name: _Entry(entry["bytes"], entry["sha256"]) for name, entry in files.items()}
+        if not all(isinstance(entry.size, int) for entry in entries.values()):
+            raise TypeError
+        return entries
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: not a model folder (no {MANIFEST})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    except (CheckpointError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged; restore the folder from a copy") from error
+
+
+def _read_json(path: Path) -> Any:
+    return parse_json(read_regular(path, MOST_BYTES), path)

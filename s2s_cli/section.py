@@ -9,6 +9,9 @@ FilePath = Annotated[str, StringConstraints(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=1 << 16)]
+"""Of vectors; the bound keeps a card that is not ours from asking for all memory."""
+Layers = Annotated[int, Field(ge=1, le=64)]
 
 
 class Section(BaseModel):

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,8 @@ def test_missing_and_truncated_files_are_named(folder: Path, name: str) -> None:
         ("config.json", b'{"format": 99}', f"format 99, this s2s reads format {FORMAT}"),
         ("config.json", b"[]", "not a model description"),
         ("src.tsv", b"nothing", "src.tsv:1"),
-        ("src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n", "ask for (4, 4)"),
+        ("config.json", b"[" * 100_000, "not JSON"),
+        ("src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n", "src.tsv: is not the one"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(
@@ -136,6 +138,54 @@ def test_files_that_do_not_fit_are_refused(
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
     assert message in str(caught.value)
+
+
+def test_vocabularies_of_another_size_are_refused(folder: Path) -> None:
+    weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+    reseal(folder, "model.safetensors", safetensors.torch.save(weights))  # as of older s2s
+    assert load_model(folder).card.step == 2
+    reseal(folder, "src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n")
+    with pytest.raises(CheckpointError, match=r"ask for \(4, 4\)"):
+        load_model(folder)
+
+
+def test_a_card_that_asks_for_more_than_the_memory_takes_none(folder: Path) -> None:
+    card = json.loads((folder / "config.json").read_bytes())
+    card["model"] |= {"hidden_size": 1 << 16, "num_layers": 64}
+    reseal(folder, "config.json", json.dumps(card).encode())
+    with pytest.raises(CheckpointError, match=r"the tensor .* is missing"):
+        load_model(folder)  # 10^12 weights
+    card["model"]["hidden_size"] = 1 << 17
+    reseal(folder, "config.json", json.dumps(card).encode())
+    with pytest.raises(CheckpointError, match="less than or equal to 65536"):
+        load_model(folder)
+
+
+def test_a_card_that_names_a_file_of_the_machine_is_refused(folder: Path) -> None:
+    card = json.loads((folder / "config.json").read_bytes())
+    card["decoding"]["dictionary"] = "/etc/passwd"
+    reseal(folder, "config.json", json.dumps(card).encode())
+    with pytest.raises(CheckpointError, match=r"decoding\.dictionary names a file"):
+        load_model(folder)
+
+
+def test_only_plain_files_of_the_folder_are_read(folder: Path, tmp_path: Path) -> None:
+    path = folder / "src.tsv"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match=r"src\.tsv: cannot be read .*plain files"):
+        load_model(folder)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match=r"src\.tsv: cannot be read .*plain files"):
+        load_model(folder)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match=r"src\.tsv: cannot be read .*plain files"):
+        load_model(folder)
+    (folder / MANIFEST).write_bytes(b" " * (1 << 21))
+    with pytest.raises(CheckpointError, match=r"manifest\.json: cannot be read"):
+        load_model(folder)
 
 
 def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:

@@ -4,8 +4,7 @@ import hashlib
 
 from s2s_cli.errors import ConfigError
 from s2s_cli.training.fit import Fit
-from s2s_cli.training.loop import Position
-from s2s_cli.training.record import Record
+from s2s_cli.training.record import parse_record
 
 
 def agree(fit: Fit) -> None:
@@ -23,8 +22,7 @@ def agree(fit: Fit) -> None:
                 f"{theirs[what]}; start all with one command, and let every machine see the same "
                 "text and the same run folder"
             )
-    record = fit.ranks.from_first(fit.record._asdict)
-    fit.record = Record(**{**record, "position": Position(*record["position"])})
+    fit.record = parse_record(fit.ranks.from_first(fit.record._asdict))
 
 
 def _describe(fit: Fit) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import cast
 from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
 from s2s_cli.distributed import ALONE, Ranks
-from s2s_cli.errors import NotFiniteError
+from s2s_cli.errors import CheckpointError, NotFiniteError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import RunFolder
 from s2s_cli.training.average import (
@@ -26,7 +26,7 @@ from s2s_cli.training.randomness import (
     restore_random_state,
     seed_rank,
 )
-from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch
+from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch, parse_record
 from s2s_cli.training.validate import Material, Measures, validate
 
 
@@ -70,11 +70,24 @@ class Fit:
 
         If all processes together have another batch size now, the batches of the present epoch
         are others too, and it begins once more.
+
+        Raises:
+            CheckpointError: the state does not belong to this model.
         """
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{self.run.path}: the training state of its checkpoint does not fit its model "
+                f"({reason}); restore the folder from a copy, or train anew with --fresh"
+            ) from error
+
+    def _restore(self, state: TrainingState) -> None:
         facts = dict(state.facts)
         former_size = facts.pop("whole_batch_size", self.whole_batch_size)
         facts.pop("num_ranks", None)
-        self.record = Record(**{**facts, "position": Position(**facts["position"])})
+        self.record = parse_record(facts)
         if former_size != self.whole_batch_size:
             self.record = self.record.at_epoch_begin()
         restore_optimizer(self.optimizer, state.tensors)

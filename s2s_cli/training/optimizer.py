@@ -29,6 +29,21 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: Training) -
             return Adadelta(parameters, rate, weight_decay=decay)
 
 
+MEMORY: dict[type[Optimizer], tuple[str, ...]] = {
+    Adam: ("step", "exp_avg", "exp_avg_sq"),
+    AdamW: ("step", "exp_avg", "exp_avg_sq"),
+    SGD: (),
+    RMSprop: ("step", "square_avg"),
+    Adadelta: ("step", "square_avg", "acc_delta"),
+}
+"""What each remembers of a parameter, momentum left aside."""
+
+
+def _names_of(optimizer: Optimizer) -> set[str]:
+    has_momentum = optimizer.param_groups[0].get("momentum", 0) > 0
+    return {*MEMORY[type(optimizer)], *(["momentum_buffer"] if has_momentum else [])}
+
+
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """The step size of the next update."""
     for group in optimizer.param_groups:
@@ -46,12 +61,31 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave; settings stay those of the optimizer."""
+    """Put back what `optimizer_tensors` gave; settings stay those of the optimizer.
+
+    Raises:
+        ValueError: the tensors are not those of this optimizer and these parameters.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         prefix, _, rest = key.partition(".")
         if prefix == PREFIX:
             index, _, name = rest.partition(".")
             state.setdefault(int(index), {})[name] = tensor
+    _check_memory(optimizer, state)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _check_memory(optimizer: Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Each parameter has a whole memory of its own shape, or none has any."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if state and state.keys() != {*range(len(parameters))}:
+        raise ValueError(f"{PREFIX}: knows {len(state)} of {len(parameters)} parameters")
+    names = _names_of(optimizer)
+    for index, entries in state.items():
+        if entries.keys() != names:
+            raise ValueError(f"{PREFIX}.{index}: has {', '.join(entries)}, not {', '.join(names)}")
+        for name, tensor in entries.items():
+            if tensor.shape not in {(), parameters[index].shape} or not tensor.isfinite().all():
+                raise ValueError(f"{PREFIX}.{index}.{name}: {tuple(tensor.shape)}, or not finite")

@@ -1,7 +1,9 @@
 """What a run remembers of itself, and what it tells after an epoch."""
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from s2s_cli.scoring.collapse import find_collapse
 from s2s_cli.training.loop import BEGINNING, Position, Progress
@@ -45,6 +47,21 @@ class Record(NamedTuple):
             position=position,
             **{name: getattr(begun, name) for name in Record._fields if name.startswith("epoch_")},
         )
+
+
+_RECORD = TypeAdapter(Record)
+
+
+def parse_record(facts: dict[str, Any]) -> Record:
+    """The record in a checkpoint, which may be anybody's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    record = _RECORD.validate_python(facts)
+    if min(record.position) < 0:
+        raise ValueError(f"position {record.position}")
+    return record
 
 
 class Validation(NamedTuple):
