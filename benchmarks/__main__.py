@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2s_cli.errors import S2SError, StoppedError
-from s2s_cli.signals import unwind_on_sigterm
+from s2s_cli.signals import unwind_on_signals
 
 if TYPE_CHECKING:
     from benchmarks.environments import Peer
@@ -160,7 +160,7 @@ def describe(work: "Work", peers: "list[Peer]", data_dir: Path | None) -> dict[s
 
 def main() -> None:
     """Run the command line; exit status 0 done, 1 repairable, 2 usage, 128 + n on signal n."""
-    unwind_on_sigterm()
+    unwind_on_signals()
     try:
         app()
     except StoppedError as error:

@@ -11,7 +11,8 @@ from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, train, translate, vocab
 from s2s_cli.commands.together import refuse_company
 from s2s_cli.errors import EchoedError, S2SError, StoppedError
-from s2s_cli.signals import unwind_on_sigterm
+from s2s_cli.files import describe_os_error
+from s2s_cli.signals import unwind_on_signals
 
 app = typer.Typer(
     name="s2s",
@@ -53,7 +54,7 @@ def main() -> None:
     if sys.stdout is None:
         _print_error("error: stdout is closed; results have nowhere to go")
         sys.exit(1)
-    unwind_on_sigterm()
+    unwind_on_signals()
     try:
         app()
     except EchoedError as error:
@@ -67,8 +68,7 @@ def main() -> None:
     except OSError as error:
         if error.strerror is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        _print_error(f"error: {where}{error.strerror}")
+        _print_error(f"error: {describe_os_error(error)}")
         sys.exit(1)
 
 

@@ -26,6 +26,10 @@ class NotFiniteError(S2SError):
         """Indices of the training pairs that gave them."""
 
 
+class UnsavedError(S2SError):
+    """The state of a training could not be saved; it is still in memory."""
+
+
 class CheckpointError(S2SError):
     """A model folder or a training checkpoint is missing, damaged, or belongs elsewhere."""
 

@@ -11,6 +11,12 @@ from typing import BinaryIO
 CHUNK_BYTES = 1 << 20
 
 
+def describe_os_error(error: OSError) -> str:
+    """What the system says, and of which file."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """Replace a file whole: written beside its place, synced, renamed.
 

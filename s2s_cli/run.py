@@ -18,14 +18,16 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from s2s_cli.errors import CheckpointError, DataError
-from s2s_cli.files import write_file
-from s2s_cli.sealed import is_sealed, repair_sealed, saved_at, to_json
+from s2s_cli.errors import CheckpointError, DataError, S2SError
+from s2s_cli.sealed import is_sealed, read_sealed, repair_sealed, saved_at, to_json, write_sealed
 from s2s_cli.section import Section
 from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")
+
+VOCAB_CARD, SUBWORDS = "vocab.json", ("src.model", "tgt.model")
+"""In the folder of the vocabularies."""
 
 KEPT_CHECKPOINTS = 2
 """The last, and one before it to fall back on should the last be damaged."""
@@ -34,7 +36,6 @@ DEBRIS = (
     ".tmp-config.yaml-*",
     ".tmp-run.json-*",
     ".tmp-train.jsonl-*",
-    "vocab/.tmp-*",
     "checkpoints/.tmp-step-*",
     "checkpoints/.old-step-*",
     "epochs/.tmp-epoch-*",
@@ -165,7 +166,8 @@ class RunFolder(NamedTuple):
 
     def repair(self) -> None:
         """Clear away what an interrupted save left behind."""
-        repair_sealed(self.model_path)
+        for folder in (self.model_path, self.vocab_path):
+            repair_sealed(folder)
         for leftover in [path for pattern in DEBRIS for path in self.path.glob(pattern)]:
             if leftover.is_dir():
                 shutil.rmtree(leftover)
@@ -198,19 +200,21 @@ class RunFolder(NamedTuple):
         return backup
 
     def save_vocabularies(self, vocabularies: Vocabularies) -> None:
-        """Write the tables, the subwords if there are any and, last, `vocab.json`."""
-        (self.vocab_path / "vocab.json").unlink(missing_ok=True)
-        write_file(self.vocab_path / "src.tsv", vocabularies.src.to_tsv())
-        write_file(self.vocab_path / "tgt.tsv", vocabularies.tgt.to_tsv())
-        for name, subwords in zip(("src.model", "tgt.model"), vocabularies.subwords, strict=True):
-            (self.vocab_path / name).unlink(missing_ok=True)
+        """Write the tables, the subwords if there are any, and what they were built from."""
+        files = {
+            "src.tsv": vocabularies.src.to_tsv().encode(),
+            "tgt.tsv": vocabularies.tgt.to_tsv().encode(),
+            VOCAB_CARD: to_json(vocabularies.card.model_dump()),
+        }
+        for name, subwords in zip(SUBWORDS, vocabularies.subwords, strict=True):
             if subwords is not None:
-                write_file(self.vocab_path / name, subwords.content)
-        write_file(self.vocab_path / "vocab.json", to_json(vocabularies.card.model_dump()))
+                files[name] = subwords.content
+        repair_sealed(self.vocab_path)
+        write_sealed(self.vocab_path, files, {})
 
     def has_vocabularies(self) -> bool:
         """Whether a whole pair of vocabularies is here."""
-        return (self.vocab_path / "vocab.json").is_file()
+        return is_sealed(self.vocab_path)
 
     def load_vocabularies(self) -> Vocabularies:
         """Read what `save_vocabularies` wrote.
@@ -223,29 +227,34 @@ class RunFolder(NamedTuple):
                 f"{self.vocab_path}: no vocabularies here; `s2s vocab build` makes them"
             )
         try:
-            card = VocabularyCard.model_validate_json((self.vocab_path / "vocab.json").read_bytes())
+            files = read_sealed(self.vocab_path, ("src.tsv", "tgt.tsv", VOCAB_CARD), SUBWORDS)
+            card = VocabularyCard.model_validate_json(files[VOCAB_CARD])
             src, tgt = (
-                Vocabulary.from_tsv(path.read_bytes().decode("utf-8"), str(path))
-                for path in (self.vocab_path / "src.tsv", self.vocab_path / "tgt.tsv")
+                Vocabulary.from_tsv(files[name].decode("utf-8"), str(self.vocab_path / name))
+                for name in ("src.tsv", "tgt.tsv")
             )
             subwords = (
-                _load_subwords(card.src_subword, src, self.vocab_path / "src.model"),
-                _load_subwords(card.tgt_subword, tgt, self.vocab_path / "tgt.model"),
+                self._load_subwords(files, SUBWORDS[0], card.src_subword, src),
+                self._load_subwords(files, SUBWORDS[1], card.tgt_subword, tgt),
             )
-        except (OSError, ValueError) as error:
+        except (S2SError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"{self.vocab_path}: damaged ({reason}); build them anew with `s2s vocab build`"
             ) from error
         return Vocabularies(src, tgt, card, subwords)
 
-
-def _load_subwords(kind: str, vocabulary: Vocabulary, path: Path) -> Subwords | None:
-    if kind == "none":
-        return None
-    subwords = Subwords(path.read_bytes(), kind, str(path))
-    subwords.check_fits(vocabulary, str(path))
-    return subwords
+    def _load_subwords(
+        self, files: dict[str, bytes], name: str, kind: str, vocabulary: Vocabulary
+    ) -> Subwords | None:
+        if kind == "none":
+            return None
+        path = self.vocab_path / name
+        if name not in files:
+            raise DataError(f"{path}: missing, though {VOCAB_CARD} says {kind} subwords")
+        subwords = Subwords(files[name], kind, str(path))
+        subwords.check_fits(vocabulary, str(path))
+        return subwords
 
 
 def latest_run(runs: Path = RUNS) -> RunFolder:

@@ -33,7 +33,8 @@ def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, o
         facts: added to the manifest, for people.
 
     Raises:
-        CheckpointError: what was written does not read back the same.
+        CheckpointError: what was written does not read back the same, or the disk is full.
+        OSError: it cannot be written for another reason.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
@@ -58,14 +59,36 @@ def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, o
         if folder.exists():
             folder.rename(aside)
         temporary.rename(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if aside.exists() and not folder.exists():
             aside.rename(folder)
+        if isinstance(error, OSError):
+            explain_full_disk(error, folder, sum(map(len, files.values())))
         raise
     sync_folder(folder.parent)
     if aside.exists():
         shutil.rmtree(aside)
+
+
+def explain_full_disk(error: OSError, folder: Path, need: int) -> None:
+    """If an error says that there is no room, say how much is needed.
+
+    Raises:
+        CheckpointError: there is no room.
+    """
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return
+    room = f"{need / 1e6:,.1f} MB are needed, {free_bytes(folder) / 1e6:,.1f} MB are free"
+    raise CheckpointError(
+        f"{folder}: {error.strerror}: {room}; what was saved before is whole; make room"
+    ) from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk where a folder is, or would be."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(place).free
 
 
 def read_sealed(

@@ -1,7 +1,8 @@
 """The one place that handles signals.
 
-In a training the first SIGINT or SIGTERM asks to stop in good order, and the second ends it at
-once. Elsewhere SIGTERM unwinds like SIGINT, so that nothing half-written is left behind.
+In a training the first SIGINT, SIGTERM, SIGHUP (the terminal is gone) or SIGUSR1 (Slurm's warning)
+asks to stop in good order, and the second ends it at once. Elsewhere they unwind like SIGINT, so
+that nothing half-written is left behind. A signal that is ignored, as under nohup, stays ignored.
 """
 
 import signal
@@ -15,13 +16,21 @@ GRACE_SECONDS = 5.0
 """For how long a process that has nothing to say waits until `torchrun` ends it."""
 
 
-def unwind_on_sigterm() -> None:
-    """Let SIGTERM raise a `StoppedError` rather than end the process where it stands."""
+ENDINGS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
+)
+"""What ends a process beside SIGINT; not every system has them all."""
+
+
+def unwind_on_signals() -> None:
+    """Let signals raise a `StoppedError` rather than end the process where it stands."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise StoppedError("terminated", number)
+        raise StoppedError(f"ended by {signal.Signals(number).name}", number)
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in ENDINGS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def ignore_interrupts() -> None:
@@ -45,9 +54,11 @@ class StopRequest:
         self._former: dict[int, signal.Handlers] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.getsignal(number)  # type: ignore[assignment]
-            signal.signal(number, self._request)
+        for number in (signal.SIGINT, *ENDINGS):
+            former = signal.getsignal(number)
+            if former != signal.SIG_IGN:
+                self._former[number] = former  # type: ignore[assignment]
+                signal.signal(number, self._request)
         return self
 
     def __exit__(

@@ -210,7 +210,7 @@ def test_saving_replaces_whole_or_not_at_all(folder: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("s2s_cli.sealed.write_synced", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CheckpointError, match="No space left"):
         save_model(folder, make_loaded(hidden_size=8))
     assert (folder / "model.safetensors").read_bytes() == before
     assert [path.name for path in folder.parent.iterdir()] == ["model"]

@@ -157,7 +157,7 @@ def test_subwords_are_built_shown_trained_and_spelled_out_again(texts: Path) -> 
     built = s2s("vocab", "build", *files, "--max-size", 30, cwd=texts).stderr
     assert "tokenisers: zh none + unigram, en moses + bpe" in built
     assert "tokens/word" in built
-    names = ["src.model", "src.tsv", "tgt.model", "tgt.tsv"]
+    names = ["manifest.json", "src.model", "src.tsv", "tgt.model", "tgt.tsv"]
     assert sorted(path.name for path in (texts / "r/vocab").iterdir()) == [*names, "vocab.json"]
     shown = s2s("vocab", "show", "cat fisher!", "--side", "tgt", "--run", "r", cwd=texts).stdout
     tokens, _, unknown = shown.splitlines()

@@ -13,7 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 RANKS = {
     **dict.fromkeys(("errors", "section"), 0),
     "sources": 1,
-    **dict.fromkeys(("config", "console", "core_yaml", "files", "launch", "signals", "text"), 2),
+    **dict.fromkeys(
+        ("config", "console", "core_yaml", "files", "lock", "launch", "signals", "text"), 2
+    ),
     **dict.fromkeys(("recipe", "sealed"), 3),
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
     **dict.fromkeys(("checkpoint", "device", "distributed", "results", "vocabularies"), 5),
@@ -24,7 +26,18 @@ RANKS = {
     "cli": 9,
     "__main__": 10,
 }
-TORCH_FREE = ("cli", "commands", "config", "console", "errors", "files", "recipe", "run", "scoring")
+TORCH_FREE = (
+    "cli",
+    "commands",
+    "config",
+    "console",
+    "errors",
+    "files",
+    "lock",
+    "recipe",
+    "run",
+    "scoring",
+)
 TORCH_FREE += (
     "core_yaml",
     "launch",

@@ -88,10 +88,10 @@ def test_subwords_lie_beside_the_vocabularies_and_leave_with_them(tmp_path: Path
     run.save_vocabularies(cut)
     assert run.load_vocabularies() == cut
     assert sorted(path.name for path in run.vocab_path.iterdir()) == [
-        *("src.model", "src.tsv", "tgt.tsv", "vocab.json")
+        *("manifest.json", "src.model", "src.tsv", "tgt.tsv", "vocab.json")
     ]
     (run.vocab_path / "src.model").write_bytes(b"garbage")
-    with pytest.raises(DataError, match=r"src\.model: not a sentencepiece model"):
+    with pytest.raises(DataError, match=r"src\.model: differs from what manifest\.json says"):
         run.load_vocabularies()
     (run.vocab_path / "src.model").unlink()
     with pytest.raises(DataError, match="damaged"):

@@ -1,7 +1,7 @@
 """`s2s train`: fit a model to a recipe's data."""
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ from s2s_cli.commands import options as opt
 from s2s_cli.commands.beginning import FRESH, How, prepare
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
-from s2s_cli.errors import NotFiniteError, StoppedError
+from s2s_cli.errors import NotFiniteError, StoppedError, UnsavedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest
+    from s2s_cli.training.fit import Fit
 
 
 def train(
@@ -59,11 +60,20 @@ def train(
     valid_tgt: opt.ValidTgtOption = None,
     test_src: opt.TestSrcOption = None,
     test_tgt: opt.TestTgtOption = None,
+    rescue_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--rescue-dir",
+            metavar="DIR",
+            help="Where the state goes if the run folder cannot be written any more.",
+        ),
+    ] = None,
     sets: opt.SetOption = None,
 ) -> None:
     """Train a model, resuming an interrupted run; prints the model folder."""
-    from s2s_cli.console import say
+    from s2s_cli.console import say, warn
     from s2s_cli.launch import read_launch
+    from s2s_cli.lock import locked
     from s2s_cli.signals import StopRequest
 
     process = read_launch()
@@ -94,7 +104,8 @@ def train(
             say("begun again by torchrun: --fresh was heeded the first time")
         names_sizes = any(text.startswith("vocab.") for text in sets or ())
         how = How(fresh and not is_heeded, names_sizes, launch.marks)
-        _train(job, how, stop, launch)
+        with locked(job.run.path, warn) if launch.is_first else nullcontext():
+            _train(job, how, stop, launch, rescue_dir)
 
 
 def _settings_of(model: Path) -> list[tuple[str, object]]:
@@ -125,7 +136,9 @@ def warn_of_idle(config: "Config") -> None:
         warn(problem)
 
 
-def _train(job: opt.Job, how: How, stop: "StopRequest", launch: "Launch") -> None:
+def _train(
+    job: opt.Job, how: How, stop: "StopRequest", launch: "Launch", rescue_dir: Path | None
+) -> None:
     from s2s_cli.console import say
     from s2s_cli.device import allow_tf32, choose_device, describe_device, prepare_device
     from s2s_cli.distributed import present_ranks
@@ -147,7 +160,7 @@ def _train(job: opt.Job, how: How, stop: "StopRequest", launch: "Launch") -> Non
     if fit.is_finished():
         say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains anew")
     elif not ranks.most(stop.is_set()):
-        with naming_lines(recipe, folder):
+        with naming_lines(recipe, folder), rescuing(fit, rescue_dir):
             follow(fit, stop)
     number = int(ranks.most(stop.signal_number or 0))
     if number and not fit.is_finished():
@@ -187,6 +200,36 @@ def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
         if (rest := len(error.pairs) - MOST_NAMED) > 0:
             say(f"  and {rest} more")
         raise
+
+
+@contextmanager
+def rescuing(fit: "Fit", rescue_dir: Path | None) -> "Iterator[None]":
+    """Write a state that its run folder did not take to another one, if one was named."""
+    from s2s_cli.files import write_file
+    from s2s_cli.run import RunFolder
+
+    is_ready = rescue_dir is not None and fit.ranks.is_first
+    # What a run folder has besides; it may be gone when it is wanted.
+    files = [fit.run.config_path, fit.run.facts_path] if is_ready else []
+    contents = [path.read_bytes() for path in files]
+    vocabularies = fit.run.load_vocabularies() if is_ready else None
+    try:
+        yield
+    except UnsavedError as error:
+        if rescue_dir is None or vocabularies is None:
+            raise UnsavedError(
+                f"{error}; what was saved before is whole, where it is still there; --rescue-dir "
+                "DIR would have saved this state elsewhere"
+            ) from error
+        rescue = RunFolder(rescue_dir / fit.run.path.absolute().name)
+        for path, content in zip(files, contents, strict=True):
+            write_file(rescue.path / path.name, content)
+        rescue.save_vocabularies(vocabularies)
+        fit.rescue(rescue)
+        raise UnsavedError(
+            f"{error}; the state is in {rescue.path}: with --run {rescue.path} the same command "
+            "goes on from here"
+        ) from error
 
 
 def _say_stopping() -> None:

@@ -41,13 +41,16 @@ def build(
     sets: opt.SetOption = None,
 ) -> None:
     """Learn subwords if asked, count tokens, encode; write runs/<recipe>/vocab/ and data/."""
+    from s2s_cli.console import warn
+    from s2s_cli.lock import locked
+
     data = opt.DataOptions(
         src_lang, tgt_lang, data_dir, (train_src, train_tgt), (valid_src, valid_tgt)
     )
     sizes = opt.given(vocab__max_size=max_size, vocab__min_freq=min_freq)
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
     recipe, folder = job
-    with preparing(recipe, folder, workers) as preparation:
+    with locked(folder.path, warn), preparing(recipe, folder, workers) as preparation:
         _build(recipe, folder, preparation)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
+from torch import Tensor
+
 from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
 from s2s_cli.distributed import ALONE, Ranks
@@ -27,6 +29,7 @@ from s2s_cli.training.randomness import (
     seed_rank,
 )
 from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch, parse_record
+from s2s_cli.training.saving import check_room, saving
 from s2s_cli.training.validate import Material, Measures, validate
 
 
@@ -123,6 +126,9 @@ class Fit:
             yield self._average_epochs()
 
     def _train(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
+        if self.ranks.is_first:
+            has_ema = self.moving is not None
+            check_room(self.run, self.loaded.model, self.optimizer, has_ema=has_ema)
         if self.record.position.step == 0:
             # Before the first update: a disk that is full or read-only shows now, not in an hour.
             self._save_last()
@@ -284,13 +290,22 @@ class Fit:
     def _save(self, folder: Path) -> None:
         """Write the model that is judged."""
         if self.ranks.is_first:
-            save_model(folder, self.judged())
+            with saving(self.run, self.record.position.step):
+                save_model(folder, self.judged())
 
     def _save_last(self) -> None:
         """Write a checkpoint of now, and only then remove the oldest."""
         random_states = gather_random_states(self.ranks, self.device)
-        if not self.ranks.is_first:
-            return
+        if self.ranks.is_first:
+            with saving(self.run, self.record.position.step):
+                self._write_checkpoint(self.run, random_states)
+                self.run.remove_old_checkpoints()
+
+    def rescue(self, run: RunFolder) -> None:
+        """Write a checkpoint of now to another run folder, as one process would."""
+        self._write_checkpoint(run, gather_random_states(ALONE, self.device))
+
+    def _write_checkpoint(self, run: RunFolder, random_states: dict[str, Tensor]) -> None:
         facts = {
             **self.record._asdict(),
             "position": self.record.position._asdict(),
@@ -300,6 +315,5 @@ class Fit:
         tensors = optimizer_tensors(self.optimizer) | random_states
         if self.moving is not None:
             tensors |= moving_average_tensors(self.moving)
-        folder = self.run.checkpoint_path(self.record.position.step)
+        folder = run.checkpoint_path(self.record.position.step)
         save_model(folder, self._present(), TrainingState(tensors, facts))
-        self.run.remove_old_checkpoints()
