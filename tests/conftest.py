@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tally as fault_tally
 import torch
 
 from s2s_cli.config import Model
@@ -13,6 +14,8 @@ from s2s_cli.text.vocabulary import PAD_ID
 # Tiny tensors gain nothing from threads, and lose much where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+tally = fault_tally.tally
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -128,3 +131,10 @@ def texts(tmp_path: Path) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest come first, so that several processes end together."""
     items.sort(key=lambda item: not item.path.name.startswith("test_cli"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the fault suite tried, row by row."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    for line in fault_tally.table([r for r in reports if isinstance(r, pytest.TestReport)]):
+        terminalreporter.write_line(line)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from jobs import CONFIG, finish, make_fit, weights_of
 from safetensors.torch import load_file
-from test_fit import CONFIG, finish, make_fit, weights_of
 from two_ranks import CASES, PAIRS, WHOLE, fit_case
 
 from s2s_cli.checkpoint import load_training_state

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import torch
+from jobs import CONFIG, finish, make_fit
 from safetensors.torch import save_file
-from test_fit import CONFIG, finish, make_fit
 from test_loop import small_model
 
 from s2s_cli.config import Training

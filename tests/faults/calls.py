@@ -1,0 +1,107 @@
+"""System calls that change the disk: counted, and made fatal or faulty at a chosen one."""
+
+import builtins
+import io
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+NAMES = ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "ftruncate")
+
+
+class Calls:
+    """Calls that write, rename, remove or make durable, numbered from 1 in the order they come."""
+
+    def __init__(self, at: Callable[[int, str], None]) -> None:
+        """`at` is told of each call before it is made: its number and name."""
+        self.number = 0
+        self._at = at
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Watch this process."""
+        for name in NAMES:
+            patch.setattr(os, name, self._watched(name, getattr(os, name)))
+        opened = io.open
+
+        def watched_open(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
+            stream = opened(file, mode, *rest, **more)
+            if set(mode) & set("wax+") and not isinstance(file, int):
+                self._told("open")
+                return WatchedStream(stream, self._told)
+            return stream
+
+        patch.setattr(io, "open", watched_open)
+        patch.setattr(builtins, "open", watched_open)
+
+    def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **more: Any) -> Any:
+            self._told(name)
+            return call(*args, **more)
+
+        return watched
+
+    def _told(self, name: str) -> None:
+        self.number += 1
+        self._at(self.number, name)
+
+
+class WatchedStream:
+    """A file that tells of each write; half of what is written gets there first."""
+
+    def __init__(self, stream: Any, told: Callable[[str], None]) -> None:
+        self._stream, self._told_of = stream, told
+
+    def write(self, content: Any) -> int:
+        half = len(content) // 2
+        self._stream.write(content[:half])
+        self._stream.flush()
+        self._told_of("write")
+        self._stream.write(content[half:])
+        return len(content)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __enter__(self) -> "WatchedStream":
+        self._stream.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stream.__exit__(*error)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._stream)
+
+
+def killed_at(number: int) -> Callable[[], None]:
+    """Setup of a life that ends at its so many-th call."""
+
+    def at(found: int, _: str) -> None:
+        if found == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return lambda: Calls(at).install(pytest.MonkeyPatch())
+
+
+def failing_at(number: int, code: int, *, forever: bool = False) -> Callable[[], None]:
+    """Setup of a life whose so many-th write, sync or making of a folder fails."""
+
+    def at(found: int, name: str) -> None:
+        can_fail = name in {"write", "fsync", "mkdir", "open"}
+        if can_fail and (found >= number if forever else found == number):
+            raise OSError(code, os.strerror(code))
+
+    return lambda: Calls(at).install(pytest.MonkeyPatch())
+
+
+@contextmanager
+def counted() -> Iterator[Calls]:
+    """Count the calls of a block."""
+    calls = Calls(lambda *_: None)
+    with pytest.MonkeyPatch.context() as patch:
+        calls.install(patch)
+        yield calls

@@ -1,0 +1,172 @@
+"""A disk that may lose power: what was not waited for may be lost, and renames may come in part.
+
+The calls of a process are recorded while they are made; afterwards any number of states of the disk
+can be made up in which the power might have left it.
+"""
+
+import builtins
+import io
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import s2s_cli.training.fit
+
+
+class Step(NamedTuple):
+    """One call."""
+
+    kind: str
+    """`create`, `sync`, `sync_folder`, `mkdir`, `move`, `remove` or `saved`."""
+    path: Path
+    target: Path | None = None
+    """Of a move."""
+    content: bytes = b""
+    """Of a file when it was synced."""
+
+
+class Recorder:
+    """Records what a process does to a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.steps: list[Step] = []
+
+    def add(self, kind: str, path: Any, target: Any = None, content: bytes = b"") -> None:
+        """Note a call on something in the folder."""
+        place = Path(path).absolute()
+        if place.is_relative_to(self.folder):
+            goal = None if target is None else Path(target).absolute()
+            self.steps.append(Step(kind, place, goal, content))
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[Recorder]:
+    """Record what this process does to a folder, and when it takes a model for saved."""
+    found = Recorder(folder.absolute())
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kind in (("rename", "move"), ("replace", "move")):
+            patch.setattr(os, name, _moving(getattr(os, name), kind, found))
+        for name, kind in (("mkdir", "mkdir"), ("unlink", "remove"), ("rmdir", "remove")):
+            patch.setattr(os, name, _changing(getattr(os, name), kind, found))
+        patch.setattr(os, "fsync", _syncing(os.fsync, found))
+        opened = _opening(io.open, found)
+        patch.setattr(io, "open", opened)
+        patch.setattr(builtins, "open", opened)
+        save = s2s_cli.training.fit.save_model
+
+        def save_and_tell(place: Path, *rest: Any) -> None:
+            save(place, *rest)
+            found.add("saved", place)
+
+        patch.setattr(s2s_cli.training.fit, "save_model", save_and_tell)
+        yield found
+
+
+def _moving(call: Any, kind: str, found: Recorder) -> Any:
+    def moving(src: Any, dst: Any, **more: Any) -> None:
+        call(src, dst, **more)
+        found.add(kind, src, dst)
+
+    return moving
+
+
+def _changing(call: Any, kind: str, found: Recorder) -> Any:
+    def changing(path: Any, *rest: Any, dir_fd: int | None = None, **more: Any) -> None:
+        where = _path_of(dir_fd) / path if dir_fd is not None else path
+        call(path, *rest, dir_fd=dir_fd, **more)
+        found.add(kind, where)
+
+    return changing
+
+
+def _path_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
+
+
+def _syncing(call: Any, found: Recorder) -> Any:
+    def syncing(descriptor: int) -> None:
+        call(descriptor)
+        path = _path_of(descriptor)
+        if path.is_dir():
+            found.add("sync_folder", path)
+        else:
+            found.add("sync", path, content=path.read_bytes())
+
+    return syncing
+
+
+def _opening(call: Any, found: Recorder) -> Any:
+    def opening(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        is_new = not isinstance(file, int) and "w" in mode
+        stream = call(file, mode, *rest, **more)
+        if is_new:
+            found.add("create", file)
+        return stream
+
+    return opening
+
+
+Tree = dict[Path, bytes | None]
+"""Files and what is in them; folders have None."""
+
+
+def power_lost(steps: list[Step], draw: random.Random) -> Tree:
+    """A state in which the disk may be when power is lost after these calls."""
+    tree: Tree = {}
+    for number, step in enumerate(steps):
+        if not _is_durable(steps, number) and draw.random() < 0.5:
+            continue
+        match step.kind:
+            case "mkdir":
+                tree[step.path] = None
+            case "create":
+                # Not waited for: of any length, of any content.
+                tree[step.path] = bytes(draw.randrange(64))
+            case "sync":
+                if step.path in tree:
+                    tree[step.path] = step.content
+            case "remove":
+                _remove(tree, step.path)
+            case "move":
+                _move(tree, step.path, step.target)
+    return tree
+
+
+def _is_durable(steps: list[Step], number: int) -> bool:
+    """Whether a call was waited for."""
+    step = steps[number]
+    if step.kind in {"sync", "sync_folder", "saved"}:
+        return True
+    folder = (step.target or step.path).parent
+    return any(
+        later.kind == "sync_folder" and later.path == folder for later in steps[number + 1 :]
+    )
+
+
+def _remove(tree: Tree, path: Path) -> None:
+    for place in [place for place in tree if place == path or path in place.parents]:
+        del tree[place]
+
+
+def _move(tree: Tree, path: Path, target: Path | None) -> None:
+    if path not in tree or target is None:
+        return
+    _remove(tree, target)
+    for place in [place for place in tree if place == path or path in place.parents]:
+        tree[target / place.relative_to(path)] = tree.pop(place)
+
+
+def write_tree(tree: Tree, source: Path, folder: Path) -> None:
+    """Put a state of the recorded folder on a real disk."""
+    for path, content in sorted(tree.items()):
+        place = folder / path.relative_to(source)
+        if content is None:
+            place.mkdir(parents=True, exist_ok=True)
+        elif place.parent.is_dir():
+            place.write_bytes(content)

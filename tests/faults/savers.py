@@ -1,0 +1,142 @@
+"""Savers that are broken on purpose: the suite must find each of them out."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import s2s_cli.checkpoint
+import s2s_cli.sealed
+from s2s_cli.checkpoint import TrainingState
+from s2s_cli.files import write_synced
+from s2s_cli.run import RunFolder
+from s2s_cli.sealed import MANIFEST, sha256, to_json
+from s2s_cli.training import fit as fit_module
+from s2s_cli.training.fit import Fit
+
+
+class Planted(NamedTuple):
+    """A broken saver."""
+
+    plant: Callable[[pytest.MonkeyPatch], None]
+    """Puts it into this process."""
+    shows_in_kills: bool = True
+    """Or only when power is lost."""
+
+
+def _manifest(files: Mapping[str, bytes], facts: Mapping[str, object]) -> bytes:
+    entries = {name: {"bytes": len(c), "sha256": sha256(c)} for name, c in files.items()}
+    return to_json({"saved_at": "", **facts, "files": entries})
+
+
+def in_place(patch: pytest.MonkeyPatch) -> None:
+    """Files are written where they belong, the manifest first."""
+
+    def write(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_synced(folder / MANIFEST, _manifest(files, facts))
+        for name, content in files.items():
+            write_synced(folder / name, content)
+
+    patch.setattr(s2s_cli.checkpoint, "write_sealed", write)
+
+
+def rename_before_sync(patch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for: what was written may not be on the disk when it gets its name."""
+    patch.setattr(s2s_cli.sealed, "write_synced", lambda path, content: path.write_bytes(content))
+    patch.setattr(s2s_cli.sealed, "sync_folder", lambda _: None)
+
+
+def no_manifest(patch: pytest.MonkeyPatch) -> None:
+    """Whatever is there is taken for whole."""
+
+    def write(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
+        del facts
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_synced(folder / name, content)
+        (folder / MANIFEST).touch()
+
+    def read(folder: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Any:
+        found = [*names, *(name for name in optional if (folder / name).exists())]
+        return {name: (folder / name).read_bytes() for name in found}
+
+    patch.setattr(s2s_cli.checkpoint, "write_sealed", write)
+    patch.setattr(s2s_cli.checkpoint, "read_sealed", read)
+    patch.setattr(RunFolder, "checkpoints", _all_checkpoints)
+
+
+def _all_checkpoints(run: RunFolder) -> list[Path]:
+    return sorted((run.path / "checkpoints").glob("step-*"), reverse=True)
+
+
+def _forgetting(
+    patch: pytest.MonkeyPatch, forget: Callable[[TrainingState], TrainingState]
+) -> None:
+    restore = Fit.restore
+    patch.setattr(Fit, "restore", lambda fit, state: restore(fit, forget(state)))
+
+
+def forgotten_random_state(patch: pytest.MonkeyPatch) -> None:
+    """Dropout begins anew."""
+    patch.setattr(fit_module, "find_random_state", lambda *_: {})
+
+
+def forgotten_adam_step(patch: pytest.MonkeyPatch) -> None:
+    """The optimizer takes itself for new."""
+    _forgetting(
+        patch,
+        lambda state: state._replace(
+            tensors={
+                name: tensor * 0 if name.endswith(".step") else tensor
+                for name, tensor in state.tensors.items()
+            }
+        ),
+    )
+
+
+def _with_position(state: TrainingState, **changes: int) -> TrainingState:
+    position = {**state.facts["position"], **changes}
+    return state._replace(facts={**state.facts, "position": position})
+
+
+def forgotten_scheduler(patch: pytest.MonkeyPatch) -> None:
+    """The learning rate warms up once more."""
+
+    def forget(state: TrainingState) -> TrainingState:
+        return _with_position(state, step=0)
+
+    _forgetting(patch, forget)
+
+
+def data_order_off_by_one(patch: pytest.MonkeyPatch) -> None:
+    """A batch is seen twice, or never."""
+    _forgetting(
+        patch, lambda state: _with_position(state, batch=state.facts["position"]["batch"] + 1)
+    )
+
+
+def from_scratch(patch: pytest.MonkeyPatch) -> None:
+    """What was saved is not looked at: the weights come out right, and all is done twice."""
+    repair = RunFolder.repair
+
+    def forget(run: RunFolder) -> None:
+        repair(run)
+        shutil.rmtree(run.path, ignore_errors=True)
+        run.path.mkdir(parents=True)
+
+    patch.setattr(RunFolder, "repair", forget)
+
+
+PLANTED = {
+    "in place": Planted(in_place),
+    "rename before sync": Planted(rename_before_sync, shows_in_kills=False),
+    "no manifest": Planted(no_manifest),
+    "forgotten random state": Planted(forgotten_random_state),
+    "forgotten Adam step": Planted(forgotten_adam_step),
+    "forgotten scheduler": Planted(forgotten_scheduler),
+    "restart from scratch": Planted(from_scratch),
+    "data order off by one": Planted(data_order_off_by_one),
+}

@@ -1,0 +1,80 @@
+"""The table of the fault suite: for each row of the matrix how many trials, how many failures.
+
+`make test` runs a sample; with `S2S_FAULTS=all`, as `make faults` sets it, all trials are run.
+"""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+IS_FULL = os.environ.get("S2S_FAULTS") == "all"
+
+
+def trials(sampled: int, full: int) -> int:
+    """How many trials are made."""
+    return full if IS_FULL else sampled
+
+
+class Tally:
+    """Counts the trials of one test, all of which are made before it fails."""
+
+    def __init__(self, row: str) -> None:
+        self.row = row
+        self.num_trials = 0
+        self.failures: list[str] = []
+        self.seconds = 0.0
+
+    @contextmanager
+    def trial(self, name: object = "") -> Iterator[None]:
+        """One trial: an assertion that does not hold is counted, anything else is a bug."""
+        self.num_trials += 1
+        try:
+            yield
+        except AssertionError as error:
+            self.failures.append(f"{name}: {error}")
+
+    def count(self, number: int) -> None:
+        """Trials that were made elsewhere, and held."""
+        self.num_trials += number
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """Counts for the row that the test's mark names: `@pytest.mark.fault("A1")`."""
+    mark = request.node.get_closest_marker("fault")
+    assert mark is not None, "a test of the fault suite names its row"
+    found = Tally(mark.args[0])
+    started = time.monotonic()
+    yield found
+    seconds = time.monotonic() - started
+    request.node.user_properties.append(
+        ("fault", (found.row, found.num_trials, len(found.failures), seconds))
+    )
+    assert found.num_trials, "no trial was made"
+    assert not found.failures, f"{len(found.failures)} of {found.num_trials}: " + "\n".join(
+        found.failures[:5]
+    )
+
+
+def table(reports: list[pytest.TestReport]) -> list[str]:
+    """Row, trials, failures and seconds of each row that was tried."""
+    sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    for report in reports:
+        for name, value in report.user_properties:
+            if name == "fault":
+                row, num_trials, num_failures, seconds = value  # type: ignore[misc]
+                for place, number in enumerate((num_trials, num_failures, seconds)):
+                    sums[str(row)][place] += float(number)
+    if not sums:
+        return []
+    lines = ["| row | trials | failures | seconds |", "|---|---|---|---|"]
+    for row in sorted(sums, key=lambda name: (name[0], int(name[1:] or 0))):
+        num_trials, num_failures, seconds = sums[row]
+        lines.append(f"| {row} | {num_trials:,.0f} | {num_failures:,.0f} | {seconds:,.0f} |")
+    whole = [sum(values[place] for values in sums.values()) for place in range(3)]
+    lines.append(f"| all | {whole[0]:,.0f} | {whole[1]:,.0f} | {whole[2]:,.0f} |")
+    return lines

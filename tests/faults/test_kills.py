@@ -1,0 +1,127 @@
+"""Killed at any moment: the run goes on to the same weights, and nearly nothing is done twice."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from calls import counted, killed_at
+from job import check, debris, final_state, kill, live, train, wait
+from savers import PLANTED, Planted
+from tally import Tally, trials
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an undisturbed run comes to."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert wait(live(folder)) == 0
+    return final_state(folder)
+
+
+@pytest.fixture(scope="module")
+def seconds(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """How long an undisturbed run takes."""
+    started = time.monotonic()
+    assert wait(live(tmp_path_factory.mktemp("timed") / "run")) == 0
+    return time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def num_calls(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many calls of an undisturbed run change the disk."""
+    with counted() as calls:
+        train(tmp_path_factory.mktemp("counted") / "run")
+    return calls.number
+
+
+@pytest.mark.fault("A1")
+def test_killed_at_a_random_moment(
+    tmp_path: Path, tally: Tally, reference: dict[str, bytes], seconds: float
+) -> None:
+    draw = random.Random(1)
+    for number in range(trials(10, 400)):
+        folder = tmp_path / str(number)
+        pid = live(folder)
+        time.sleep(draw.uniform(0, seconds))
+        kill(pid)
+        wait(pid)
+        with tally.trial(number):
+            check(folder, reference)
+
+
+@pytest.mark.fault("A2")
+def test_killed_at_every_call_that_changes_the_disk(
+    tmp_path: Path, tally: Tally, reference: dict[str, bytes], num_calls: int
+) -> None:
+    assert num_calls > 100
+    every = range(1, num_calls + 1)
+    chosen = random.Random(2).sample(every, trials(15, num_calls))
+    for number in chosen:
+        folder = tmp_path / str(number)
+        with tally.trial(number):
+            assert wait(live(folder, killed_at(number))) == -9
+            check(folder, reference)
+
+
+@pytest.mark.fault("A3")
+def test_killed_while_a_save_is_in_progress(
+    tmp_path: Path, tally: Tally, reference: dict[str, bytes]
+) -> None:
+    draw = random.Random(3)
+    for number in range(trials(5, 100)):
+        folder, saves = tmp_path / str(number), draw.randrange(1, 12)
+        pid = live(folder)
+        while not any(folder.rglob(".tmp-*")) or (saves := saves - 1):
+            if (folder / "checkpoints/step-00000020").exists():
+                break  # missed them all
+        kill(pid)
+        wait(pid)
+        with tally.trial(number):
+            check(folder, reference)
+
+
+@pytest.mark.fault("A4")
+def test_killed_several_times(
+    tmp_path: Path, tally: Tally, reference: dict[str, bytes], num_calls: int
+) -> None:
+    draw = random.Random(4)
+    for number in range(trials(3, 100)):
+        folder = tmp_path / str(number)
+        for _ in range(3):
+            wait(live(folder, killed_at(draw.randrange(1, num_calls // 2))))
+        with tally.trial(number):
+            check(folder, reference)
+
+
+def catch(folder: Path, reference: dict[str, bytes], saver: Planted, numbers: list[int]) -> int:
+    """How many kills show that a saver is broken."""
+
+    def plant() -> None:
+        saver.plant(pytest.MonkeyPatch())  # the process is the test's own, and ends with it
+
+    caught = 0
+    for number in numbers:
+        place, kill_it = folder / str(number), killed_at(number)
+        wait(live(place, lambda kill_it=kill_it: (plant(), kill_it())))  # type: ignore[misc]
+        try:
+            check(place, reference, plant)
+        except AssertionError:
+            caught += 1
+    return caught
+
+
+@pytest.mark.fault("A13")
+@pytest.mark.parametrize("name", [name for name, saver in PLANTED.items() if saver.shows_in_kills])
+def test_a_broken_saver_is_caught_by_kills(
+    tmp_path: Path, tally: Tally, reference: dict[str, bytes], num_calls: int, name: str
+) -> None:
+    draw = random.Random(5)
+    numbers = sorted(draw.sample(range(num_calls // 4, num_calls), trials(4, 25)))
+    with tally.trial(name):
+        assert catch(tmp_path, reference, PLANTED[name], numbers), f"{name} was not caught"
+
+
+def test_an_undisturbed_run_leaves_no_debris(tmp_path: Path) -> None:
+    train(tmp_path / "run")
+    assert not debris(tmp_path / "run")

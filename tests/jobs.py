@@ -1,0 +1,86 @@
+"""A small training that several tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs
+from s2s_cli.config import Decoding, Model, Text, Training
+from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
+from s2s_cli.distributed import ALONE, Ranks
+from s2s_cli.run import RunFolder
+from s2s_cli.scoring.metrics import ScoringSettings
+from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.training.fit import Fit
+from s2s_cli.training.loop import Progress
+from s2s_cli.training.record import Validation
+from s2s_cli.training.resume import find_resumable
+from s2s_cli.training.validate import Material, ValidText
+
+WORDS = ["甲", "乙", "丙", "丁"]
+LETTERS = ["a", "b", "c", "d"]
+TEXT = Text(src_tokenizer="space", tgt_tokenizer="space")
+MODEL = Model(embed_size=8, hidden_size=16, attention_size=8, dropout=0.2)
+CARD = ModelCard(
+    s2s_version="0",
+    src_lang="zh",
+    tgt_lang="en",
+    text=TEXT,
+    model=MODEL,
+    decoding=Decoding(),
+    trained_on={"train": {"t": "1"}, "valid": {"v": "2"}},
+    epoch=0,
+    step=0,
+    valid_scores={},
+)
+
+
+def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
+    rows = [[(n + shift * shift) % 4 for shift in range(1 + n % 3)] for n in numbers]
+    src = [" ".join(WORDS[i] for i in row) for row in rows]
+    tgt = [" ".join(LETTERS[i] for i in row) for row in rows]
+    return Corpus(name, src, tgt, 0, {name: "0"}, src_lang="zh", tgt_lang="en")
+
+
+def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = ALONE) -> Fit:
+    """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
+    run = RunFolder(folder)
+    torch.manual_seed(config.seed)
+    train, valid = make_corpus(range(50), "train"), make_corpus(range(3, 13), "valid")
+    src, tgt = Vocabulary(WORDS, [1] * 4), Vocabulary(LETTERS, [1] * 4)
+    loaded = LoadedModel(
+        build_model(model, src, tgt),
+        *make_codecs(TEXT, "zh", "en", src, tgt),
+        CARD.model_copy(update={"model": model}),
+    )
+    resumable = find_resumable(run, [])
+    if resumable is not None:
+        loaded = resumable.loaded
+    tokenizers = loaded.src.tokenizer, loaded.tgt.tokenizer
+    material = Material(
+        encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt).pairs,
+        encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
+        [ValidText(valid, ScoringSettings("en"))],
+    )
+    fit = Fit(loaded, material, config, run, ranks)
+    if resumable is not None:
+        fit.restore(resumable.state)
+    return fit
+
+
+def finish(fit: Fit, stop_after: int | None = None) -> list[Validation]:
+    """Run to the end, or until a step; the validations on the way."""
+    validations = []
+    for event in fit.steps(lambda: fit.record.position.step == stop_after):
+        if not isinstance(event, Progress):
+            validations.append(event)
+    return validations
+
+
+CONFIG = Training(epochs=3, batch_size=8, learning_rate=0.02, teacher_forcing=0.7, save_every=4)
+
+
+def weights_of(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
