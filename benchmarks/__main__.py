@@ -165,7 +165,7 @@ def main() -> None:
         app()
     except StoppedError as error:
         sys.stderr.write(f"{error}; the same command goes on from here\n")
-        sys.exit(128 + error.signal_number)
+        sys.exit(error.status)
     except S2SError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)

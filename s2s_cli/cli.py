@@ -61,7 +61,7 @@ def main() -> None:
         sys.exit(error.status)
     except StoppedError as error:
         _print_error(str(error))
-        sys.exit(128 + error.signal_number)
+        sys.exit(error.status)
     except S2SError as error:
         _print_error(f"error: {error}")
         sys.exit(1)

@@ -34,6 +34,9 @@ POLL_SECONDS = 0.02
 
 STATUS = 1
 
+STOPPED = "s2s/stopped"
+"""Counts the processes that a signal stopped in good order."""
+
 
 class Ranks(NamedTuple):
     """This process among its fellows; every method is called by all of them, in the same order."""
@@ -129,12 +132,16 @@ def joined(launch: Launch) -> Iterator[Launch]:
         yield launch._replace(marks=_StoredMarks(common))
     except StoppedError as error:
         _may_speak(store)  # Nobody else is to take the end of this process for a loss.
+        store.add(STOPPED, 1)
+        error.status = 0
         if launch.is_first:
             raise
-        raise EchoedError(128 + error.signal_number) from error
+        raise EchoedError(0) from error
     except (S2SError, OSError) as error:
         if _may_speak(store):
             raise
+        if store.add(STOPPED, 0):
+            raise EchoedError(0) from error
         stand_back()
         raise EchoedError(STATUS) from error
     except BaseException:

@@ -39,11 +39,12 @@ class DeviceError(S2SError):
 
 
 class StoppedError(S2SError):
-    """A signal asked a run to stop, and it did, in good order: `128 + signal_number`."""
+    """A signal asked a run to stop, and it did, in good order."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
-        self.signal_number = signal_number
+        self.status = 128 + signal_number
+        """Exit status; 0 among several processes, as `torchrun` begins anew after any other."""
 
 
 class LostError(S2SError):

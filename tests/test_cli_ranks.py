@@ -70,6 +70,7 @@ def test_one_process_speaks_saves_and_prints_the_result(texts: Path) -> None:
     assert "trained by 2 processes, goes on with 1" in gone_on.stderr
 
 
+@pytest.mark.fault("A10")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(
     texts: Path, rank: int
@@ -88,18 +89,33 @@ def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(
     assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.fault("A9")
 def test_a_signal_to_any_process_stops_all_after_the_same_update(texts: Path) -> None:
-    process = start(*tiny_train("--run", "r", *LONG), cwd=texts)
+    process = start(*tiny_train("--run", "r", *LONG), cwd=texts, restarts=2)
     wait_for(texts / "r/train.jsonl", 2)
     os.kill(workers_of(process)[1], signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 0, stderr  # and torchrun begins nothing anew
     assert stdout == ""
     stopped = re.findall(r"stopped after update (\d+), all saved", stderr)
     assert len(stopped) == 1
     assert f"r/checkpoints/step-{int(stopped[0]):08d}" in map(
         str, (path.relative_to(texts) for path in (texts / "r/checkpoints").iterdir())
     )
-    assert "exitcode  : 143" in stderr
+    assert "resumed" not in stderr
+
+
+@pytest.mark.fault("A11")
+def test_torchrun_itself_is_told_to_stop(texts: Path) -> None:
+    process = start(*tiny_train("--run", "r", *LONG), cwd=texts)
+    wait_for(texts / "r/train.jsonl", 2)
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=100)
+    assert time.monotonic() - started < 10
+    assert len(re.findall(r"stopped after update \d+, all saved", stderr)) == 1
+    gone_on = s2s(*tiny_train("--run", "r", *LONG, "--epochs", 3), cwd=texts)
+    assert "resumed after update" in gone_on.stderr
 
 
 def test_an_error_is_told_once_and_ends_all(texts: Path) -> None:

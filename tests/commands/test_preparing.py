@@ -24,5 +24,5 @@ def test_a_signal_stops_preparing_and_nothing_is_left(tmp_path: Path) -> None:
 
     with pytest.raises(StoppedError, match="stopped while tokenising; nothing was kept") as caught:
         prepare()
-    assert caught.value.signal_number == signal.SIGTERM
+    assert caught.value.status == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
