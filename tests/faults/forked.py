@@ -1,0 +1,112 @@
+"""`s2s` in a process forked from this one: what it imports is there already."""
+
+import io
+import os
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s_cli import cli
+
+
+class Done(NamedTuple):
+    """What a command came to."""
+
+    status: int
+    """Exit status; negative if a signal ended it."""
+    stdout: str
+    stderr: str
+
+
+class Running(NamedTuple):
+    """A command at work."""
+
+    pid: int
+    said: Path
+    """Where stdout and stderr go."""
+
+    def wait(self) -> Done:
+        """Until it has ended."""
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        stdout, stderr = (
+            (self.said / name).read_text("utf-8", "replace") for name in ("out", "err")
+        )
+        return Done(status, stdout, stderr)
+
+
+def start(
+    arguments: Sequence[object],
+    cwd: Path,
+    stdin: bytes = b"",
+    setup: Callable[[], None] = lambda: None,
+) -> Running:
+    """Begin a command.
+
+    Args:
+        arguments: after `s2s`.
+        cwd: where it is run.
+        stdin: what it reads.
+        setup: done in its process before.
+    """
+    said = Path(tempfile.mkdtemp(prefix="said-", dir=cwd.parent))
+    (said / "in").write_bytes(stdin)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return Running(pid, said)
+    status = 99
+    try:
+        for number, name in enumerate(("in", "out", "err")):
+            flags = os.O_RDONLY if name == "in" else os.O_WRONLY | os.O_CREAT
+            os.dup2(os.open(said / name, flags), number)
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0)))
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), write_through=True)
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), write_through=True)
+        os.chdir(cwd)
+        sys.argv = ["s2s", *map(str, arguments)]
+        setup()
+        status = _run()
+    except BaseException:  # noqa: BLE001 (the parent is to know of it, whatever it is)
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _run() -> int:
+    try:
+        cli.main()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+def s2s(
+    *arguments: object,
+    cwd: Path,
+    stdin: bytes = b"",
+    setup: Callable[[], None] = lambda: None,
+) -> Done:
+    """Run a command to its end; whatever it came to, no traceback shows."""
+    done = start(arguments, cwd, stdin, setup).wait()
+    assert "Traceback" not in done.stderr, f"{shlex.join(map(str, arguments))}\n{done.stderr}"
+    return done
+
+
+def clean_error(done: Done) -> str:
+    """The one line that a command ended with in an error.
+
+    Raises:
+        AssertionError: it ended otherwise.
+    """
+    assert done.status == 1, f"status {done.status}\n{done.stderr}"
+    lines = [line for line in done.stderr.split("\n") if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]

@@ -1,0 +1,174 @@
+"""Signals: one stops in good order, two at once, and the run goes on to the same weights."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from calls import killed_at
+from forked import Running, s2s, start
+from shell import tiny_train
+from tally import Tally, trials
+
+from s2s_cli.checkpoint import load_model
+from s2s_cli.run import RunFolder
+
+TRAIN = [
+    *tiny_train("--run", "r", "--epochs", 3),
+    *("--set", "training.patience=99", "--set", "training.save_every=2"),
+]
+
+
+def final_weights(folder: Path) -> list[bytes]:
+    """Of the model and of the newest checkpoint."""
+    run = RunFolder(folder / "r")
+    places = run.model_path, run.checkpoints()[0]
+    return [(place / "model.safetensors").read_bytes() for place in places]
+
+
+@pytest.fixture
+def reference(texts: Path) -> list[bytes]:
+    """The weights of a run that nobody disturbed; its folder is gone again."""
+    done = s2s(*TRAIN, cwd=texts)
+    assert done.status == 0, done.stderr
+    weights = final_weights(texts)
+    shutil.rmtree(texts / "r")
+    return weights
+
+
+def begin(texts: Path, updates: int) -> Running:
+    """A training that has done some updates."""
+    running = start([*TRAIN, "--set", "training.log_every=1"], texts)
+    log = texts / "r/train.jsonl"
+    while not log.exists() or log.read_bytes().count(b"\n") < updates:
+        assert not _has_ended(running), running.wait().stderr
+        time.sleep(0.001)
+    return running
+
+
+def _has_ended(running: Running) -> bool:
+    return os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def check_goes_on(texts: Path, reference: list[bytes]) -> None:
+    """The same command ends in the same weights."""
+    done = s2s(*TRAIN, "--set", "training.log_every=1", cwd=texts)
+    assert done.status == 0, done.stderr
+    assert final_weights(texts) == reference, "other weights"
+    assert not list((texts / "r").rglob(".*")), "debris"
+    shutil.rmtree(texts / "r")
+
+
+def stop(texts: Path, number: signal.Signals, updates: int, reference: list[bytes]) -> None:
+    """One signal, and what must come of it."""
+    running = begin(texts, updates)
+    os.kill(running.pid, number)
+    done = running.wait()
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.status == 128 + number, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("all saved; the same command goes on from here") == 1
+    check_goes_on(texts, reference)
+
+
+@pytest.mark.fault("A6")
+def test_sigterm_stops_after_the_update(texts: Path, tally: Tally, reference: list[bytes]) -> None:
+    draw = random.Random(1)
+    for number in range(trials(2, 20)):
+        with tally.trial(number):
+            stop(texts, signal.SIGTERM, draw.randrange(1, 9), reference)
+
+
+@pytest.mark.fault("A8")
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
+def test_slurm_and_a_lost_terminal_stop_as_well(
+    texts: Path, tally: Tally, reference: list[bytes], number: signal.Signals
+) -> None:
+    with tally.trial(number.name):
+        stop(texts, number, 4, reference)
+
+
+@pytest.mark.fault("A8")
+def test_under_nohup_a_lost_terminal_changes_nothing(texts: Path, tally: Tally) -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    log = texts / "r/train.jsonl"
+    running = start([*TRAIN, "--set", "training.log_every=1"], texts, setup=ignore)
+    while not log.exists():
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGHUP)
+    with tally.trial():
+        assert running.wait().status == 0
+
+
+@pytest.mark.fault("A7")
+def test_ctrl_c_stops_after_the_update(texts: Path, tally: Tally, reference: list[bytes]) -> None:
+    with tally.trial():
+        stop(texts, signal.SIGINT, 3, reference)
+
+
+@pytest.mark.fault("A7")
+def test_ctrl_c_twice_stops_at_once(texts: Path, tally: Tally, reference: list[bytes]) -> None:
+    draw = random.Random(2)
+    for number in range(trials(1, 10)):
+        running = begin(texts, draw.randrange(1, 9))
+        started = time.monotonic()
+        os.kill(running.pid, signal.SIGINT)
+        time.sleep(draw.uniform(0, 0.02))
+        os.kill(running.pid, signal.SIGINT)
+        done = running.wait()
+        with tally.trial(number):
+            assert time.monotonic() - started < 5
+            assert done.status in {1, 130}
+            assert "Traceback" not in done.stderr
+            check_goes_on(texts, reference)
+
+
+OUTPUTS = {
+    "vocab build": (["vocab", "build", *TRAIN[1:9], "--run", "r"], ["r/vocab"]),
+    "translate -o": (["translate", "-m", "r", "my.zh", "-o", "out.txt"], ["out.txt"]),
+    "eval": (
+        ["eval", "-m", "r", "--test-src", "my.zh", "--test-tgt", "my.en", "--report", "report"],
+        ["report/scores.json", "report/report.md"],
+    ),
+}
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs_are_old_or_new_never_half(texts: Path, tally: Tally, name: str) -> None:
+    assert s2s(*TRAIN, cwd=texts).status == 0
+    arguments, outputs = OUTPUTS[name]
+    done = s2s(*arguments, cwd=texts)
+    assert done.status == 0, done.stderr
+    old = {output: read(texts / output) for output in outputs}
+    every = range(1, 60)
+    for number in random.Random(3).sample(every, trials(4, 40)):
+        done = start(arguments, texts, setup=killed_at(number)).wait()
+        with tally.trial(number):
+            assert done.status in {-9, 0}, done.stderr
+            for output in outputs:
+                if name == "vocab build":
+                    vocabularies = RunFolder(texts / "r").load_vocabularies()
+                    assert len(vocabularies.src) > 4
+                else:
+                    assert mask(read(texts / output)) == mask(old[output]), output
+        assert s2s(*arguments, cwd=texts).status == 0  # and it goes again
+    load_model(texts / "r/model")
+
+
+def read(path: Path) -> bytes:
+    """What is in a file, or in the files of a folder."""
+    if path.is_dir():
+        return b"".join(read(entry) for entry in sorted(path.iterdir()))
+    return path.read_bytes()
+
+
+def mask(content: bytes) -> bytes:
+    """Without what changes from time to time."""
+    lines = content.split(b"\n")
+    return b"\n".join(line for line in lines if b"second" not in line and b"date" not in line)
