@@ -48,6 +48,16 @@ class Record(NamedTuple):
             **{name: getattr(begun, name) for name in Record._fields if name.startswith("epoch_")},
         )
 
+    def with_last_as_best(self, best_by: str) -> "Record":
+        """The same, where the best model is lost and the last one stands in for it."""
+        score = self.valid_scores[best_by]
+        return self._replace(
+            best_score=-score if best_by == "perplexity" else score,
+            best_loss=self.valid_scores["loss"],
+            best_epoch=self.position.epoch,
+            num_worse=0,
+        )
+
 
 _RECORD = TypeAdapter(Record)
 

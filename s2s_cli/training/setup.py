@@ -30,7 +30,6 @@ from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.fit import Fit
-from s2s_cli.training.record import Record
 from s2s_cli.training.resume import (
     Resumable,
     allow_other_ranks,
@@ -272,7 +271,7 @@ def _tend_model(fit: Fit, say: Say) -> None:
     except CheckpointError as error:
         say(f"warning: the best model is lost ({error}); the last one takes its place")
         save_model(path, fit.judged())
-        fit.record = fit.record._replace(best_score=Record().best_score, num_worse=0)
+        fit.record = fit.record.with_last_as_best(fit.config.best_by)
         return
     wanted = fit.loaded.card.decoding
     if best.card.decoding != wanted:
