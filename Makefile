@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo-run
 
-.PHONY: demo test check format lint types slow bench clean
+.PHONY: demo test check format lint types slow faults bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s2s needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -39,6 +39,10 @@ types: .venv/installed
 ## slow: the tests that take minutes
 slow: .venv/installed
 	$(BIN)/pytest -m slow
+
+## faults: every row of the fault matrix with all its trials, and a table of them (half an hour)
+faults: .venv/installed
+	S2S_FAULTS=all $(BIN)/pytest -m fault --numprocesses 2 --dist loadfile --timeout 3000
 
 ## bench: s2s beside its peers, on Multi30k: make bench DATA=path/to/multi30k
 ## (hours; interrupted, it goes on where it stopped; options in BENCH, such as BENCH=--quick)

@@ -10,7 +10,7 @@ import typer
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, train, translate, vocab
 from s2s_cli.commands.together import refuse_company
-from s2s_cli.errors import EchoedError, S2SError, StoppedError
+from s2s_cli.errors import EchoedError, S2SError, StoppedError, is_out_of_memory
 from s2s_cli.files import describe_os_error
 from s2s_cli.signals import unwind_on_signals
 
@@ -25,6 +25,10 @@ app.command("train")(train.train)
 app.command("translate")(translate.translate)
 app.command("eval")(eval_command.evaluate)
 app.command("results")(results.results)
+
+
+PACKAGES = {"yaml": "pyyaml"}
+"""Names to install, where they are not those to import."""
 
 
 def _show_version(is_asked: bool) -> None:
@@ -69,6 +73,22 @@ def main() -> None:
         if error.strerror is None:
             raise
         _print_error(f"error: {describe_os_error(error)}")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "s2s_cli"}:
+            raise
+        name = PACKAGES.get(package, package)
+        _print_error(f"error: the package {name} is not installed; pip install {name}")
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        _print_error(
+            f"error: too little memory ({reason}); make the model smaller, or the batches: "
+            "training.batch_size, decoding.batch_size"
+        )
         sys.exit(1)
 
 

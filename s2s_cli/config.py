@@ -417,6 +417,9 @@ class Decoding(Section):
     """A translation has at least this many tokens per source token, rounded down."""
     max_length_factor: Annotated[float, Field(gt=0)] = 2.0
     """A translation has at most this many tokens per source token, plus ten."""
+    max_source_length: Size = 1000
+    """Tokens of a source sentence that are read; of a longer one the rest is left out, and it is
+    said of how many lines."""
     n_best: Size = 1
     """Translations per sentence: the best first, at most `beam_size`; or so many samples."""
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0

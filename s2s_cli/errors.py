@@ -57,3 +57,14 @@ class EchoedError(S2SError):
     def __init__(self, status: int) -> None:
         super().__init__("told by another process")
         self.status = status
+
+
+NO_MEMORY = ("out of memory", "DefaultCPUAllocator", "bad_alloc", "could not create a memory")
+"""What PyTorch's devices and oneDNN say when they get no memory."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in NO_MEMORY)

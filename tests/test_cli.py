@@ -123,6 +123,7 @@ def test_input_that_is_not_utf8_keeps_its_lines_and_warns_once(learnt: Path) -> 
     assert done.stderr.count("not UTF-8") == 1
 
 
+@pytest.mark.fault("E5")
 def test_a_reader_that_has_enough_is_no_error(learnt: Path) -> None:
     command = f"yes {SEED_SENTENCE} | head -n 3000 | {' '.join(S2S)} translate | head -n 1"
     done = subprocess.run(
@@ -173,6 +174,7 @@ def test_sigterm_while_translating_leaves_no_debris(learnt: Path, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.fault("B3")
 def test_a_closed_or_full_stdout_is_a_clear_error(learnt: Path) -> None:
     for redirection in (">&-", "> /dev/full"):
         command = f"echo {SEED_SENTENCE} | {' '.join(S2S)} translate {redirection}"

@@ -57,6 +57,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [ranks[rank] for rank in sorted(ranks)]
 
 
+@pytest.mark.fault("C10")
 def test_one_process_speaks_saves_and_prints_the_result(texts: Path) -> None:
     process = start(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
     stdout, stderr = process.communicate(timeout=250)
@@ -118,6 +119,7 @@ def test_torchrun_itself_is_told_to_stop(texts: Path) -> None:
     assert "resumed after update" in gone_on.stderr
 
 
+@pytest.mark.fault("E3")
 def test_an_error_is_told_once_and_ends_all(texts: Path) -> None:
     for arguments, message in (
         (tiny_train("--set", "training.epoch=3"), "training.epoch: no such key"),

@@ -94,6 +94,7 @@ def test_the_same_seed_gives_the_same_bytes(texts: Path) -> None:
     assert (texts / "three/model/model.safetensors").read_bytes() != one.read_bytes()
 
 
+@pytest.mark.fault("B9")
 def test_a_finished_run_is_kept_gone_on_with_or_set_aside(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
     weights = (texts / "r/model/model.safetensors").read_bytes()

@@ -100,3 +100,12 @@ def test_every_key_of_a_model_its_training_and_its_search_has_a_feature() -> Non
         for key in Config.model_fields[section].annotation.model_fields:
             if f"{section}.{key}" not in UNREMARKABLE:
                 assert f"`{section}.{key}" in page, f"{section}.{key}"
+
+
+def test_every_row_of_the_fault_matrix_has_a_test() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-E]\d+) \|", page, flags=re.MULTILINE)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    tested = {row for source in sources for row in re.findall(r'mark\.fault\("(\w+)"\)', source)}
+    assert tested == {*rows}
+    assert len(rows) == len({*rows})

@@ -1,5 +1,6 @@
 """What stands before a training: data, vocabularies, and a model to begin or to go on with."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -7,6 +8,8 @@ from s2s_cli.commands.preparing import preparing
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from s2s_cli.config import Config
@@ -124,8 +127,28 @@ def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device
     forget_after(run.log_path, fit.record.position.step)
     write_file(run.config_path, dump_yaml(config))
     num_parameters = fit.loaded.model.num_parameters()
-    write_file(run.facts_path, to_json(describe_run(name, num_parameters, device, fit.ranks)))
+    facts = describe_run(name, num_parameters, device, fit.ranks)
+    if fit.record.position.step and not fit.is_finished():
+        _tell_moved(run, facts)
+    write_file(run.facts_path, to_json(facts))
     say(f"model: {num_parameters:,} weights")
+
+
+def _tell_moved(run: "RunFolder", facts: "Mapping[str, object]") -> None:
+    """Say if a run goes on where the same weights cannot be promised."""
+    from s2s_cli.console import say
+
+    try:
+        former = json.loads(run.facts_path.read_bytes())
+        changed = [
+            f"{key} {former[key]} -> {facts[key]}"
+            for key in ("machine", "torch_version")
+            if former[key] != facts[key]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if changed:
+        say(f"goes on elsewhere ({', '.join(changed)}): the weights will not be the same bytes")
 
 
 def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) -> Found:

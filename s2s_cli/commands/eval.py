@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
 from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
@@ -230,6 +231,8 @@ def _evaluate_model(
         started = time.perf_counter()
         translations = directed.translator.translate(test.src, loaded.decoding)
         seconds = time.perf_counter() - started
+        num_unread = sum(translation.num_unread > 0 for translation in translations)
+        warn_of_unread(num_unread, len(test), loaded.decoding)
         hypotheses = [translation.text for translation in translations]
         found[test.name] = measure(how_here, hypotheses, test.references)
         evaluated = Evaluated(models, directed, test, hypotheses, seconds)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from s2s_cli.commands.prefixes import Prefixes
     from s2s_cli.commands.rendering import Rendering
+    from s2s_cli.config import Decoding
     from s2s_cli.data.stream import Source
 
 Write = Callable[[str], None]
@@ -41,7 +42,7 @@ def translate_stream(
     ranks = present_ranks()
     most_lines = BATCHES_AHEAD * rendering.loaded.decoding.num_sentences
     blocks = _number(read_blocks(source, warn, most_lines))
-    num_lines = num_cut = 0
+    num_lines = num_cut = num_unread = 0
     while group := list(islice(blocks, ranks.size)):
         texts, links = [], []
         for block in group[ranks.rank : ranks.rank + 1]:
@@ -52,15 +53,28 @@ def translate_stream(
                 texts.append(rendering.text(translation, number))
                 links.append(rendering.links(translation))
                 num_cut += not translation.candidates[0].is_complete
+                num_unread += translation.num_unread > 0
         for write, parts in ((sinks.write_links, links), (sinks.write, texts)):
             for content in ranks.gather("".join(parts).encode()):
                 write(content.decode())
         num_lines = group[-1].first + len(group[-1].lines)
     prefixes.check_used(num_lines)
+    warn_of_unread(int(ranks.total(num_unread)), num_lines, rendering.loaded.decoding)
     if num_cut := int(ranks.total(num_cut)):
         warn(
             f"{num_cut} of {num_lines} translations were cut at the length limit "
             "(decoding.max_length_factor)"
+        )
+
+
+def warn_of_unread(num_unread: int, num_lines: int, decoding: "Decoding") -> None:
+    """Say that some lines were too long to be read to their ends."""
+    from s2s_cli.console import warn
+
+    if num_unread:
+        warn(
+            f"{num_unread} of {num_lines} lines have more than {decoding.max_source_length:,} "
+            "tokens, and the rest of them was not read (decoding.max_source_length)"
         )
 
 

@@ -81,8 +81,9 @@ def read_blocks(
         if block and (size >= most_lines * LINE_BYTES or not has_more(source)):
             yield block
             block, size = [], 0
-    if last := b"".join(rest):
-        block.append(decode(last.removeprefix(BOM) if is_first else last))
+    last = b"".join(rest)
+    if last := last.removeprefix(BOM) if is_first else last:
+        block.append(decode(last))
     if block:
         yield block
 

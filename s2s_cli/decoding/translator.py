@@ -43,6 +43,8 @@ class Translation(NamedTuple):
     source: str
     src_tokens: list[str]
     candidates: list[Candidate]
+    num_unread: int = 0
+    """Tokens at the end of the source that were too many to be read."""
 
     @property
     def text(self) -> str:
@@ -79,7 +81,8 @@ class Translator(NamedTuple):
         search = SEARCHES[config.search]
         was_training = self.model.training
         self.model.train(False)
-        tokens = [self.src.tokenizer.tokenize(line) for line in lines]
+        whole = [self.src.tokenizer.tokenize(line) for line in lines]
+        tokens = [sentence[: config.max_source_length] for sentence in whole]
         if prefixes is None:
             prefixes = [""] * len(lines)
         begun = [self.tgt.tokenizer.tokenize(prefix) for prefix in prefixes]
@@ -95,8 +98,13 @@ class Translator(NamedTuple):
                 results[i] = hypotheses
         self.model.train(was_training)
         return [
-            Translation(line, sentence, self._candidates(sentence, prefix, found, config))
-            for line, sentence, prefix, found in zip(lines, tokens, begun, results, strict=True)
+            Translation(
+                lines[i],
+                tokens[i],
+                self._candidates(tokens[i], begun[i], results[i], config),
+                len(whole[i]) - len(tokens[i]),
+            )
+            for i in range(len(lines))
         ]
 
     def _candidates(

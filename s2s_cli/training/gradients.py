@@ -10,11 +10,11 @@ from torch.nn.parallel import DistributedDataParallel
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch
 from s2s_cli.distributed import ALONE, Ranks, noticing_loss
-from s2s_cli.errors import DeviceError
+from s2s_cli.errors import DeviceError, is_out_of_memory
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.loss import batch_loss
 from s2s_cli.training.randomness import random_state, restore_random_state
-from s2s_cli.training.room import Room, is_out_of_memory, release_memory
+from s2s_cli.training.room import Room, release_memory
 
 
 class Sums(NamedTuple):

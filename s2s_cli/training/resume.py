@@ -120,7 +120,7 @@ def describe_other_ranks(state: TrainingState, present: Config, ranks: Ranks) ->
     change = f"trained by {former} process{'es'[: 2 * (former > 1)]}, goes on with {ranks.size}"
     former_whole = state.facts.get("whole_batch_size", present.training.batch_size)
     if former_whole == whole:
-        return f"{change}, whose batches are as large together"
+        return f"{change}, whose batches are as large together; the weights are not the same bytes"
     again = ": the epoch begins again" if state.facts["position"]["batch"] else ""
     return (
         f"{change}, whose batches have {whole:,} {present.training.batch_by} together, not "

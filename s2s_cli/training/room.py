@@ -7,16 +7,6 @@ import torch
 from s2s_cli.data.batch import Batch
 from s2s_cli.errors import DeviceError
 
-SIGNS = ("out of memory", "DefaultCPUAllocator", "bad_alloc", "could not create a memory")
-"""What PyTorch's devices and oneDNN say when they get no memory."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no more memory."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
-
 
 def release_memory(device: torch.device) -> None:
     """Give back what PyTorch keeps for later, so that it can be cut anew."""

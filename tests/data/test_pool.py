@@ -54,6 +54,7 @@ def test_what_goes_wrong_in_a_process_is_told_here() -> None:
         list(map_in_order(Work(make_times, (1, 25)), range(40), 2))
 
 
+@pytest.mark.fault("E4")
 def test_a_process_that_dies_is_noticed() -> None:
     with pytest.raises(DataError, match="--workers 1 does without"):
         list(map_in_order(Work(make_dying, (os.getpid(),)), range(40), 2))

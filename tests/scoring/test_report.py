@@ -1,3 +1,5 @@
+import pytest
+
 from s2s_cli.scoring.labels import count_confusion
 from s2s_cli.scoring.metrics import Score, ScoringSettings
 from s2s_cli.scoring.report import Example, format_report
@@ -23,6 +25,7 @@ def test_of_few_sentences_none_is_shown_twice() -> None:
     assert page.count("- line") == 5
 
 
+@pytest.mark.fault("C12")
 def test_text_from_the_data_cannot_format_the_page_or_run_in_it() -> None:
     nasty = "<script>alert(1)</script> | **bold** \x1b[31m \u202e [x](http://y) `code`"
     page = format_report("t", [("name", nasty)], SCORES, [Example(nasty, [nasty], nasty, 0.0)])

@@ -107,6 +107,7 @@ def test_decode_of_encode_is_the_sentence_when_every_word_is_known() -> None:
         assert codec.decode(codec.encode(sentence)) == sentence
 
 
+@pytest.mark.fault("C11")
 def test_jieba_is_silent_and_neither_reads_nor_writes_its_cache(tmp_path: Path) -> None:
     poison = tmp_path / "jieba.cache"
     poison.write_bytes(b"not a marshalled dictionary")
