@@ -3,6 +3,7 @@
 import io
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 import traceback
@@ -33,8 +34,9 @@ class Running(NamedTuple):
         """Until it has ended."""
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         stdout, stderr = (
-            (self.said / name).read_text("utf-8", "replace") for name in ("out", "err")
+            (self.said / name).read_bytes().decode("utf-8", "replace") for name in ("out", "err")
         )
+        shutil.rmtree(self.said)
         return Done(status, stdout, stderr)
 
 
@@ -52,7 +54,7 @@ def start(
         stdin: what it reads.
         setup: done in its process before.
     """
-    said = Path(tempfile.mkdtemp(prefix="said-", dir=cwd.parent))
+    said = Path(tempfile.mkdtemp(prefix="s2s-said-"))
     (said / "in").write_bytes(stdin)
     sys.stdout.flush()
     sys.stderr.flush()
