@@ -11,6 +11,7 @@ train.jsonl     one JSON object per validation, and per `training.log_every` upd
 reports/        what `s2s eval` found
 """
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -156,8 +157,10 @@ class RunFolder(NamedTuple):
         return sorted(path for path in (self.path / "epochs").glob("epoch-*") if is_sealed(path))
 
     def remove(self, folder: Path) -> None:
-        """Delete one of the run's own folders."""
-        shutil.rmtree(folder)
+        """Delete one of the run's own folders; half of it is never seen by its name."""
+        aside = folder.with_name(f".old-{folder.name}-{os.getpid()}")
+        folder.rename(aside)
+        shutil.rmtree(aside)
 
     def remove_old_checkpoints(self) -> None:
         """Keep the newest checkpoints, `KEPT_CHECKPOINTS` of them; the rest goes."""

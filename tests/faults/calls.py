@@ -5,7 +5,7 @@ import io
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,10 +98,11 @@ def failing_at(number: int, code: int, *, forever: bool = False) -> Callable[[],
     return lambda: Calls(at).install(pytest.MonkeyPatch())
 
 
-@contextmanager
-def counted() -> Iterator[Calls]:
-    """Count the calls of a block."""
-    calls = Calls(lambda *_: None)
-    with pytest.MonkeyPatch.context() as patch:
-        calls.install(patch)
-        yield calls
+def counted_in(path: Path) -> Callable[[], None]:
+    """Setup of a life that writes the number of its calls to a file, each time anew."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    return lambda: Calls(lambda number, _: _write(descriptor, number)).install(pytest.MonkeyPatch())
+
+
+def _write(descriptor: int, number: int) -> None:
+    os.pwrite(descriptor, f"{number:9}".encode(), 0)

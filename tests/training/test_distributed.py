@@ -141,7 +141,10 @@ def test_other_processes_are_told_of_and_may_share_the_batch_otherwise(done: Pat
     assert allow_other_ranks(former, present, state, Ranks(0, 3)) == former
     assert describe_other_ranks(state, former, Ranks(0, 2)) is None
     told = describe_other_ranks(state, present, ALONE)
-    assert told == "trained by 2 processes, goes on with 1, whose batches are as large together"
+    assert told == (
+        "trained by 2 processes, goes on with 1, whose batches are as large together; the weights "
+        "are not the same bytes"
+    )
     told = describe_other_ranks(state, former, Ranks(0, 3))
     assert told is not None
     assert told.endswith("12 sentences together, not 8: the epoch begins again")
