@@ -117,7 +117,7 @@ def test_a_broken_saver_is_caught_by_kills(
     tmp_path: Path, tally: Tally, reference: dict[str, bytes], num_calls: int, name: str
 ) -> None:
     draw = random.Random(5)
-    numbers = sorted(draw.sample(range(num_calls // 4, num_calls), trials(4, 25)))
+    numbers = sorted(draw.sample(range(num_calls // 8, num_calls // 2), trials(5, 25)))
     with tally.trial(name):
         assert catch(tmp_path, reference, PLANTED[name], numbers), f"{name} was not caught"
 
