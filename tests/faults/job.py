@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from calls import counted_in
 from jobs import make_fit
 
 from s2s_cli.checkpoint import load_model
@@ -105,6 +106,18 @@ def final_state(folder: Path) -> dict[str, bytes]:
             if path.suffix != ".json":  # which have times of saving
                 found[f"{place.name}/{path.name}"] = path.read_bytes()
     return found
+
+
+def undisturbed(folder: Path) -> dict[str, bytes]:
+    """What a run comes to that nobody disturbs."""
+    assert wait(live(folder)) == 0
+    return final_state(folder)
+
+
+def count_calls(folder: Path) -> int:
+    """How many calls of such a run change the disk."""
+    assert wait(live(folder / "run", counted_in(folder / "calls"))) == 0
+    return int((folder / "calls").read_text())
 
 
 def repeated_steps(folder: Path) -> int:

@@ -14,9 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import counted_in, failing_at
+from calls import failing_at
 from forked import clean_error, s2s, start
-from job import CONFIG, MODEL, check, debris, final_state, live, steps_path, train, wait
+from job import (
+    CONFIG,
+    MODEL,
+    check,
+    count_calls,
+    debris,
+    live,
+    steps_path,
+    train,
+    undisturbed,
+    wait,
+)
 from jobs import make_fit
 from shell import tiny_train
 from tally import Tally, trials
@@ -36,17 +47,13 @@ TRAIN = tiny_train("--run", "r", "--epochs", 2)
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What an undisturbed run comes to."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert wait(live(folder)) == 0
-    return final_state(folder)
+    return undisturbed(tmp_path_factory.mktemp("undisturbed") / "run")
 
 
 @pytest.fixture(scope="module")
 def num_calls(tmp_path_factory: pytest.TempPathFactory) -> int:
     """How many calls of an undisturbed run change the disk."""
-    folder = tmp_path_factory.mktemp("counted")
-    assert wait(live(folder / "run", counted_in(folder / "calls"))) == 0
-    return int((folder / "calls").read_text())
+    return count_calls(tmp_path_factory.mktemp("counted"))
 
 
 @pytest.mark.fault("B1")

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from calls import counted_in, killed_at
-from job import check, debris, final_state, kill, live, train, wait
+from calls import killed_at
+from job import check, count_calls, debris, kill, live, train, undisturbed, wait
 from savers import PLANTED, Planted
 from tally import Tally, trials
 
@@ -14,9 +14,7 @@ from tally import Tally, trials
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What an undisturbed run comes to."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert wait(live(folder)) == 0
-    return final_state(folder)
+    return undisturbed(tmp_path_factory.mktemp("undisturbed") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +28,7 @@ def seconds(tmp_path_factory: pytest.TempPathFactory) -> float:
 @pytest.fixture(scope="module")
 def num_calls(tmp_path_factory: pytest.TempPathFactory) -> int:
     """How many calls of an undisturbed run change the disk."""
-    folder = tmp_path_factory.mktemp("counted")
-    assert wait(live(folder / "run", counted_in(folder / "calls"))) == 0
-    return int((folder / "calls").read_text())
+    return count_calls(tmp_path_factory.mktemp("counted"))
 
 
 @pytest.mark.fault("A1")
