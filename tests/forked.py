@@ -11,7 +11,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch._dynamo  # which the first optimizer imports, for a second
+
+import s2s_cli.commands.loading
+import s2s_cli.decoding.directions
+import s2s_cli.preparation.learning
+import s2s_cli.training.setup
 from s2s_cli import cli
+from s2s_cli.text.tokenizer import make_tokenizer
+
+IMPORTED = torch._dynamo
+make_tokenizer("jieba", "zh", lowercase=False).tokenize("我喜欢")
+make_tokenizer("moses", "en", lowercase=False).tokenize("one")
 
 
 class Done(NamedTuple):
