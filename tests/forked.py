@@ -13,10 +13,6 @@ from typing import NamedTuple
 
 import torch._dynamo  # which the first optimizer imports, for a second
 
-import s2s_cli.commands.loading
-import s2s_cli.decoding.directions
-import s2s_cli.preparation.learning
-import s2s_cli.training.setup
 from s2s_cli import cli
 from s2s_cli.text.tokenizer import make_tokenizer
 
