@@ -1,5 +1,6 @@
 """`s2s` in a process forked from this one: what it imports is there already."""
 
+import importlib
 import io
 import os
 import shlex
@@ -11,12 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch._dynamo  # which the first optimizer imports, for a second
-
 from s2s_cli import cli
 from s2s_cli.text.tokenizer import make_tokenizer
 
-IMPORTED = torch._dynamo
+for _name in (
+    "torch._dynamo",  # which the first optimizer imports, for a second
+    *("s2s_cli.training.setup", "s2s_cli.preparation.learning", "s2s_cli.decoding.directions"),
+):
+    importlib.import_module(_name)
 make_tokenizer("jieba", "zh", lowercase=False).tokenize("我喜欢")
 make_tokenizer("moses", "en", lowercase=False).tokenize("one")
 
