@@ -1,7 +1,7 @@
 """`s2s train`: fit a model to a recipe's data."""
 
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ from s2s_cli.commands import options as opt
 from s2s_cli.commands.beginning import FRESH, How, prepare
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
-from s2s_cli.errors import NotFiniteError, StoppedError, UnsavedError
+from s2s_cli.errors import DataError, NotFiniteError, StoppedError, UnsavedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,8 +195,9 @@ def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
             raise
         stored = StoredPairs(run.data_path, manifest.dtype)
         places = [stored.place_in_text(pair) for pair in error.pairs[:MOST_NAMED]]
-        for line in locate_pairs(open_training(recipe.config.data), places):
-            say(f"  {line}")
+        with suppress(DataError):  # The text is gone or has changed: what ended it is told below.
+            for line in locate_pairs(open_training(recipe.config.data), places):
+                say(f"  {line}")
         if (rest := len(error.pairs) - MOST_NAMED) > 0:
             say(f"  and {rest} more")
         raise

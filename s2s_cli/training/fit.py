@@ -179,7 +179,7 @@ class Fit:
             f"update{'s'[: number > 1]} of epoch {progress.position.epoch + 1} "
             f"(training.max_skipped {self.config.max_skipped}), update "
             f"{progress.position.step:,} the last; none of them reached the weights, and the last "
-            "saved state is whole; look at the pairs below, lower training.learning_rate "
+            "saved state is whole; look at the pairs named above, lower training.learning_rate "
             f"({progress.learning_rate:g}), or train in float32",
             culprits,
         )

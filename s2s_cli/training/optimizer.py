@@ -39,6 +39,11 @@ MEMORY: dict[type[Optimizer], tuple[str, ...]] = {
 """What each remembers of a parameter, momentum left aside."""
 
 
+def count_copies(optimizer: Optimizer) -> int:
+    """How many numbers it remembers of each weight."""
+    return len(_names_of(optimizer) - {"step"})
+
+
 def _names_of(optimizer: Optimizer) -> set[str]:
     has_momentum = optimizer.param_groups[0].get("momentum", 0) > 0
     return {*MEMORY[type(optimizer)], *(["momentum_buffer"] if has_momentum else [])}

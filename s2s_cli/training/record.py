@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from s2s_cli.scoring.collapse import find_collapse
 from s2s_cli.training.loop import BEGINNING, Position, Progress
-from s2s_cli.training.validate import Material, Measures
+from s2s_cli.training.validate import CRITERIA, Material, Measures
 
 
 class Record(NamedTuple):
@@ -71,6 +71,8 @@ def parse_record(facts: dict[str, Any]) -> Record:
     record = _RECORD.validate_python(facts)
     if min(record.position) < 0:
         raise ValueError(f"position {record.position}")
+    if record.best_epoch and not {*CRITERIA, "loss"} <= record.valid_scores.keys():
+        raise ValueError(f"valid_scores {', '.join(record.valid_scores)}")
     return record
 
 

@@ -10,7 +10,7 @@ from s2s_cli.errors import CheckpointError, UnsavedError
 from s2s_cli.files import describe_os_error
 from s2s_cli.run import RunFolder
 from s2s_cli.sealed import free_bytes
-from s2s_cli.training.optimizer import MEMORY
+from s2s_cli.training.optimizer import count_copies
 
 ROOM = 2.5
 """Checkpoints that there must be room for: those that are kept, and the model."""
@@ -23,7 +23,7 @@ def check_room(run: RunFolder, model: nn.Module, optimizer: Optimizer, *, has_em
         CheckpointError: there is too little.
     """
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-    need = ROOM * weights * (1 + len(MEMORY[type(optimizer)]) + has_ema)
+    need = ROOM * weights * (1 + count_copies(optimizer) + has_ema)
     free = free_bytes(run.path)
     if free < need:
         raise CheckpointError(

@@ -109,6 +109,24 @@ def test_too_little_room_is_refused_before_the_first_update(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.fault("B2")
+@pytest.mark.parametrize("name", ["adam", "sgd", "adadelta"])
+def test_the_room_asked_for_is_that_of_real_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    momentum = 0.9 if name == "sgd" else 0.0
+    config = CONFIG.model_copy(update={"optimizer": name, "momentum": momentum, "ema": 0.9})
+    fit = make_fit(tmp_path / "run", config, MODEL.model_copy(update={"hidden_size": 200}))
+    list(fit.steps(lambda: fit.record.position.step >= 2))
+    checkpoint = fit.run.checkpoints()[0]
+    size = sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
+    monkeypatch.setattr(saving, "free_bytes", lambda _: round(2.4 * size))
+    with pytest.raises(CheckpointError, match="MB are free"):
+        saving.check_room(fit.run, fit.loaded.model, fit.optimizer, has_ema=True)
+    monkeypatch.setattr(saving, "free_bytes", lambda _: round(2.6 * size))
+    saving.check_room(fit.run, fit.loaded.model, fit.optimizer, has_ema=True)
+
+
 @pytest.mark.fault("B4")
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
 def test_a_folder_that_cannot_be_written_is_refused_before_training(
