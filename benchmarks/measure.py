@@ -53,7 +53,7 @@ def run(
         log: gets what it says.
         environment: the variables that it gets, all of them.
         ends: asked for each line of the watched log whether the process should be stopped now, by
-            SIGINT; None lets it end by itself.
+            SIGTERM; None lets it end by itself.
 
     Raises:
         RunError: it failed, and nobody had asked it to stop.
@@ -148,7 +148,7 @@ class Watch:
             if self._ends is None or self.was_stopped or not is_alive or not self._ends(text):
                 continue
             self.was_stopped = True
-            os.kill(self.pid, signal.SIGINT)
+            os.kill(self.pid, signal.SIGTERM)
 
 
 class Tail:

@@ -189,7 +189,9 @@ def describe(lines: Sequence[Facts], rates: dict[int, dict[str, float]]) -> list
 
 def describe_others(lines: Sequence[Facts]) -> list[str]:
     """What else kept the machine busy during measurements."""
-    known = [line for line in lines if line.get("others_cores") is not None]
+    # The making of the models that translate is no measurement.
+    shown = [line for line in lines if line["kind"] != "model"]
+    known = [line for line in shown if line.get("others_cores") is not None]
     if not known:
         return ["- other processes: this system does not tell"]
     busy = [line for line in known if line["others_cores"] > BUSY_CORES]

@@ -176,7 +176,7 @@ def _run(
                 begun, begun_cpu = time.monotonic() - started, _cpu_of(process.pid)
             if not asked and ends():
                 asked = True
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
             time.sleep(LOOK_SECONDS)
         seconds = time.monotonic() - started
         if process.returncode and not asked:

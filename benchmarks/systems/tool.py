@@ -81,7 +81,7 @@ class Tool(NamedTuple):
     help: Command
     read_reports: Callable[[Sequence[Line]], list[Report]]
     stops_by_itself: bool
-    """Whether it ends after a number of updates; if not it is asked to stop by SIGINT."""
+    """Whether it ends after a number of updates; if not it is asked to stop by SIGTERM."""
 
 
 class Speed(NamedTuple):
