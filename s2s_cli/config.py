@@ -17,6 +17,7 @@ from s2s_cli.sources import (
     DirectionName,
     EmbeddedPhrasebook,
     HeldOutSplit,
+    OnBadUtf8,
     OptionalSplit,
     Split,
     parse_directions,
@@ -52,6 +53,9 @@ class Data(Section):
     """Seeds which pairs a held-out share takes; the same whatever `training.seed` is."""
     max_length: Size = 100
     """Longer training and validation pairs, in tokens, are left out, counted and reported."""
+    on_bad_utf8: OnBadUtf8 = "error"
+    """What a training pair with bytes that are not UTF-8 is: `error`, or left out and counted by
+    `skip`; in valid and test it is an error in any case."""
 
     @property
     def all_directions(self) -> tuple[Direction, ...]:

@@ -10,6 +10,9 @@ _CODE = r"[a-z]{2,3}(_[A-Za-z0-9]+)*"
 DirectionName = Annotated[str, StringConstraints(pattern=rf"^{_CODE}-{_CODE}$")]
 Weight = Annotated[float, Field(gt=0)]
 
+OnBadUtf8 = Literal["error", "skip"]
+"""What becomes of a training pair with bytes that are not UTF-8."""
+
 SEVERAL_LANGUAGES = "mul"
 """In place of a language where there is more than one; so says ISO 639-2."""
 

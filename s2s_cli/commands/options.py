@@ -70,6 +70,12 @@ TestTgtOption = Annotated[
         "--test-tgt", metavar="FILE", help="Test text, target side; again for more references."
     ),
 ]
+OnBadUtf8Option = Annotated[
+    str | None,
+    typer.Option(
+        "--on-bad-utf8", metavar="NAME", help="error, or skip: leave out such training pairs."
+    ),
+]
 BeamSizeOption = Annotated[
     int | None, typer.Option("--beam-size", min=1, help="Hypotheses kept; 1 is greedy search.")
 ]
@@ -119,6 +125,7 @@ class DataOptions(NamedTuple):
     valid: tuple[Path | None, Path | None] = (None, None)
     test: tuple[Path | None, list[Path] | None] = (None, None)
     """The source file, and the files of its references."""
+    on_bad_utf8: str | None = None
 
     def overrides(self) -> list[tuple[str, object]]:
         """The keys of a recipe that these options set; says on stderr what it assumes.
@@ -133,6 +140,7 @@ class DataOptions(NamedTuple):
             ("data.src_lang", self.src_lang),
             ("data.tgt_lang", self.tgt_lang),
             ("data.folder", self.folder),
+            ("data.on_bad_utf8", self.on_bad_utf8),
         ):
             if value is not None:
                 found.append((key, str(value)))

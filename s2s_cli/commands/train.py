@@ -60,6 +60,7 @@ def train(
     valid_tgt: opt.ValidTgtOption = None,
     test_src: opt.TestSrcOption = None,
     test_tgt: opt.TestTgtOption = None,
+    on_bad_utf8: opt.OnBadUtf8Option = None,
     rescue_dir: Annotated[
         Path | None,
         typer.Option(
@@ -87,6 +88,7 @@ def train(
             (train_src, train_tgt),
             (valid_src, valid_tgt),
             (test_src, test_tgt),
+            on_bad_utf8,
         )
         given = opt.given(
             training__epochs=epochs,

@@ -37,6 +37,7 @@ def build(
     train_tgt: opt.TrainTgtOption = None,
     valid_src: opt.ValidSrcOption = None,
     valid_tgt: opt.ValidTgtOption = None,
+    on_bad_utf8: opt.OnBadUtf8Option = None,
     workers: WorkersOption = None,
     sets: opt.SetOption = None,
 ) -> None:
@@ -45,7 +46,12 @@ def build(
     from s2s_cli.lock import locked
 
     data = opt.DataOptions(
-        src_lang, tgt_lang, data_dir, (train_src, train_tgt), (valid_src, valid_tgt)
+        src_lang,
+        tgt_lang,
+        data_dir,
+        (train_src, train_tgt),
+        (valid_src, valid_tgt),
+        on_bad_utf8=on_bad_utf8,
     )
     sizes = opt.given(vocab__max_size=max_size, vocab__min_freq=min_freq)
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
@@ -70,9 +76,13 @@ def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") ->
     facts = preparation.facts()
     valid = valid or facts.valid
     num_valid_blank = join_corpora(valid).num_blank
-    for name, num_blank in (("train", facts.num_blank), ("valid", num_valid_blank)):
-        if num_blank:
-            say(f"{name}: {num_blank:,} pairs with a blank side left out")
+    for name, number, reason in (
+        ("train", facts.left_out.blank, "with a blank side"),
+        ("train", facts.left_out.not_utf8, "that are not UTF-8"),
+        ("valid", num_valid_blank, "with a blank side"),
+    ):
+        if number:
+            say(f"{name}: {number:,} pairs {reason} left out")
     for name, sentences in watched.items():
         if known := sum(sentence in seen for sentence in sentences):
             warn(f"{name}: {known:,} of {len(sentences):,} source sentences also stand in train")

@@ -4,10 +4,10 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, compress, zip_longest
+from itertools import accumulate, compress, repeat, zip_longest
 from pathlib import Path
 
-from s2s_cli.data.lines import read_lines, stream_lines
+from s2s_cli.data.lines import Errors, read_lines, stream_lines
 from s2s_cli.errors import DataError
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 
@@ -106,7 +106,8 @@ class PairDigest:
 
     def update(self, pair: Sequence[str]) -> None:
         """Take in a pair."""
-        self._digest.update((self._separator + "\t".join(pair)).encode())
+        content = self._separator + "\t".join(pair)
+        self._digest.update(content.encode("utf-8", "surrogatepass"))
         self._separator = "\n"
 
     def hexdigest(self) -> str:
@@ -122,18 +123,21 @@ def hash_pairs(pairs: Iterable[Sequence[str]]) -> str:
     return digest.hexdigest()
 
 
-def stream_parallel(paths: Sequence[Path], digests: list[str]) -> Iterator[tuple[str, ...]]:
+def stream_parallel(
+    paths: Sequence[Path], digests: list[str], errors: Errors = "strict"
+) -> Iterator[tuple[str, ...]]:
     """Rows of the files whose lines belong together: a source sentence and its translations.
 
     Args:
         paths: of the source sentences, of their translations, of further translations.
         digests: gets the files' SHA-256 when the last row was given.
+        errors: what becomes of bytes that are not UTF-8.
 
     Raises:
         DataError: a file is missing or not UTF-8, or the files differ in length.
     """
     hashes = [hashlib.sha256() for _ in paths]
-    columns = map(stream_lines, paths, hashes)
+    columns = map(stream_lines, paths, hashes, repeat(errors))
     for row in zip_longest(*columns):
         if None in row:
             raise _unequal(paths)
@@ -153,7 +157,8 @@ def _unequal(paths: Sequence[Path]) -> DataError:
         if num_src != num_tgt:
             where = ""
             if src_path.stat().st_size + tgt_path.stat().st_size <= LOCATED_BYTES:
-                line = _find_misalignment(read_lines(src_path), read_lines(tgt_path)) + 1
+                src, tgt = (read_lines(path, "surrogateescape") for path in (src_path, tgt_path))
+                line = _find_misalignment(src, tgt) + 1
                 where = f"; they seem to part at line {line}"
             return DataError(
                 f"{src_path} has {num_src} lines, {tgt_path} has {num_tgt}; parallel files need "
@@ -163,7 +168,7 @@ def _unequal(paths: Sequence[Path]) -> DataError:
 
 
 def _count_lines(path: Path) -> int:
-    return sum(1 for _ in stream_lines(path))
+    return sum(1 for _ in stream_lines(path, errors="surrogateescape"))
 
 
 def _find_misalignment(src: list[str], tgt: list[str]) -> int:

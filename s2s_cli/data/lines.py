@@ -10,13 +10,16 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from s2s_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
 
 BLOCK_BYTES = 1 << 18
+
+Errors = Literal["strict", "surrogateescape"]
+"""What becomes of bytes that are not UTF-8: an error, or lone surrogates, which no UTF-8 holds."""
 
 
 class Digest(Protocol):
@@ -29,27 +32,30 @@ class Digest(Protocol):
         """The hash of all bytes so far."""
 
 
-def stream_lines(path: Path, digest: Digest | None = None) -> Iterator[str]:
+def stream_lines(
+    path: Path, digest: Digest | None = None, errors: Errors = "strict"
+) -> Iterator[str]:
     """The lines of a text file, blank ones included.
 
     Args:
         path: the file, unpacked if its name ends in `.gz`.
         digest: takes in all (unpacked) bytes; complete when the last line was given.
+        errors: what becomes of bytes that are not UTF-8.
 
     Raises:
         DataError: the file is missing, unreadable, not UTF-8, or a damaged archive.
     """
     blocks = _stream_blocks(path)
-    return decode_blocks(blocks if digest is None else _digesting(blocks, digest), path)
+    return decode_blocks(blocks if digest is None else _digesting(blocks, digest), path, errors)
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, errors: Errors = "strict") -> list[str]:
     """The lines of a text file, all at once.
 
     Raises:
         DataError: as `stream_lines`.
     """
-    return list(stream_lines(path))
+    return list(stream_lines(path, errors=errors))
 
 
 def hash_file(path: Path) -> str:
@@ -64,7 +70,16 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def decode_blocks(blocks: Iterable[bytes], where: Path) -> Iterator[str]:
+def is_utf8(text: str) -> bool:
+    """Whether a text was read from UTF-8: whatever was not holds lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def decode_blocks(blocks: Iterable[bytes], where: Path, errors: Errors = "strict") -> Iterator[str]:
     r"""Split at `\n`, decode UTF-8; a BOM, and the CR of CRLF, are taken off.
 
     Raises:
@@ -73,7 +88,7 @@ def decode_blocks(blocks: Iterable[bytes], where: Path) -> Iterator[str]:
     for number, raw in enumerate(_split(blocks), start=1):
         content = raw.removeprefix(BOM) if number == 1 else raw
         try:
-            yield content.removesuffix(b"\r").decode("utf-8")
+            yield content.removesuffix(b"\r").decode("utf-8", errors)
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{where}:{number}: byte {error.start + 1} (0x{content[error.start]:02x}) is not "

@@ -68,6 +68,8 @@ class Counts(Section):
     """Without eos."""
     blank: int = 0
     """Rows with a blank side."""
+    not_utf8: int = 0
+    """Rows with bytes that are not UTF-8."""
     too_long: int
     """Pairs with more tokens than `data.max_length` on a side."""
     empty: int

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from s2s_cli.data.corpus import Corpus, PairDigest
 from s2s_cli.data.sentence_pairs import Findings, Row, SentencePairs
@@ -17,6 +18,15 @@ class Part:
     num_pairs: int = 0
     rows: list[Row] = field(default_factory=list)
     """All of them, if they are to be kept."""
+
+
+class LeftOut(NamedTuple):
+    """How many rows a reading has left out, and why."""
+
+    blank: int
+    """A side, or both, was blank."""
+    not_utf8: int
+    """Bytes were not UTF-8."""
 
 
 class Parts:
@@ -75,10 +85,14 @@ class Parts:
         """How many pairs of each source are in a part."""
         return [part.num_pairs for part in self._parts[name]]
 
-    def num_blank(self) -> int:
+    def left_out(self) -> LeftOut:
         """Rows that were left out, of the sources that have pairs to train on."""
         both = zip(self.findings, self._parts["train"], strict=True)
-        return sum(found.num_blank for found, part in both if part.num_pairs)
+        findings = [found for found, part in both if part.num_pairs]
+        return LeftOut(
+            sum(found.num_blank for found in findings),
+            sum(found.num_not_utf8 for found in findings),
+        )
 
     def digests(self, name: str) -> list[tuple[str, ...]]:
         """For each source the hashes of its pairs in a part; none if it has no pairs there."""

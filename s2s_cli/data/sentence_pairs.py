@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from s2s_cli.data.corpus import Corpus, PairDigest, stream_parallel
-from s2s_cli.data.lines import name_of
+from s2s_cli.data.lines import Errors, is_utf8, name_of
 from s2s_cli.data.tables import choose_format, name_part, stream_table
 from s2s_cli.errors import DataError
-from s2s_cli.sources import Direction, ParallelFiles, TableFile, targets_of
+from s2s_cli.sources import Direction, OnBadUtf8, ParallelFiles, TableFile, targets_of
+
+_ERRORS: dict[OnBadUtf8, Errors] = {"error": "strict", "skip": "surrogateescape"}
 
 Row = tuple[str, ...]
 """A source sentence and its translations, the main one first."""
@@ -21,6 +23,8 @@ class Findings:
 
     num_blank: int = 0
     """Rows left out because the source, the main translation, or both were blank."""
+    num_not_utf8: int = 0
+    """Rows left out because bytes of theirs are not UTF-8."""
     num_pairs: int = 0
     digests: tuple[str, ...] = ()
     """SHA-256 of what `SentencePairs.origin_names` names."""
@@ -43,6 +47,8 @@ class SentencePairs:
     """What its hashes are of."""
     stream: Callable[[list[str]], Iterator[Row]]
     """All rows; the list gets the hashes at the end."""
+    skips_bad_utf8: bool = False
+    """Whether rows with bytes that are not UTF-8 are left out; an error if not."""
 
     def read(self, found: Findings) -> Iterator[Row]:
         """Rows with a sentence on both sides.
@@ -54,9 +60,11 @@ class SentencePairs:
         """
         digests: list[str] = []
         for row in self.stream(digests):
-            if has_text(row):
+            if self.takes(row):
                 found.num_pairs += 1
                 yield row if len(row) == 2 else _fill(row)
+            elif has_text(row):
+                found.num_not_utf8 += 1
             else:
                 found.num_blank += 1
         found.digests = tuple(digests)
@@ -64,6 +72,10 @@ class SentencePairs:
             raise DataError(
                 f"data.{self.key}: no sentence pairs left in {self.name}; give it some text"
             )
+
+    def takes(self, row: Row) -> bool:
+        """Whether a row of `stream` is a pair."""
+        return has_text(row) and not (self.skips_bad_utf8 and not all(map(is_utf8, row)))
 
     def origin(self, digests: tuple[str, ...]) -> dict[str, str]:
         """Where the text came from: name to SHA-256."""
@@ -105,7 +117,11 @@ def _fill(row: Row) -> Row:
 
 
 def open_files(
-    source: ParallelFiles, paths: tuple[Path, ...], key: str, direction: Direction
+    source: ParallelFiles,
+    paths: tuple[Path, ...],
+    key: str,
+    direction: Direction,
+    on_bad_utf8: OnBadUtf8 = "error",
 ) -> SentencePairs:
     """The pairs of files whose lines belong together."""
     return SentencePairs(
@@ -116,11 +132,18 @@ def open_files(
         files=paths,
         part=("files", len(targets_of(source))),
         origin_names=tuple(map(str, paths)),
-        stream=partial(stream_parallel, paths),
+        stream=partial(stream_parallel, paths, errors=_ERRORS[on_bad_utf8]),
+        skips_bad_utf8=on_bad_utf8 == "skip",
     )
 
 
-def open_table(table: TableFile, path: Path, key: str, direction: Direction) -> SentencePairs:
+def open_table(
+    table: TableFile,
+    path: Path,
+    key: str,
+    direction: Direction,
+    on_bad_utf8: OnBadUtf8 = "error",
+) -> SentencePairs:
     """The pairs of a table.
 
     Raises:
@@ -134,7 +157,8 @@ def open_table(table: TableFile, path: Path, key: str, direction: Direction) -> 
         files=(path,),
         part=("table", choose_format(table, path), table.header, name_part(table)),
         origin_names=(str(path), f"{path}{name_part(table)}"),
-        stream=partial(stream_table, table, path),
+        stream=partial(stream_table, table, path, errors=_ERRORS[on_bad_utf8]),
+        skips_bad_utf8=on_bad_utf8 == "skip",
     )
 
 

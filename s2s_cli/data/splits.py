@@ -19,6 +19,7 @@ from s2s_cli.data.shares import Deal, deal_pairs
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import (
     EmbeddedPhrasebook,
+    OnBadUtf8,
     ParallelFiles,
     Split,
     TableFile,
@@ -118,11 +119,12 @@ def open_split(split: Split | float, data: Data, name: str) -> list[SentencePair
     if isinstance(split, float):
         raise ConfigError(f"data.{name}: a share of the training pairs cannot be read alone")
     is_list = isinstance(split, tuple)
+    on_bad_utf8 = data.on_bad_utf8 if name == "train" else "error"
     opened: dict[str, SentencePairs] = {}
     for number, source in enumerate(sources_of(split)):
         key = f"{name}.{number}" if is_list else name
         for directed in direct_source(source, data, key):
-            pairs = _open_source(directed, Path(data.folder), key)
+            pairs = _open_source(directed, Path(data.folder), key, on_bad_utf8)
             tail = f"-{directed.direction}" if len(data.all_directions) > 1 else ""
             unique, again = f"{pairs.name}{tail}", 1
             while unique in opened:
@@ -132,7 +134,9 @@ def open_split(split: Split | float, data: Data, name: str) -> list[SentencePair
     return list(opened.values())
 
 
-def _open_source(directed: DirectedSource, folder: Path, key: str) -> SentencePairs:
+def _open_source(
+    directed: DirectedSource, folder: Path, key: str, on_bad_utf8: OnBadUtf8
+) -> SentencePairs:
     """One source; `key` is its place in the section `data`."""
     source, direction = directed
     match source:
@@ -144,11 +148,11 @@ def _open_source(directed: DirectedSource, folder: Path, key: str) -> SentencePa
             for side, path in zip(["src"] + ["tgt"] * len(paths), paths, strict=False):
                 remedy = f"or the files with --{split}-src and --{split}-tgt"
                 _check_there(path, f"{key}.{side}", f"its folder with --data-dir, {remedy}")
-            return open_files(source, paths, key, direction)
+            return open_files(source, paths, key, direction, on_bad_utf8)
         case TableFile():
             path = folder / source.file
             _check_there(path, f"{key}.file", "its folder with --data-dir")
-            return open_table(source, path, key, direction)
+            return open_table(source, path, key, direction, on_bad_utf8)
 
 
 def _open_phrasebook(directed: DirectedSource, key: str) -> SentencePairs:

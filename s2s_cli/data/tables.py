@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli.data.corpus import PairDigest
-from s2s_cli.data.lines import stream_lines
+from s2s_cli.data.lines import Errors, is_utf8, stream_lines
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import TableFile, targets_of
 
@@ -28,7 +28,9 @@ class _Row(NamedTuple):
     cells: list[str]
 
 
-def stream_table(table: TableFile, path: Path, digests: list[str]) -> Iterator[tuple[str, ...]]:
+def stream_table(
+    table: TableFile, path: Path, digests: list[str], errors: Errors = "strict"
+) -> Iterator[tuple[str, ...]]:
     """The wanted cells of a table's wanted rows, row by row.
 
     A sentence is one line: a line break inside a field becomes a space. Empty lines count as rows
@@ -39,6 +41,7 @@ def stream_table(table: TableFile, path: Path, digests: list[str]) -> Iterator[t
         path: the file itself.
         digests: gets two SHA-256 when the last row was given: the file's, which can be checked
             with sha256sum, and that of the wanted rows, which says which part of it they are.
+        errors: what becomes of bytes that are not UTF-8.
 
     Raises:
         ConfigError: format, header and columns do not go together.
@@ -47,7 +50,7 @@ def stream_table(table: TableFile, path: Path, digests: list[str]) -> Iterator[t
     form = choose_format(table, path)
     columns = (table.src, *targets_of(table))
     whole, part = hashlib.sha256(), PairDigest()
-    lines = _without_end(stream_lines(path, whole))
+    lines = _without_end(stream_lines(path, whole, errors))
     if form == "jsonl":
         rows = _read_json(lines, columns, path)
     else:
@@ -175,15 +178,20 @@ def _find_column(column: str | int, width: int, header: list[str] | None, path: 
 def _read_json(
     lines: Iterable[str], columns: Sequence[str | int], path: Path
 ) -> Iterator[tuple[str, ...]]:
-    """The wanted fields of every line, each of which is a JSON object."""
+    """The wanted fields of every line, each of which is a JSON object.
+
+    A line that is not UTF-8, where such lines are passed on, stands for its fields.
+    """
     fields = [str(column) for column in columns]
     for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
-        if line.strip():
+        if not line.strip():
+            yield ("",) * len(fields)
+        elif not is_utf8(line):
+            yield (line,) * len(fields)
+        else:
             entry = _parse_json(line, where)
             yield tuple(_find_field(entry, field, where) for field in fields)
-        else:
-            yield ("",) * len(fields)
 
 
 def _parse_json(line: str, where: str) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from s2s_cli.data.sentence_pairs import Row, SentencePairs, has_text
+from s2s_cli.data.sentence_pairs import Row, SentencePairs
 from s2s_cli.data.splits import TrainingText
 
 
@@ -13,7 +13,7 @@ def locate_pairs(text: TrainingText, places: Collection[int]) -> list[str]:
 
     Args:
         text: of train.
-        places: of the pairs among all that have a sentence on both sides and are not held out.
+        places: of the pairs among all that their source takes and that are not held out.
 
     Raises:
         DataError: the text is malformed.
@@ -33,7 +33,7 @@ def _training_rows(text: TrainingText) -> Iterator[tuple[SentencePairs, int, Row
     for number, source in enumerate(text.sources):
         sides = iter(deal.sides[number].tolist()) if deal else None
         for row_number, row in enumerate(source.stream([]), start=1):
-            if not has_text(row):
+            if not source.takes(row):
                 continue
             if deal is None or sides is None or deal.names[next(sides)] == "train":
                 yield source, row_number, row

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.encoded_corpus import read_pairs
 from s2s_cli.data.manifest import VALID, FileFacts, Manifest, SourceFacts
-from s2s_cli.data.parts import Parts, make_held_out, name_digests
+from s2s_cli.data.parts import LeftOut, Parts, make_held_out, name_digests
 from s2s_cli.data.sentence_pairs import Row
 from s2s_cli.data.splits import TrainingText
 
@@ -20,8 +20,7 @@ class Facts(NamedTuple):
 
     origin: dict[str, str]
     """Where it came from: name to SHA-256."""
-    num_blank: int
-    """Rows left out because a side, or both, was blank."""
+    left_out: LeftOut
     sources: list[SourceFacts]
     texts: dict[str, FileFacts]
     valid: list[Corpus]
@@ -49,7 +48,7 @@ def conclude(text: TrainingText, parts: Parts, stamps: dict[str, FileFacts]) -> 
         for digests, (number, digest) in zip(parts.digests("train"), both, strict=True)
     ]
     valid = parts.corpora("valid") if has_valid else []
-    return Facts(parts.origin("train"), parts.num_blank(), sources, texts, valid)
+    return Facts(parts.origin("train"), parts.left_out(), sources, texts, valid)
 
 
 def recall(text: TrainingText, manifest: Manifest, folder: Path) -> Facts:
@@ -63,7 +62,8 @@ def recall(text: TrainingText, manifest: Manifest, folder: Path) -> Facts:
     digests = [facts.digests for facts in manifest.sources]
     origin = name_digests(text.sources, "train", digests, is_dealt=bool(text.held_out))
     sources = list(manifest.sources)
-    return Facts(origin, manifest.counts.blank, sources, manifest.texts, valid)
+    left_out = LeftOut(manifest.counts.blank, manifest.counts.not_utf8)
+    return Facts(origin, left_out, sources, manifest.texts, valid)
 
 
 def weigh_pairs(text: TrainingText, manifest: Manifest) -> npt.NDArray[np.float64] | None:

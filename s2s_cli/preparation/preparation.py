@@ -205,7 +205,7 @@ class Preparation:
             made_with=wanted,
             texts=facts.texts,
             sources=tuple(one.model_copy(update={"pairs": number}) for one, number in both),
-            counts=written.counts.model_copy(update={"blank": facts.num_blank}),
+            counts=written.counts.model_copy(update=facts.left_out._asdict()),
             dtype=written.dtype,
             files=files,
         )

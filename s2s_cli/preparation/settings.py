@@ -36,6 +36,7 @@ def list_settings(config: Config, text: TrainingText) -> Settings:
         "text.tgt_subword": config.text.tgt_subword,
         "data.max_length": config.data.max_length,
         "data.train": sources,
+        "data.on_bad_utf8": "skip" if config.data.on_bad_utf8 == "skip" else None,
         "data.valid": text.held_out.get("valid"),
         "data.test": text.held_out.get("test"),
         "data.split_seed": config.data.split_seed if text.held_out else None,

@@ -134,6 +134,7 @@ def _tell_counts(split: str, name: str, counts: Counts, longest: int, say: Say) 
         )
     reasons = (
         (counts.blank, "with a blank side"),
+        (counts.not_utf8, "not UTF-8 (data.on_bad_utf8)"),
         (counts.too_long, f"longer than {longest} tokens (data.max_length)"),
         (counts.empty, "without tokens"),
     )

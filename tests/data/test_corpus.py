@@ -1,9 +1,10 @@
 import gzip
 import hashlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from corpora import read_parallel
+from corpora import ANY, read_parallel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,9 @@ from s2s_cli.data.lines import (
     read_lines,
     stream_lines,
 )
+from s2s_cli.data.sentence_pairs import Findings, open_files, open_table
 from s2s_cli.errors import DataError
+from s2s_cli.sources import ParallelFiles, TableFile
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -118,6 +121,45 @@ def test_a_pair_with_a_blank_side_goes_as_a_pair(tmp_path: Path) -> None:
     assert list(zip(corpus.src, corpus.tgt, strict=True)) == [("甲", "a"), ("戊", "e")]
     assert corpus.num_blank == 3
     assert corpus.name == f"{tmp_path.name}-train"
+
+
+BAD_ROWS = {
+    "a.tsv": b"one\teins\ntw\xffo\tzwei\nthree\tdr\xe4i\n \t\xff\nfour\tvier\n",
+    "a.csv": b's,t\none,eins\n"tw\xffo\nand",zwei\nthree,dr\xe4i\n ,\xff\nfour,vier\n',
+    "a.jsonl": b'{"s":"one","t":"eins"}\n{"s":"tw\xffo","t":"zwei"}\n{"s":"three","t":"dr\xe4i\n'
+    b'\n{"s":"four","t":"vier"}\n',
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_rows_of_a_table_that_are_not_utf8_go_where_that_is_allowed(
+    tmp_path: Path, name: str
+) -> None:
+    path = write(tmp_path / name, BAD_ROWS[name])
+    columns = (1, 2) if name == "a.tsv" else ("s", "t")
+    table = TableFile(file=name, src=columns[0], tgt=columns[1])
+    found = Findings()
+    pairs = open_table(table, path, "train", ANY, "skip").read(found)
+    assert list(pairs) == [("one", "eins"), ("four", "vier")]
+    assert (found.num_pairs, found.num_not_utf8, found.num_blank) == (2, 2, 1)
+    with pytest.raises(DataError, match="is not UTF-8"):
+        list(open_table(table, path, "train", ANY).read(Findings()))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
+def test_a_pair_that_is_not_utf8_goes_as_a_pair(bad: list[tuple[bool, bool]]) -> None:
+    rows = [(False, False), *bad]
+    with TemporaryDirectory() as folder:
+        paths = tuple(Path(folder) / name for name in ("a.de", "a.en"))
+        for side, path in enumerate(paths):
+            lines = (b"%d%s\n" % (i, b"\xff" * row[side]) for i, row in enumerate(rows))
+            path.write_bytes(b"".join(lines))
+        found = Findings()
+        source = ParallelFiles(src="a.de", tgt="a.en")
+        pairs = list(open_files(source, paths, "train", ANY, "skip").read(found))
+    good = [str(i) for i, row in enumerate(rows) if not any(row)]
+    assert pairs == list(zip(good, good, strict=True))
+    assert found.num_not_utf8 == len(rows) - len(good)
 
 
 def test_files_of_unequal_length_are_refused_where_they_part(tmp_path: Path) -> None:

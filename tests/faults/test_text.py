@@ -128,11 +128,19 @@ def test_bytes_that_are_not_utf8(toy: Path, tally: Tally, lang: str) -> None:
     def setup() -> None:
         os.environ["LC_ALL"] = lang
 
-    files = ["--train-src", "bad.zh", "--train-tgt", "ok.en", "--run", "bad"]
+    run = f"bad-{lang}"
+    files = ["--train-src", "bad.zh", "--train-tgt", "ok.en", "--run", run]
     with tally.trial("train"):
         line = clean_error(s2s(*tiny_train(*files), cwd=toy, setup=setup))
         assert "bad.zh:2: byte 4 (0xff) is not UTF-8" in line
-        assert not (toy / "bad").exists()
+        assert not (toy / run).exists()
+    with tally.trial("train, skipping"):
+        done = s2s(*tiny_train(*files, "--on-bad-utf8", "skip"), cwd=toy, setup=setup)
+        assert done.status == 0, done.stderr
+        assert "train: 1 pairs, 3 target tokens; left out: 1 not UTF-8" in done.stderr
+    with tally.trial("valid is never skipped"):
+        valid = ["--valid-src", "bad.zh", "--valid-tgt", "ok.en", "--on-bad-utf8", "skip"]
+        assert "is not UTF-8" in clean_error(s2s(*tiny_train(*valid), cwd=toy, setup=setup))
     with tally.trial("translate"):
         done = s2s(*TRANSLATE, "bad.zh", cwd=toy, setup=setup)
         assert done.stdout.count("\n") == 2

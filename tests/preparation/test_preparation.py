@@ -187,6 +187,7 @@ def test_pairs_on_disk_are_those_worked_out_in_memory(tmp_path: Path, name: str)
         "src_tokens": sum(len(src) for src, _ in pairs),
         "tgt_tokens": sum(len(tgt) for _, tgt in pairs),
         "blank": sum(corpus.num_blank for corpus in corpora),
+        "not_utf8": 0,
         "too_long": encoded.num_too_long,
         "empty": encoded.num_empty,
     }
