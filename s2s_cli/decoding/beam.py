@@ -10,6 +10,7 @@ from s2s_cli.config import Decoding
 from s2s_cli.decoding.hypothesis import Finished, Hypothesis, Trace
 from s2s_cli.decoding.living import (
     Choice,
+    Ended,
     Living,
     advance,
     begin,
@@ -17,10 +18,16 @@ from s2s_cli.decoding.living import (
     harvest,
     keep,
     predict,
+    release,
 )
 from s2s_cli.decoding.penalty import length_penalty
 from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.decoding.top import find_top
+
+LOOK_EVERY = {"cuda": 4}
+"""Steps from one look at what has ended to the next, by the kind of device; 1 where it is not
+named. At a look the processor waits for the device; what has ended before it is searched on in
+vain until then."""
 
 
 @torch.inference_mode()
@@ -56,9 +63,11 @@ def beam_search(
     living = begin(model, src, src_lengths, config.beam_size, config, prefixes)
     living.scores[:, 1:] = -torch.inf  # All rows of a sentence begin alike: only the first counts.
     while living.sentences:
-        living = _extend(model, living, trace, config)
-        living = harvest(living, finished, config)
-        living = keep(living, _find_undone(living, finished, config))
+        steps = []
+        for _ in range(LOOK_EVERY.get(src.device.type, 1)):
+            living, ended = release(_extend(model, living, trace, config), config)
+            steps.append(ended)
+        living = keep(living, _settle(living, steps, finished, config))
     check_found(finished)
     return [
         [trace.read(entry) for entry in sorted(entries, key=_rank)[: config.n_best]]
@@ -84,22 +93,43 @@ def _extend(model: Predictor, living: Living, trace: Trace, config: Decoding) ->
     return advance(living, prediction, Choice(last, parents, scores), trace)
 
 
-def _find_undone(living: Living, finished: list[list[Finished]], config: Decoding) -> list[int]:
-    """The living sentences whose result is not yet certain, by their place among the living."""
-    best_living = living.scores.max(dim=1).values.tolist()
-    longest = living.bounds.longest.tolist()
-    undone = []
-    for index, sentence in enumerate(living.sentences):
-        # Log-probabilities only fall, the length penalty grows with the length, and the coverage
-        # penalty is never above 0: so the highest score within reach is the present sum over the
-        # greatest penalty.
-        reachable = best_living[index] / length_penalty(
-            longest[index], config.length_penalty, config.length_penalty_kind
-        )
-        scores = sorted((entry.hypothesis.score for entry in finished[sentence]), reverse=True)
-        is_certain = len(scores) >= config.n_best and scores[config.n_best - 1] >= reachable
-        # Nothing lives, or (not a number) nothing can be compared.
-        is_exhausted = not best_living[index] > -math.inf
-        if not (is_exhausted or len(scores) >= config.beam_size or is_certain):
-            undone.append(index)
+def _settle(
+    living: Living, steps: list[Ended], finished: list[list[Finished]], config: Decoding
+) -> list[int]:
+    """Harvest what ended at some steps; the sentences that are not done, by their place.
+
+    A sentence has no more hypotheses than if it had left the batch at the step that made it done.
+    """
+    best = torch.stack([step.best for step in steps]).tolist()
+    all_ended = torch.stack([step.is_ended.flatten() for step in steps]).nonzero().tolist()
+    undone = list(range(len(living.sentences)))
+    for number, step in enumerate(steps):
+        among = set(undone)
+        rows = [row for at, row in all_ended if at == number and row // living.beam in among]
+        harvest(living, step, rows, finished, config)
+        undone = [
+            index for index in undone if not _is_done(living, index, best[number], finished, config)
+        ]
     return undone
+
+
+def _is_done(
+    living: Living,
+    index: int,
+    best_living: list[float],
+    finished: list[list[Finished]],
+    config: Decoding,
+) -> bool:
+    """Whether the result of a sentence is certain."""
+    # Log-probabilities only fall, the length penalty grows with the length, and the coverage
+    # penalty is never above 0: so the highest score within reach is the present sum over the
+    # greatest penalty.
+    reachable = best_living[index] / length_penalty(
+        living.bounds.limits[index], config.length_penalty, config.length_penalty_kind
+    )
+    entries = finished[living.sentences[index]]
+    scores = sorted((entry.hypothesis.score for entry in entries), reverse=True)
+    is_certain = len(scores) >= config.n_best and scores[config.n_best - 1] >= reachable
+    # Nothing lives, or (not a number) nothing can be compared.
+    is_exhausted = not best_living[index] > -math.inf
+    return is_exhausted or len(scores) >= config.beam_size or is_certain

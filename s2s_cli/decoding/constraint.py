@@ -19,10 +19,16 @@ class Bounds(NamedTuple):
     longest: Tensor  # (batch,) most tokens, eos counted
     shortest: Tensor  # (batch,) fewest tokens, eos not counted
     prefix: Tensor  # (batch, prefix_len) the tokens it begins with, PAD_ID behind them
+    limits: list[int]  # `longest`, to be read without waiting for a device
 
-    def select(self, rows: Tensor) -> "Bounds":
-        """The bounds of some sentences of the batch."""
-        return Bounds(*(part.index_select(0, rows) for part in self))
+    def select(self, kept: list[int], rows: Tensor) -> "Bounds":
+        """The bounds of some sentences of the batch; `rows` is `kept` where the bounds are."""
+        return Bounds(
+            longest=self.longest.index_select(0, rows),
+            shortest=self.shortest.index_select(0, rows),
+            prefix=self.prefix.index_select(0, rows),
+            limits=[self.limits[index] for index in kept],
+        )
 
 
 def make_bounds(
@@ -40,11 +46,12 @@ def make_bounds(
     width = max(map(len, prefixes))
     padded = [[*prefix, *[PAD_ID] * (width - len(prefix))] for prefix in prefixes]
     longest = (config.max_length_factor * num_words).long() + MAX_LENGTH_EXTRA + 1
-    least = torch.tensor([len(prefix) + 1 for prefix in prefixes])
+    longest = torch.maximum(longest, torch.tensor([len(prefix) + 1 for prefix in prefixes]))
     return Bounds(
-        longest=torch.maximum(longest, least).to(device),
+        longest=longest.to(device),
         shortest=(config.min_length_factor * num_words).long().to(device),
         prefix=torch.tensor(padded, dtype=torch.long).to(device),
+        limits=longest.tolist(),
     )
 
 
@@ -60,20 +67,20 @@ def restrict(logits: Tensor, tokens: Tensor, bounds: Bounds, config: Decoding) -
         bounds: of `batch` rows.
         config: which rules hold.
     """
-    beam = logits.size(0) // bounds.longest.size(0)
-    forced = _force(bounds, tokens.size(1)).repeat_interleave(beam).unsqueeze(1)
+    beam, length = logits.size(0) // bounds.longest.size(0), tokens.size(1)
     free = logits
     if config.no_repeat_ngram or config.min_length_factor:
         free = logits.clone()
         if config.no_repeat_ngram:
             _forbid_repeats(free, tokens, config.no_repeat_ngram)
-        is_short = (bounds.shortest >= tokens.size(1)).repeat_interleave(beam)
-        free[is_short, EOS_ID] = -torch.inf
+        is_short = (bounds.shortest >= length).repeat_interleave(beam)
+        free[:, EOS_ID].masked_fill_(is_short, -torch.inf)
         is_stuck = ~(free > -torch.inf).any(-1)
-        free[is_stuck, EOS_ID] = logits[is_stuck, EOS_ID]
-    is_forced = forced != PAD_ID
-    if not is_forced.any():
+        free[:, EOS_ID] = torch.where(is_stuck, logits[:, EOS_ID], free[:, EOS_ID])
+    if bounds.prefix.size(1) < length < min(bounds.limits):
         return free
+    forced = _force(bounds, length).repeat_interleave(beam).unsqueeze(1)
+    is_forced = forced != PAD_ID
     is_other = torch.arange(logits.size(-1), device=logits.device) != forced
     return torch.where(is_forced, logits.masked_fill(is_other, -torch.inf), free)
 
@@ -96,5 +103,6 @@ def _forbid_repeats(logits: Tensor, tokens: Tensor, size: int) -> None:
         return
     grams = tokens.unfold(1, size, 1)  # (batch * beam, grams, size)
     latest = tokens[:, tokens.size(1) - size + 1 :].unsqueeze(1)
-    row, gram = (grams[..., :-1] == latest).all(-1).nonzero(as_tuple=True)
-    logits[row, grams[row, gram, -1]] = -torch.inf
+    is_repeated = (grams[..., :-1] == latest).all(-1)
+    # Padding never comes anyway.
+    logits.scatter_(1, torch.where(is_repeated, grams[..., -1], PAD_ID), -torch.inf)

@@ -54,8 +54,15 @@ class Trace:
         """The hypothesis with its attention, if the model has any."""
         if not self._weights:
             return finished.hypothesis
+        self._fetch()
         row, weights = finished.row, []
         for step in range(finished.step, -1, -1):
             weights.append(self._weights[step][row])
             row = int(self._parents[step][row])
-        return finished.hypothesis._replace(weights=torch.stack(weights[::-1]).cpu())
+        return finished.hypothesis._replace(weights=torch.stack(weights[::-1]))
+
+    def _fetch(self) -> None:
+        """Bring all steps to the processor, so that no entry has to be asked for by itself."""
+        if self._weights[-1].device.type != "cpu":
+            self._parents = [parents.cpu() for parents in self._parents]
+            self._weights = [weights.cpu() for weights in self._weights]

@@ -47,6 +47,16 @@ class Prediction(NamedTuple):
     weights: Tensor | None  # (batch * beam, src_len), attention
 
 
+class Ended(NamedTuple):
+    """Which hypotheses ended at a step; read by `harvest`, until then the device is not asked."""
+
+    tokens: Tensor  # (batch * beam, length), of all rows
+    scores: Tensor  # (batch, beam), of all rows
+    is_ended: Tensor  # (batch, beam)
+    penalties: Tensor | None  # (batch * beam,) coverage penalties, if coverage counts
+    best: Tensor  # (batch,) the highest score of those that go on; -inf if there are none
+
+
 class Choice(NamedTuple):
     """The tokens that a search takes next."""
 
@@ -124,20 +134,44 @@ def advance(living: Living, prediction: Prediction, choice: Choice, trace: Trace
     )
 
 
-def harvest(living: Living, finished: list[list[Finished]], config: Decoding) -> Living:
-    """Move hypotheses that end in eos to the finished ones of their sentence."""
-    length = living.tokens.size(1) - 1
-    ended = (living.tokens[:, -1] == EOS_ID).view_as(living.scores) & living.scores.isfinite()
-    rows = ended.flatten().nonzero().flatten()
-    scores = living.scores.flatten()[rows]
-    log_probs = scores.tolist()
-    penalty = length_penalty(length, config.length_penalty, config.length_penalty_kind)
-    coverage = [0.0] * len(rows)
+def release(living: Living, config: Decoding) -> tuple[Living, Ended]:
+    """Let hypotheses that end in eos go."""
+    is_ended = (living.tokens[:, -1] == EOS_ID).view_as(living.scores) & living.scores.isfinite()
+    scores = living.scores.masked_fill(is_ended, -torch.inf)
+    penalties = None
     if living.coverage is not None:
-        coverage = coverage_penalty(living.coverage[rows], config.coverage_penalty).tolist()
-    longest = living.bounds.longest.tolist()
+        penalties = coverage_penalty(living.coverage, config.coverage_penalty)
+    ended = Ended(living.tokens, living.scores, is_ended, penalties, scores.amax(1))
+    return living._replace(scores=scores), ended
+
+
+def harvest(
+    living: Living,
+    ended: Ended,
+    rows: list[int],
+    finished: list[list[Finished]],
+    config: Decoding,
+) -> None:
+    """Add hypotheses that have ended to the finished ones of their sentence.
+
+    Args:
+        living: those that were let go have left its sentences and bounds as they were.
+        ended: what `release` gave at their step.
+        rows: of the hypotheses.
+        finished: for each sentence of the batch.
+        config: the penalties.
+    """
+    if not rows:
+        return
+    length = ended.tokens.size(1) - 1
+    places = torch.tensor(rows, device=ended.tokens.device)
+    penalty = length_penalty(length, config.length_penalty, config.length_penalty_kind)
+    log_probs = ended.scores.flatten()[places].tolist()
+    coverage = [0.0] * len(rows)
+    if ended.penalties is not None:
+        coverage = ended.penalties[places].tolist()
     for row, token_ids, log_prob, covered in zip(
-        rows.tolist(), living.tokens[rows, 1:-1].tolist(), log_probs, coverage, strict=True
+        rows, ended.tokens[places, 1:-1].tolist(), log_probs, coverage, strict=True
     ):
         sentence = row // living.beam
         found = Hypothesis(
@@ -145,10 +179,9 @@ def harvest(living: Living, finished: list[list[Finished]], config: Decoding) ->
             log_prob=log_prob,
             score=log_prob / penalty + covered,
             weights=None,
-            is_complete=length < longest[sentence],
+            is_complete=length < living.bounds.limits[sentence],
         )
         finished[living.sentences[sentence]].append(Finished(found, length - 1, row))
-    return living._replace(scores=living.scores.masked_fill(ended, -torch.inf))
 
 
 def keep(living: Living, kept: list[int]) -> Living:
@@ -160,7 +193,7 @@ def keep(living: Living, kept: list[int]) -> Living:
     rows = (sentences.unsqueeze(1) * living.beam + offsets).flatten()
     return Living(
         sentences=[living.sentences[index] for index in kept],
-        bounds=living.bounds.select(sentences),
+        bounds=living.bounds.select(kept, sentences),
         scores=living.scores[sentences],
         tokens=living.tokens[rows],
         rows=living.rows[rows],

@@ -57,7 +57,9 @@ class Predictor(Protocol):
 
 def forbid_markers(logits: Tensor) -> Tensor:
     """Padding and bos are never predicted: their logits become -inf, in place."""
-    logits[:, [PAD_ID, BOS_ID]] = -torch.inf
+    # Not by a list of both, which a GPU would have to be sent.
+    logits[:, PAD_ID] = -torch.inf
+    logits[:, BOS_ID] = -torch.inf
     return logits
 
 
@@ -69,7 +71,7 @@ class Untagged:
 
     def __init__(self, model: Predictor, tag_ids: list[int]) -> None:
         self.model = model
-        self.tag_ids = tag_ids
+        self._tag_ids = torch.tensor(tag_ids, dtype=torch.long)
 
     @property
     def training(self) -> bool:
@@ -96,5 +98,5 @@ class Untagged:
         return self._forbid(self.model(src, src_lengths, tgt_in, tgt_mask))
 
     def _forbid(self, logits: Tensor) -> Tensor:
-        logits[:, self.tag_ids] = -torch.inf
-        return logits
+        self._tag_ids = self._tag_ids.to(logits.device)
+        return logits.index_fill_(1, self._tag_ids, -torch.inf)

@@ -17,6 +17,7 @@ from s2s_cli.decoding.living import (
     harvest,
     keep,
     predict,
+    release,
 )
 from s2s_cli.decoding.predictor import Predictor
 
@@ -50,10 +51,12 @@ def sample(
     finished: list[list[Finished]] = [[] for _ in range(src.size(0))]
     trace = Trace()
     living = begin(model, src, src_lengths, config.n_best, config, prefixes)
-    randoms = _draw_randoms(src, src_lengths, int(living.bounds.longest.max()), config)
+    randoms = _draw_randoms(src, src_lengths, max(living.bounds.limits), config)
     while living.sentences:
         living = _extend(model, living, trace, randoms, config)
-        living = harvest(living, finished, config)
+        living, ended = release(living, config)
+        rows = ended.is_ended.flatten().nonzero().flatten().tolist()
+        harvest(living, ended, rows, finished, config)
         is_living = (living.scores > -torch.inf).any(1).tolist()
         living = keep(living, [index for index, lives in enumerate(is_living) if lives])
     check_found(finished)

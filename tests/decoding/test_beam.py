@@ -227,6 +227,27 @@ def test_no_setting_lets_a_sentence_see_its_batch(
             assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
+@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
+def test_how_often_the_search_looks_changes_nothing(
+    kind: dict[str, object], setting: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(kind)
+    config = Decoding(beam_size=3, n_best=2, **setting)  # type: ignore[arg-type]
+    prefixes = [[5], [], [4, 6, 7], []]
+    found = []
+    for looks in (1, 4, 64):
+        monkeypatch.setattr("s2s_cli.decoding.beam.LOOK_EVERY", {"cpu": looks})
+        found.append(beam_search(model, *collate_src(SOURCES), config, prefixes))
+    always, *seldom = found
+    for one, other in zip(always * 2, seldom[0] + seldom[1], strict=True):
+        assert [h.token_ids for h in one] == [h.token_ids for h in other]
+        assert [h.is_complete for h in one] == [h.is_complete for h in other]
+        for left, right in zip(one, other, strict=True):
+            assert left.score == pytest.approx(right.score, abs=1e-4)
+            if left.weights is not None and right.weights is not None:
+                torch.testing.assert_close(left.weights, right.weights)
+
+
 def test_a_coverage_penalty_without_attention_is_a_clear_error() -> None:
     with pytest.raises(ConfigError, match=r"decoding\.coverage_penalty: counts attention"):
         beam_search(
