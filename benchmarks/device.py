@@ -70,8 +70,9 @@ def check_and_time(device: torch.device, sizes: Sizes) -> Iterator[dict[str, Any
         "train": lambda named: training_speed(Training.model_validate(named), device, sizes),
         "beam 5": lambda named: search_speed(Decoding.model_validate(named), device, sizes),
     }
-    ways = list(product(("fused", "plain"), ("float32", "bf16"), sizes.batches))
+    narrow = {"train": ("float32", "bf16", "fp16"), "beam 5": ("float32", "bf16")}
     for what, measure in measures.items():
+        ways = product(("fused", "plain"), narrow[what], sizes.batches)
         for kernels, precision, batch_size in ways:
             named = {"kernels": kernels, "precision": precision, "batch_size": batch_size}
             yield {what: named, **or_out_of_memory(partial(measure, named))}

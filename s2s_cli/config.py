@@ -299,9 +299,10 @@ class Training(Section):
     the folder where `s2s` runs."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32;
-    `tf32`, on NVIDIA's GPUs, rounds what is multiplied to 10 bits."""
+    precision: Literal["float32", "tf32", "bf16", "fp16"] = "float32"
+    """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32; so
+    does `fp16` in float16, with a scaled loss, for GPUs that have no bfloat16; `tf32`, on NVIDIA's
+    GPUs, rounds what is multiplied to 10 bits."""
     kernels: Literal["fused", "plain"] = "fused"
     """`fused` has the gradients of the dearest parts derived by hand, `plain` leaves all to
     autograd: slower, and the same but for rounding."""
@@ -359,7 +360,8 @@ class Training(Section):
     """Decay of a moving average of the weights, which is then what is validated and kept."""
     max_skipped: Annotated[int, Field(ge=0)] = 10
     """Most updates of an epoch that are left out because their loss or gradient is not finite; one
-    more ends the training, and its pairs are named."""
+    more ends the training, and its pairs are named. Gradients that only float16 cannot hold are
+    told, not counted."""
     save_every: Size = 500
     """Updates between two saved training states; each epoch's end is saved as well."""
     log_every: Annotated[int, Field(ge=0)] = 0

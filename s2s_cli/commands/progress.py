@@ -73,7 +73,12 @@ def _describe(event: "Progress | Validation | Averaging", fit: "Fit") -> "Iterat
 def _describe_mishaps(progress: "Progress", fit: "Fit") -> "Iterator[str]":
     """An update that was left out, or did not fit into the memory."""
     step = progress.position.step
-    if not progress.is_applied:
+    if progress.is_overflow:
+        yield (
+            f"update {step:,} is left out: its gradient is too large for float16; the loss of the "
+            "next ones is scaled up half as much"
+        )
+    elif not progress.is_applied:
         yield (
             f"warning: update {step:,} is left out: its loss or gradient is not finite "
             f"({fit.record.epoch_skipped} of at most {fit.config.max_skipped} in an epoch)"

@@ -36,7 +36,7 @@ def train(
         typer.Option(
             "--precision",
             metavar="NAME",
-            help="float32, tf32 (GPUs), or bf16: ever faster.",
+            help="float32, tf32 or fp16 (GPUs), or bf16: ever faster.",
         ),
     ] = None,
     init_from: Annotated[

@@ -15,21 +15,15 @@ from s2s_cli.run import RunFolder
 from s2s_cli.training.average import (
     epochs_to_average,
     make_moving_average,
-    moving_average_tensors,
-    restore_moving_average,
     take_mean,
 )
 from s2s_cli.training.loop import Lessons, Position, Progress, train
-from s2s_cli.training.not_finite import find_not_finite
-from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
-from s2s_cli.training.randomness import (
-    find_random_state,
-    gather_random_states,
-    restore_random_state,
-    seed_rank,
-)
-from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch, parse_record
+from s2s_cli.training.not_finite import explain_skipped, find_not_finite
+from s2s_cli.training.optimizer import make_optimizer, make_scaler
+from s2s_cli.training.randomness import gather_random_states, seed_rank
+from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch
 from s2s_cli.training.saving import check_room, saving
+from s2s_cli.training.state import Learner, pack_state, restore_state
 from s2s_cli.training.validate import Material, Measures, validate
 
 
@@ -59,6 +53,7 @@ class Fit:
             loaded.model.compute_plainly()
         self.device = next(loaded.model.parameters()).device
         self.optimizer = make_optimizer(loaded.model.parameters(), config)
+        self.scaler = make_scaler(config, self.device)
         self.moving = make_moving_average(loaded.model, config.ema) if config.ema else None
         if not ranks.is_first:
             seed_rank(config.seed, ranks.rank, 0)
@@ -67,6 +62,11 @@ class Fit:
     def whole_batch_size(self) -> int:
         """Size of a batch of all processes together."""
         return self.config.batch_size * self.ranks.size
+
+    @property
+    def _learner(self) -> Learner:
+        ranks, size = self.ranks, self.whole_batch_size
+        return Learner(self.optimizer, self.moving, self.scaler, ranks, size)
 
     def restore(self, state: TrainingState) -> None:
         """Go on where a checkpoint stopped; its weights are already in the model.
@@ -78,28 +78,13 @@ class Fit:
             CheckpointError: the state does not belong to this model.
         """
         try:
-            self._restore(state)
+            self.record = restore_state(self._learner, state, self.config.seed, self.device)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
                 f"{self.run.path}: the training state of its checkpoint does not fit its model "
                 f"({reason}); restore the folder from a copy, or train anew with --fresh"
             ) from error
-
-    def _restore(self, state: TrainingState) -> None:
-        facts = dict(state.facts)
-        former_size = facts.pop("whole_batch_size", self.whole_batch_size)
-        facts.pop("num_ranks", None)
-        self.record = parse_record(facts)
-        if former_size != self.whole_batch_size:
-            self.record = self.record.at_epoch_begin()
-        restore_optimizer(self.optimizer, state.tensors)
-        if self.moving is not None:
-            restore_moving_average(self.moving, state.tensors)
-        if own := find_random_state(state.tensors, self.ranks.rank):
-            restore_random_state(own, self.device)
-        else:
-            seed_rank(self.config.seed, self.ranks.rank, self.record.position.step)
 
     def has_trained(self) -> bool:
         """Whether the last epoch is done or patience is at its end."""
@@ -139,12 +124,13 @@ class Fit:
             self.config,
             self.record.position,
             lambda: self.record.num_decays,
+            self.scaler,
         )
         for progress in updates:
             self._count(progress)
             yield progress
             if self.record.epoch_skipped > self.config.max_skipped:
-                raise NotFiniteError(*self._explain_skipped(progress))
+                raise self._not_finite(progress)
             if progress.is_epoch_end:
                 yield from self._end_epoch(progress)
                 if self.has_trained() or should_stop():
@@ -158,7 +144,8 @@ class Fit:
     def _count(self, progress: Progress) -> None:
         if not progress.is_applied:
             self.record = self.record._replace(
-                position=progress.position, epoch_skipped=self.record.epoch_skipped + 1
+                position=progress.position,
+                epoch_skipped=self.record.epoch_skipped + (not progress.is_overflow),
             )
             return
         if self.moving is not None:
@@ -170,19 +157,11 @@ class Fit:
             epoch_seconds=self.record.epoch_seconds + progress.seconds,
         )
 
-    def _explain_skipped(self, progress: Progress) -> tuple[str, list[int]]:
+    def _not_finite(self, progress: Progress) -> NotFiniteError:
         """What ended the training, and the pairs of the last update that gave it."""
         culprits = find_not_finite(self.loaded.model, self.material, progress, self.config)
-        number = self.record.epoch_skipped
-        return (
-            f"the loss or its gradient is not finite in {number} "
-            f"update{'s'[: number > 1]} of epoch {progress.position.epoch + 1} "
-            f"(training.max_skipped {self.config.max_skipped}), update "
-            f"{progress.position.step:,} the last; none of them reached the weights, and the last "
-            "saved state is whole; look at the pairs named above, lower training.learning_rate "
-            f"({progress.learning_rate:g}), or train in float32",
-            culprits,
-        )
+        number, most = self.record.epoch_skipped, self.config.max_skipped
+        return NotFiniteError(explain_skipped(progress, number, most), culprits)
 
     def _end_epoch(self, progress: Progress) -> Iterator[Validation]:
         measures = self._measure()
@@ -306,14 +285,6 @@ class Fit:
         self._write_checkpoint(run, gather_random_states(ALONE, self.device))
 
     def _write_checkpoint(self, run: RunFolder, random_states: dict[str, Tensor]) -> None:
-        facts = {
-            **self.record._asdict(),
-            "position": self.record.position._asdict(),
-            "num_ranks": self.ranks.size,
-            "whole_batch_size": self.whole_batch_size,
-        }
-        tensors = optimizer_tensors(self.optimizer) | random_states
-        if self.moving is not None:
-            tensors |= moving_average_tensors(self.moving)
         folder = run.checkpoint_path(self.record.position.step)
-        save_model(folder, self._present(), TrainingState(tensors, facts))
+        state = pack_state(self._learner, self.record, random_states)
+        save_model(folder, self._present(), state)

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, cast
 
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from s2s_cli.config import Training
@@ -13,6 +14,7 @@ from s2s_cli.distributed import ALONE, Ranks, noticing_loss
 from s2s_cli.errors import DeviceError, is_out_of_memory
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.loss import batch_loss
+from s2s_cli.training.optimizer import make_scaler
 from s2s_cli.training.randomness import random_state, restore_random_state
 from s2s_cli.training.room import Room, release_memory
 
@@ -54,9 +56,20 @@ class Gradients:
     batch, each part's is divided by the tokens of all parts together, not by its own.
     """
 
-    def __init__(self, model: Seq2Seq, config: Training, ranks: Ranks = ALONE) -> None:
-        """Take the first process's weights in all of them."""
+    def __init__(
+        self,
+        model: Seq2Seq,
+        config: Training,
+        ranks: Ranks = ALONE,
+        scaler: GradScaler | None = None,
+    ) -> None:
+        """Take the first process's weights in all of them; without a `scaler` begin with a new one.
+
+        Gradients are as much larger as the scaler says.
+        """
         self.model = model
+        device = next(model.parameters()).device
+        self.scaler = make_scaler(config, device) if scaler is None else scaler
         self._ranks = ranks
         self._room = Room()
         self._lesson: nn.Module = Lesson(model, config)
@@ -107,7 +120,7 @@ class Gradients:
                 with nullcontext() if number == len(batches) else self._kept_here():
                     loss = self._lesson(batch, forcing)
                     mean = loss / (num_tokens / ranks.size)
-                    (mean if batch.num_tokens else 0.0 * mean).backward()
+                    self.scaler.scale(mean if batch.num_tokens else 0.0 * mean).backward()
                 total += loss.item() if batch.num_tokens else 0.0
         return Sums(ranks.total(total), int(num_tokens))
 

@@ -23,7 +23,7 @@ def append_progress(path: Path, progress: Progress, record: Record) -> None:
     line = {
         "epoch": progress.position.epoch + 1,
         "step": progress.position.step,
-        "epoch_loss": record.epoch_loss / record.epoch_tokens,
+        "epoch_loss": record.epoch_loss / max(1, record.epoch_tokens),
         "epoch_tokens": record.epoch_tokens,
         "epoch_seconds": record.epoch_seconds,
         "learning_rate": progress.learning_rate,

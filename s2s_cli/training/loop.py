@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import numpy.typing as npt
 import torch
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from s2s_cli.config import Training
+from s2s_cli.data.ahead import one_ahead
 from s2s_cli.data.batch import Batch, collate
 from s2s_cli.data.sampler import epoch_batches
 from s2s_cli.data.tokenized import EncodedPairs, lengths_of
@@ -33,6 +35,9 @@ class Position(NamedTuple):
 
 
 BEGINNING = Position()
+
+MADE_AHEAD = frozenset({"cuda"})
+"""Kinds of devices that work while the processor makes the next batch."""
 
 
 class Lessons(NamedTuple):
@@ -61,6 +66,8 @@ class Progress(NamedTuple):
     seconds: float
     is_applied: bool = True
     """Whether the weights were changed: not where the loss or the gradient is not finite."""
+    is_overflow: bool = False
+    """Whether that is float16's fault: the next update has a smaller scale."""
     pairs: tuple[int, ...] = ()
     """The pairs of an update that was not applied."""
     num_parts: int = 0
@@ -82,6 +89,7 @@ class Update(NamedTuple):
     num_parts: int
     """Into how many parts the batches were split, if that is more than before."""
     is_applied: bool
+    is_overflow: bool
 
 
 def train(
@@ -91,6 +99,7 @@ def train(
     config: Training,
     start: Position = BEGINNING,
     count_decays: Callable[[], int] = lambda: 0,
+    scaler: GradScaler | None = None,
 ) -> Iterator[Progress]:
     """Update the model batch by batch, from `start` to the last epoch.
 
@@ -103,13 +112,14 @@ def train(
         config: sizes and schedules.
         start: where to begin, or to go on.
         count_decays: asked at each update how often a plateau was met so far.
+        scaler: of the loss; a new one if None.
 
     Raises:
         DeviceError: the memory is too small for a single pair.
     """
     device = next(model.parameters()).device
     ranks = lessons.ranks
-    gradients = Gradients(model, config, ranks)
+    gradients = Gradients(model, config, ranks, scaler)
     position = start
     for epoch in range(start.epoch, config.epochs):
         pairs = lessons.pairs_of(epoch)
@@ -121,12 +131,15 @@ def train(
             lessons.weights,
             by_tokens=config.batch_by == "tokens",
         )
-        for index in range(position.batch, len(batches), config.accumulate):
+        indices = range(position.batch, len(batches), config.accumulate)
+        groups = (batches[index : index + config.accumulate] for index in indices)
+        shared = _share_all(groups, pairs, ranks, is_ahead=device.type in MADE_AHEAD)
+        for index in indices:
             started = time.perf_counter()
+            group, own = next(shared)
             rate = learning_rate(config, epoch, position.step, count_decays())
             set_learning_rate(optimizer, rate)
-            group = batches[index : index + config.accumulate]
-            loaded = [share(batch, pairs, ranks).to(device) for batch in group]
+            loaded = [batch.to(device) for batch in own]
             forcing = teacher_forcing(config, position.step)
             done = update(gradients, loaded, optimizer, config, forcing)
             position = Position(epoch, index + len(group), position.step + 1)
@@ -138,10 +151,26 @@ def train(
                 learning_rate=rate,
                 seconds=time.perf_counter() - started,
                 is_applied=done.is_applied,
+                is_overflow=done.is_overflow,
                 pairs=() if done.is_applied else tuple(chain.from_iterable(group)),
                 num_parts=done.num_parts,
             )
         position = Position(epoch + 1, 0, position.step)
+
+
+Group = Sequence[Sequence[int]]
+"""The batches of an update: numbers of pairs."""
+
+
+def _share_all(
+    groups: Iterable[Group], pairs: EncodedPairs, ranks: Ranks, *, is_ahead: bool
+) -> Iterator[tuple[Group, list[Batch]]]:
+    """Each group, and this process's part of it; made one ahead of need where that helps."""
+
+    def make(group: Group) -> tuple[Group, list[Batch]]:
+        return group, [share(batch, pairs, ranks) for batch in group]
+
+    return one_ahead(make, groups) if is_ahead else map(make, groups)
 
 
 def share(indices: Sequence[int], pairs: EncodedPairs, ranks: Ranks) -> Batch:
@@ -181,9 +210,14 @@ def update(
     """
     gradients.model.train()
     optimizer.zero_grad(set_to_none=True)
-    sums = gradients.add_up(batches, forcing)
+    scaler = gradients.scaler
+    sums, scale = gradients.add_up(batches, forcing), scaler.get_scale()
+    scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(gradients.model.parameters(), config.clip_norm)
     is_finite = math.isfinite(sums.loss) and bool(torch.isfinite(norm))
     if is_finite:
-        optimizer.step()
-    return Update(*sums, is_applied=is_finite)
+        scaler.step(optimizer)
+    scaler.update()
+    # With a scale of 1 there is nothing left to blame it on.
+    is_overflow = math.isfinite(sums.loss) and 1 <= scaler.get_scale() < scale
+    return Update(*sums, is_applied=is_finite, is_overflow=is_overflow)

@@ -30,6 +30,10 @@ class TokenMeasures(NamedTuple):
     """Share of tokens, 0 to 1, that are the likeliest ones after the reference's beginning."""
 
 
+NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""The types of 16 bits, by the precision that names them."""
+
+
 def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy summed over tokens, in nats.
 
@@ -60,9 +64,9 @@ def batch_loss(model: Seq2Seq, batch: Batch, config: Training, forcing: float = 
 
 
 def autocast(config: Training, device: torch.device) -> torch.autocast:
-    """Matrix products in bfloat16 while the block runs, if the recipe says so."""
-    is_on = config.precision == "bf16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
+    """Matrix products in 16 bits while the block runs, if the recipe says so."""
+    dtype = NARROW.get(config.precision)
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 def _read(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which pairs of an update are to blame for a loss that is not finite."""
+"""A loss that is not finite: which pairs of an update are to blame, and what to say of it."""
 
 import torch
 
@@ -24,3 +24,20 @@ def find_not_finite(
         if not bool(batch_loss(model, collate([pairs[index]]).to(device), config).isfinite())
     ]
     return found or list(progress.pairs)
+
+
+def explain_skipped(progress: Progress, number: int, most: int) -> str:
+    """Why a training ends: more of an epoch's updates were left out than are allowed.
+
+    Args:
+        progress: the last of them.
+        number: how many there were.
+        most: how many are allowed.
+    """
+    return (
+        f"the loss or its gradient is not finite in {number} "
+        f"update{'s'[: number > 1]} of epoch {progress.position.epoch + 1} "
+        f"(training.max_skipped {most}), update {progress.position.step:,} the last; none of them "
+        "reached the weights, and the last saved state is whole; look at the pairs named above, "
+        f"lower training.learning_rate ({progress.learning_rate:g}), or train in float32"
+    )

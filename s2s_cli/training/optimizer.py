@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer, RMSprop
 
 from s2s_cli.config import Training
@@ -27,6 +28,15 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: Training) -
             return RMSprop(parameters, rate, weight_decay=decay, momentum=momentum)
         case "adadelta":
             return Adadelta(parameters, rate, weight_decay=decay)
+
+
+def make_scaler(config: Training, device: torch.device) -> GradScaler:
+    """PyTorch's scaler of the loss: gradients that float16 would round to 0 are scaled up.
+
+    Where it is not needed it does nothing. An update whose gradients overflow is left out, and the
+    scale is halved; after 2,000 others it is doubled again.
+    """
+    return GradScaler(device.type, enabled=config.precision == "fp16")
 
 
 MEMORY: dict[type[Optimizer], tuple[str, ...]] = {

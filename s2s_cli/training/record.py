@@ -33,7 +33,7 @@ class Record(NamedTuple):
     """Sum over the target tokens of the present epoch so far."""
     epoch_tokens: int = 0
     epoch_skipped: int = 0
-    """Updates of the present epoch that were not applied."""
+    """Updates of the present epoch that were not applied, float16's overflows not counted."""
     epoch_seconds: float = 0.0
     """Seconds of updates in the present epoch, validation and saving not counted."""
     valid_scores: dict[str, float] = {}  # noqa: RUF012 (never changed, only replaced)

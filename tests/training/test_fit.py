@@ -208,6 +208,22 @@ def test_averages_resume_to_the_same_bytes(tmp_path: Path, stop: int) -> None:
     assert weights_of(one.checkpoints()[0]) == weights_of(other.checkpoints()[0])
 
 
+def test_the_scale_of_the_loss_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"precision": "fp16"})
+    for stops in ([None], [5, None]):
+        for stop in stops:
+            fit = make_fit(tmp_path / str(len(stops)), config)
+            fit.scaler.set_growth_interval(3)
+            finish(fit, stop)
+    assert weights_of(tmp_path / "1/model") == weights_of(tmp_path / "2/model")
+    one, other = (
+        load_training_state(RunFolder(tmp_path / name).checkpoints()[0]).facts["loss_scale"]
+        for name in ("1", "2")
+    )
+    assert one == other
+    assert one["scale"] > 2.0**16
+
+
 def test_the_moving_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"ema": 0.5, "epochs": 1, "batch_size": 25})
     fit = make_fit(tmp_path, config)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from conftest import ALL_KINDS, KINDS, describe_kind, make_model
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from s2s_cli.config import Model, Training
@@ -157,16 +158,61 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
         assert torch.equal(tensor, before[name]), name
 
 
+def test_batches_that_are_made_ahead_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Training(epochs=2, batch_size=3, accumulate=2)
+    found = []
+    for kinds in ((), ("cpu",)):
+        monkeypatch.setattr(loop, "MADE_AHEAD", frozenset(kinds))
+        model = small_model({"context": "attention"})
+        optimizer = make_optimizer(model.parameters(), config)
+        start = Position(0, 2, 1)
+        done = train(model, Lessons(lambda _: PAIRS), optimizer, config, start)
+        found.append(([update._replace(seconds=0) for update in done], model.state_dict()))
+    (one, weights), (other, others) = found
+    assert one == other
+    assert all(torch.equal(tensor, others[name]) for name, tensor in weights.items())
+
+
+def test_where_float16_overflows_the_scale_falls_until_it_does_not() -> None:
+    model = small_model({"context": "attention"})
+    config = Training(precision="fp16", epochs=4, batch_size=5, learning_rate=0.01)
+    optimizer = make_optimizer(model.parameters(), config)
+    scaler = GradScaler("cpu", init_scale=2.0**30)
+    before = model.output.projection.weight.detach().clone()
+    done = list(train(model, Lessons(lambda _: PAIRS), optimizer, config, scaler=scaler))
+    assert [update.is_applied for update in done] == [not update.is_overflow for update in done]
+    num_overflows = sum(update.is_overflow for update in done)
+    assert 0 < num_overflows < len(done) - 1
+    assert done[0].is_overflow
+    assert done[-1].is_applied
+    assert scaler.get_scale() == 2.0 ** (30 - num_overflows)
+    assert not torch.equal(model.output.projection.weight, before)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_what_is_not_finite_without_float16_is_not_taken_for_its_fault() -> None:
+    model = small_model({"context": "attention"})
+    config = Training(precision="fp16", epochs=1)
+    with torch.no_grad():
+        model.output.projection.bias[5] = torch.nan
+    optimizer = make_optimizer(model.parameters(), config)
+    (done,) = train(model, Lessons(lambda _: PAIRS), optimizer, config)
+    assert (done.is_applied, done.is_overflow) == (False, False)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=describe_kind)
-def test_bf16_differs_from_float32_by_its_rounding_only(kind: dict[str, object]) -> None:
+def test_16_bits_differ_from_float32_by_their_rounding_only(
+    kind: dict[str, object], precision: str
+) -> None:
     model = make_model(
         {**kind, "dropout": 0.0, "word_dropout": 0.0, "output_dropout": 0.0}, scale=1.0
     )
     optimizer = make_optimizer(model.parameters(), Training(optimizer="sgd", learning_rate=1e-9))
     batch = [collate(PAIRS[:6])]
     losses, gradients = [], []
-    for precision in ("float32", "bf16"):
-        config = Training(precision=precision, clip_norm=100.0)
+    for name in ("float32", precision):
+        config = Training(precision=name, clip_norm=100.0)
         losses.append(update(model, batch, optimizer, config))
         found = (p.grad for p in model.parameters() if p.grad is not None)
         gradients.append(torch.cat([gradient.flatten() for gradient in found]))
@@ -174,7 +220,7 @@ def test_bf16_differs_from_float32_by_its_rounding_only(kind: dict[str, object])
     assert not torch.equal(*gradients)
     assert all(p.dtype == torch.float32 for p in model.parameters())
     # Scheduled sampling runs step by step.
-    assert update(model, batch, optimizer, Training(precision="bf16"), 0.5) > 0
+    assert update(model, batch, optimizer, Training(precision=precision), 0.5) > 0
 
 
 def test_gradients_are_clipped_to_the_global_norm() -> None:
