@@ -42,7 +42,7 @@ slow: .venv/installed
 
 ## faults: every row of the fault matrix with all its trials, and a table of them (half an hour)
 faults: .venv/installed
-	S2S_FAULTS=all $(BIN)/pytest -m fault --numprocesses 2 --dist loadfile --timeout 3000
+	S2S_FAULTS=all $(BIN)/pytest -m fault --numprocesses 2 --dist worksteal --timeout 3000
 
 ## bench: s2s beside its peers, on Multi30k: make bench DATA=path/to/multi30k
 ## (hours; interrupted, it goes on where it stopped; options in BENCH, such as BENCH=--quick)

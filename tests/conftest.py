@@ -1,8 +1,11 @@
 """Small worlds that several tests share."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
+import audit
 import pytest
 import tally as fault_tally
 import torch
@@ -15,7 +18,16 @@ from s2s_cli.text.vocabulary import PAD_ID
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
+# Workers of pytest inherit the file of the first process.
+if audit.LOG not in os.environ:
+    os.environ[audit.LOG] = str(Path(tempfile.mkdtemp(prefix="s2s-audit-")) / "log")
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys([str(audit.FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
+)
+audit.install()
+
 tally = fault_tally.tally
+pytest_runtest_makereport = fault_tally.pytest_runtest_makereport
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -133,8 +145,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.name.startswith("test_cli"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The suite fails if anything in it asked the network or unpickled something."""
+    if not hasattr(session.config, "workerinput") and audit.found():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The log of the audit goes with the process that made it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(Path(os.environ[audit.LOG]).parent, ignore_errors=True)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the fault suite tried, row by row."""
+    """What the fault suite tried, row by row, and what the audit found."""
+    for line in audit.found() or ["audited: nothing asked the network, nothing was unpickled"]:
+        terminalreporter.write_line(line)
     reports = [report for found in terminalreporter.stats.values() for report in found]
     for line in fault_tally.table([r for r in reports if isinstance(r, pytest.TestReport)]):
         terminalreporter.write_line(line)

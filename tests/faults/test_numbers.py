@@ -192,15 +192,28 @@ def test_no_home_and_no_room_for_temporary_files(
 
 
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.bind")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 @pytest.mark.fault("E10")
-def test_nothing_is_asked_of_the_network(texts: Path, tally: Tally) -> None:
+def test_nothing_is_asked_of_the_network_and_written_elsewhere(texts: Path, tally: Tally) -> None:
+    def is_elsewhere(path: object) -> bool:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return False  # a file that is open already
+        found = Path(os.path.realpath(os.fsdecode(path)))
+        return not any(found.is_relative_to(place) for place in (texts.resolve(), "/dev"))
+
     def watch() -> None:
-        def hook(event: str, arguments: tuple[object, ...]) -> None:
-            if event in NETWORK or event == "pickle.find_class":
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            is_written = event == "open" and bool(int(arguments[2] or 0) & WRITING)
+            if (
+                event in NETWORK
+                or event == "pickle.find_class"
+                or (is_written and is_elsewhere(arguments[0]))
+            ):
                 os.write(2, f"FORBIDDEN {event} {arguments}\n".encode())
 
+        sys.dont_write_bytecode = True
         sys.addaudithook(hook)
 
     test = ["--test-src", "my.zh", "--test-tgt", "my.en"]

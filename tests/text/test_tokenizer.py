@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_jieba_is_silent_and_neither_reads_nor_writes_its_cache(tmp_path: Path) 
     )
     done = subprocess.run(
         [sys.executable, "-W", "default", "-c", code],
-        env={"TMPDIR": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         check=True,
         encoding="utf-8",

@@ -32,7 +32,8 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two processes wrote."""
     folder = tmp_path_factory.mktemp("ranks")
-    paths = os.pathsep.join(map(str, (SCRIPT.parents[2], SCRIPT.parents[1])))
+    audited = os.environ["PYTHONPATH"]
+    paths = os.pathsep.join(map(str, (audited, SCRIPT.parents[2], SCRIPT.parents[1])))
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [*TORCHRUN, SCRIPT, folder]
     found = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
@@ -108,6 +109,19 @@ def test_stopping_and_resuming_equals_never_having_stopped(done: Path) -> None:
 def test_every_process_comes_to_the_same_record(done: Path) -> None:
     for run in ("whole", "halved"):
         assert read(done / f"{run}-0.json") == read(done / f"{run}-1.json")
+
+
+@pytest.mark.fault("E1")
+def test_a_loss_that_is_not_finite_in_one_process_is_left_out_by_all(done: Path) -> None:
+    found = read(done / "spoiled-0.json")
+    assert isinstance(found, list)
+    *updates, end = found
+    assert updates == [[1, True], [2, True], [3, False], [4, False], [5, False]]
+    assert "is not finite in 3 updates of epoch 1" in end
+    assert read(done / "spoiled-1.json") == found
+    one, other = (load_file(done / f"spoiled-{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(tensor, other[key]) for key, tensor in one.items())
+    assert all(tensor.isfinite().all() for tensor in one.values())
 
 
 def test_processes_draw_numbers_of_their_own(done: Path) -> None:

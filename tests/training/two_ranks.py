@@ -3,7 +3,9 @@
 import json
 import shutil
 import sys
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 from jobs import CONFIG, finish, make_fit
@@ -12,8 +14,12 @@ from test_loop import small_model
 
 from s2s_cli.config import Training
 from s2s_cli.distributed import ALONE, Ranks, joined, present_ranks
+from s2s_cli.errors import NotFiniteError
 from s2s_cli.launch import read_launch
-from s2s_cli.training.loop import Lessons, train
+from s2s_cli.training import gradients
+from s2s_cli.training.fit import Fit
+from s2s_cli.training.loop import Lessons, Progress, train
+from s2s_cli.training.loss import batch_loss
 from s2s_cli.training.optimizer import make_optimizer
 
 PAIRS = [
@@ -61,6 +67,26 @@ def talk(ranks: Ranks) -> dict[str, object]:
     }
 
 
+def fit_spoiled(fit: Fit, spoiled: range) -> list[object]:
+    """Which updates were applied, and how it ended, where some losses of one process are NaN."""
+    numbers = count(1)
+
+    def spoiling(*arguments: Any) -> torch.Tensor:
+        loss = batch_loss(*arguments)
+        return loss * torch.nan if next(numbers) in spoiled else loss
+
+    gradients.batch_loss = spoiling
+    found: list[object] = []
+    try:
+        for event in fit.steps(lambda: False):
+            if isinstance(event, Progress):
+                found.append([event.position.step, event.is_applied])
+    except NotFiniteError as error:
+        found.append(str(error))
+    gradients.batch_loss = batch_loss
+    return found
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with joined(read_launch()):
@@ -83,6 +109,12 @@ def main(folder: Path) -> None:
                     shutil.copytree(folder / run, folder / "stopped")
             outcome = steps, fit.record._replace(epoch_seconds=0)
             (folder / f"{run}-{ranks.rank}.json").write_text(json.dumps(outcome))
+        few = config.model_copy(update={"max_skipped": 2})
+        with ranks.in_turn():
+            fit = make_fit(folder / "spoiled", few, ranks=ranks)
+        found = fit_spoiled(fit, range(3, 6) if ranks.rank == 1 else range(0))
+        (folder / f"spoiled-{ranks.rank}.json").write_text(json.dumps(found))
+        save_file(fit.loaded.model.state_dict(), folder / f"spoiled-{ranks.rank}.safetensors")
         make_fit(folder / "begun", config.model_copy(update={"epochs": 1}), ranks=ranks)
         draws = torch.rand(3).tolist()
         (folder / f"draws-{ranks.rank}.json").write_text(json.dumps(draws))
