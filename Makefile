@@ -40,7 +40,7 @@ types: .venv/installed
 slow: .venv/installed
 	$(BIN)/pytest -m slow
 
-## faults: every row of the fault matrix with all its trials, and a table of them (half an hour)
+## faults: every row of the fault matrix with all its trials, and a table of them (20 minutes)
 faults: .venv/installed
 	S2S_FAULTS=all $(BIN)/pytest -m fault --numprocesses 2 --dist worksteal --timeout 3000
 
