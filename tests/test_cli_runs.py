@@ -303,6 +303,20 @@ def test_the_four_commands_verbatim(tmp_path: Path) -> None:
     assert json.loads(s2s("eval", "--bleu", cwd=tmp_path).stdout)["bleu"]["score"] >= 90
 
 
+def test_translating_does_without_the_compiler_of_pytorch(texts: Path) -> None:
+    s2s(*tiny_train("--run", "r", "--epochs", 1), cwd=texts)
+    code = (
+        "import sys\n"
+        "from s2s_cli import cli\n"
+        "sys.argv = ['s2s', 'translate', 'my.zh', '-m', 'r', '-o', 'out']\n"
+        "try:\n    cli.main()\nfinally:\n    print('torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=texts, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_a_model_is_fine_tuned_on_other_text(texts: Path) -> None:
     s2s(*tiny_train("--run", "general"), cwd=texts)
     for name in ("my.zh", "my.en"):

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -38,6 +40,7 @@ class Trace:
     def __init__(self) -> None:
         self._parents: list[Tensor] = []
         self._weights: list[Tensor] = []
+        self._fetched: list[tuple[list[int], npt.NDArray[np.float32]]] = []
 
     def add(self, parents: Tensor, weights: Tensor | None) -> None:
         """Note a step; without attention there is nothing to note.
@@ -52,17 +55,18 @@ class Trace:
 
     def read(self, finished: Finished) -> Hypothesis:
         """The hypothesis with its attention, if the model has any."""
-        if not self._weights:
+        if not (self._weights or self._fetched):
             return finished.hypothesis
-        self._fetch()
+        steps = self._fetch()
         row, weights = finished.row, []
-        for step in range(finished.step, -1, -1):
-            weights.append(self._weights[step][row])
-            row = int(self._parents[step][row])
-        return finished.hypothesis._replace(weights=torch.stack(weights[::-1]))
+        for parents, attention in steps[finished.step :: -1]:
+            weights.append(attention[row])
+            row = parents[row]
+        return finished.hypothesis._replace(weights=torch.from_numpy(np.stack(weights[::-1])))
 
-    def _fetch(self) -> None:
-        """Bring all steps to the processor, so that no entry has to be asked for by itself."""
-        if self._weights[-1].device.type != "cpu":
-            self._parents = [parents.cpu() for parents in self._parents]
-            self._weights = [weights.cpu() for weights in self._weights]
+    def _fetch(self) -> list[tuple[list[int], npt.NDArray[np.float32]]]:
+        """All steps where single entries are cheap to ask for."""
+        for parents, weights in zip(self._parents, self._weights, strict=True):
+            self._fetched.append((parents.tolist(), weights.cpu().numpy()))
+        self._parents, self._weights = [], []
+        return self._fetched

@@ -13,7 +13,14 @@ class Embedding(nn.Module):
 
     def __init__(self, config: Model, vocab_size: int, embed_size: int, pad_id: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(vocab_size, embed_size, padding_idx=pad_id)
+        empty = torch.empty(vocab_size, embed_size)
+        self.table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
+            empty, freeze=False, padding_idx=pad_id
+        )
+        # A model to be loaded is built without numbers; to draw none all the same, PyTorch would
+        # import its compiler, which takes longer than all else.
+        if not empty.is_meta:
+            self.table.reset_parameters()
         probability = config.dropout if config.embed_dropout is None else config.embed_dropout
         self.dropout = SequenceDropout(probability, config.variational)
         self.word_dropout = config.word_dropout
