@@ -38,8 +38,7 @@ class Trace:
     """
 
     def __init__(self) -> None:
-        self._parents: list[Tensor] = []
-        self._weights: list[Tensor] = []
+        self._steps: list[tuple[Tensor, Tensor]] = []
         self._fetched: list[tuple[list[int], npt.NDArray[np.float32]]] = []
 
     def add(self, parents: Tensor, weights: Tensor | None) -> None:
@@ -50,12 +49,11 @@ class Trace:
             weights: attention `(rows, src_len)` with which their tokens were chosen.
         """
         if weights is not None:
-            self._parents.append(parents)
-            self._weights.append(weights)
+            self._steps.append((parents, weights))
 
     def read(self, finished: Finished) -> Hypothesis:
         """The hypothesis with its attention, if the model has any."""
-        if not (self._weights or self._fetched):
+        if not self._steps:
             return finished.hypothesis
         steps = self._fetch()
         row, weights = finished.row, []
@@ -66,7 +64,6 @@ class Trace:
 
     def _fetch(self) -> list[tuple[list[int], npt.NDArray[np.float32]]]:
         """All steps where single entries are cheap to ask for."""
-        for parents, weights in zip(self._parents, self._weights, strict=True):
+        for parents, weights in self._steps[len(self._fetched) :]:
             self._fetched.append((parents.tolist(), weights.cpu().numpy()))
-        self._parents, self._weights = [], []
         return self._fetched
