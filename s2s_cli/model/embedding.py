@@ -17,8 +17,8 @@ class Embedding(nn.Module):
         self.table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
             empty, freeze=False, padding_idx=pad_id
         )
-        # A model to be loaded is built without numbers; to draw none all the same, PyTorch would
-        # import its compiler, which takes longer than all else.
+        # A model to be loaded is built without numbers; asked to draw them all the same, PyTorch
+        # would import its compiler.
         if not empty.is_meta:
             self.table.reset_parameters()
         probability = config.dropout if config.embed_dropout is None else config.embed_dropout
