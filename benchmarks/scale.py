@@ -89,6 +89,9 @@ def main(
     ] = None,
     workers: Annotated[int, typer.Option(help="For `s2s vocab build`.")] = 1,
     subword: Annotated[str, typer.Option(help="none, bpe or unigram.")] = "none",
+    tokenizer: Annotated[
+        str, typer.Option(help="auto, or space: what is left is no tokeniser's time.")
+    ] = "auto",
     folder: Annotated[Path | None, typer.Option(help="For the text and the runs.")] = None,
 ) -> None:
     """Measure some sizes beside 10,000 pairs, and say what ten million would take."""
@@ -101,6 +104,8 @@ def main(
             *("--set", f"vocab.max_size={MAX_SIZE}"),
             *("--src-lang", langs[0], "--tgt-lang", langs[1], "--data-dir", "."),
             *("--set", f"text.src_subword={subword}", "--set", f"text.tgt_subword={subword}"),
+            *("--set", f"text.src_tokenizer={tokenizer}"),
+            *("--set", f"text.tgt_tokenizer={tokenizer}"),
         ]
         few = _measure(place, base, 10_000, keys, workers)
         found = [_measure(place, base, size, keys, workers) for size in sizes]

@@ -82,6 +82,9 @@ def test_a_busy_machine_is_told_of() -> None:
     page = format_page(measured(others=0.7))
     assert "more than 0.1 during 3 of 12 measurements" in page
     assert "not for quoting" in page
+    lines = measured()
+    making = {**lines[-1], "kind": "model", "others_cores": 0.9}
+    assert "not for quoting" not in format_page([*lines, making])
 
 
 def test_a_check_of_the_harness_says_that_it_is_no_benchmark() -> None:
