@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from s2s_cli.text.vocabulary import PAD_ID
 # Tiny tensors gain nothing from threads, and lose much where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+# A shell that starts the tests by `&` lets them ignore it, and with them all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Workers of pytest inherit the file of the first process.
 if audit.LOG not in os.environ:

@@ -80,9 +80,7 @@ def start(
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0)))
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), write_through=True)
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), write_through=True)
-        # As from a terminal, though tests may run where signals are ignored: nohup, jobs of `&`.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though nohup may protect the tests
         os.chdir(cwd)
         sys.argv = ["s2s", *map(str, arguments)]
         setup()
