@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2s_cli.config import Decoding
 from s2s_cli.decoding.hypothesis import Finished, Hypothesis, Trace
@@ -60,8 +61,7 @@ def beam_search(
     """
     finished: list[list[Finished]] = [[] for _ in range(src.size(0))]
     trace = Trace()
-    living = begin(model, src, src_lengths, config.beam_size, config, prefixes)
-    living.scores[:, 1:] = -torch.inf  # All rows of a sentence begin alike: only the first counts.
+    living = begin(model, src, src_lengths, 1, config, prefixes)  # one row: all would begin alike
     while living.sentences:
         steps = []
         for _ in range(LOOK_EVERY.get(src.device.type, 1)):
@@ -81,14 +81,16 @@ def _rank(entry: Finished) -> float:
 
 def _extend(model: Predictor, living: Living, trace: Trace, config: Decoding) -> Living:
     """Every sentence's best continuations, one token longer."""
-    batch, size = living.scores.shape
+    batch, size = len(living.sentences), config.beam_size
     prediction = predict(model, living, config)
     # Of one row no more than `size` continuations can survive.
     log_probs, tokens = find_top(prediction.log_probs, min(size, prediction.log_probs.size(-1)))
     candidates = (living.scores.view(-1, 1) + log_probs).view(batch, -1)
-    scores, choice = candidates.topk(size)
+    missing = max(0, size - candidates.size(1))  # one row has fewer, where few words are known
+    scores, choice = F.pad(candidates, (0, missing), value=-torch.inf).topk(size)
+    choice = choice.clamp(max=candidates.size(1) - 1)
     last = tokens.view(batch, -1).gather(1, choice).flatten()
-    first_rows = torch.arange(batch, device=scores.device).unsqueeze(1) * size
+    first_rows = torch.arange(batch, device=scores.device).unsqueeze(1) * living.beam
     parents = choice.div(tokens.size(-1), rounding_mode="floor").add(first_rows).flatten()
     return advance(living, prediction, Choice(last, parents, scores), trace)
 

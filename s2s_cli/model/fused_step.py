@@ -145,7 +145,7 @@ def prepare_search(model: Seq2Seq, kind: Model, config: Decoding) -> Seq2Seq | F
         )
     if config.kernels == "fused" and can_fuse_step(kind):
         return FusedStep(model, config.precision)
-    if config.precision != "float32":
+    if config.kernels == "fused" or config.precision != "float32":
         pack_products(model.decoder, config.precision)
         pack_products(model.output, config.precision)
         if kind.tied != "none":

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import ALL_KINDS, describe_kind, make_config, make_model
@@ -8,7 +10,7 @@ from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.fused_step import FusedStep, can_fuse_step, prepare_search
-from s2s_cli.model.packed import PackedWeight, pack
+from s2s_cli.model.packed import PackedWeight, can_reorder, fill_rows, pack
 from s2s_cli.model.recurrent import select_rows
 
 ONE_LAYER: list[dict[str, object]] = [
@@ -100,6 +102,48 @@ def test_plain_kernels_step_as_the_model_was_trained() -> None:
     assert not isinstance(model.output.projection.weight, PackedWeight)
     other = make_config({"context": "attention", "attention": "general"})
     assert prepare_search(model, other, Decoding()) is model
+    assert isinstance(model.output.projection.weight, PackedWeight)
+
+
+@pytest.mark.skipif(not can_reorder(), reason="no oneDNN here, or none that takes its own order")
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 63, 65, 131, 320])
+def test_a_reordered_matrix_multiplies_as_the_matrix_itself(rows: int) -> None:
+    weight, inputs, bias = torch.randn(70, 30), torch.randn(rows, 30), torch.randn(70)
+    packed = pack(weight, "float32")
+    assert isinstance(packed, PackedWeight)
+    for added in (None, bias):
+        torch.testing.assert_close(F.linear(inputs, packed, added), F.linear(inputs, weight, added))
+
+
+def test_without_the_order_of_onednn_the_plain_product_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("s2s_cli.model.packed.can_reorder", lambda: False)
+    weight, inputs, bias = torch.randn(6, 5), torch.randn(4, 5), torch.randn(6)
+    assert type(pack(weight, "float32")) is torch.Tensor
+    narrow = F.linear(inputs, pack(weight, "bf16"), bias)
+    torch.testing.assert_close(narrow, F.linear(inputs, weight, bias), rtol=2e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("operator", [None, lambda *_: torch.ones(3, 16)], ids=["missing", "wrong"])
+def test_operators_that_are_missing_or_wrong_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, operator: object
+) -> None:
+    can_reorder.cache_clear()
+    operators = SimpleNamespace(_reorder_linear_weight=lambda weight, _: weight)
+    if operator is not None:
+        operators._linear_pointwise = operator
+    monkeypatch.setattr("torch.ops.mkldnn", operators)
+    assert not can_reorder()
+    can_reorder.cache_clear()
+
+
+def test_few_numbers_of_rows_come_up_and_none_grows_by_more_than_a_seventh() -> None:
+    filled = {number: len(fill_rows(torch.zeros(number, 2))) for number in range(1, 513)}
+    assert all(filled[number] == number for number in range(1, 9))
+    assert len(set(filled.values())) <= 8 + 8 * 5
+    assert all(filled[n] - n < max(8, n / 7) for n in filled)
+    assert fill_rows(torch.ones(10, 2))[10:].count_nonzero() == 0
 
 
 def test_8_bits_are_for_the_cpu() -> None:
