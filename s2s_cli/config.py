@@ -442,8 +442,8 @@ class Decoding(Section):
     """Of the products of a search's steps: `bf16` is faster, `int8` still faster, on CPUs only.
     Sums, the reading of the source and `--score-pairs` stay float32."""
     kernels: Literal["fused", "plain"] = "fused"
-    """`fused` searches with matrices joined and tables made beforehand where it can; `plain`
-    steps as the model was trained: slower, and the same but for rounding."""
+    """`fused` searches with matrices joined, reordered and looked up in tables where it can;
+    `plain` steps as the model was trained: slower, and the same but for rounding."""
     keep_unk: bool = False
     """Leave `<unk>` in the output instead of the source word that got the most attention."""
     dictionary: FilePath | None = None

@@ -94,7 +94,7 @@ def evaluate(
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
     if pairs:
-        decoding.append(("decoding.precision", "float32"))
+        decoding += [("decoding.precision", "float32"), ("decoding.kernels", "plain")]
         refuse_beside_pairs(
             **{"--hyp": hyp, "--ref": ref, "--report": report, "--tokenize": tokenize},
             **{f"--{name}": value or None for name, value in asked.items()},

@@ -86,9 +86,11 @@ def _extend(model: Predictor, living: Living, trace: Trace, config: Decoding) ->
     # Of one row no more than `size` continuations can survive.
     log_probs, tokens = find_top(prediction.log_probs, min(size, prediction.log_probs.size(-1)))
     candidates = (living.scores.view(-1, 1) + log_probs).view(batch, -1)
-    missing = max(0, size - candidates.size(1))  # one row has fewer, where few words are known
-    scores, choice = F.pad(candidates, (0, missing), value=-torch.inf).topk(size)
-    choice = choice.clamp(max=candidates.size(1) - 1)
+    if candidates.size(1) < size:  # of one row, where few words are known
+        missing = size - candidates.size(1)
+        candidates = F.pad(candidates, (0, missing), value=-torch.inf)
+        tokens = F.pad(tokens, (0, missing))
+    scores, choice = candidates.topk(size)
     last = tokens.view(batch, -1).gather(1, choice).flatten()
     first_rows = torch.arange(batch, device=scores.device).unsqueeze(1) * living.beam
     parents = choice.div(tokens.size(-1), rounding_mode="floor").add(first_rows).flatten()

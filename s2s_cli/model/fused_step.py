@@ -131,7 +131,7 @@ def prepare_search(model: Seq2Seq, kind: Model, config: Decoding) -> Seq2Seq | F
     """What a search asks: a model's steps as fast as its kind and the settings allow.
 
     Args:
-        model: in evaluation mode, on its device; not to be trained any more.
+        model: in evaluation mode, on its device; not to be trained, moved or prepared any more.
         kind: of which the model is.
         config: precision and kernels.
 
@@ -160,9 +160,10 @@ class _Words:
         self, embeddings: Tensor, weight: Tensor, bias: Tensor, precision: Precision
     ) -> None:
         self.embeddings = embeddings.detach()
-        self.weight, self.bias = pack(weight, precision), bias
+        self.bias = bias
         is_small = len(embeddings) * len(weight) <= TABLE_ENTRIES
         self.table = F.linear(self.embeddings, weight, bias) if is_small else None
+        self.weight = weight if is_small else pack(weight, precision)
 
     def __call__(self, token: Tensor) -> Tensor:
         """`(rows, gates * hidden + readout)` of tokens `(rows,)`."""

@@ -1,8 +1,8 @@
-"""Weights for searching: matrices made ready for the products that `linear` asks for.
+"""Weights for searching: matrices made ready once for the products that `linear` asks for.
 
-A search multiplies few rows with the same matrices again and again. So they are rounded and brought
-into the order that oneDNN reads once, and not for every product. The matrix itself stays beside
-what was made of it: this is for speed, and takes more memory, not less.
+A search multiplies few rows with the same matrices again and again. Rounding a matrix, and bringing
+it into the order in which oneDNN reads it, would otherwise be part of every product. The matrix
+itself stays beside what was made of it: this is for speed, and takes more memory, not less.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class PackedWeight(Tensor):
     its batch. All that is no product sees the matrix as it was: a tied table is still looked up.
     """
 
-    linear: Multiply
+    product: Multiply
 
     @classmethod
     def __torch_function__(
@@ -35,7 +35,7 @@ class PackedWeight(Tensor):
         """Products go their own way."""
         if func is F.linear and isinstance(args[1], cls):
             bias = args[2] if len(args) > 2 else (kwargs or {}).get("bias")
-            return args[1].linear(args[0], bias)
+            return args[1].product(args[0], bias)
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
 
@@ -44,24 +44,29 @@ def pack(weight: Tensor, precision: Precision) -> Tensor:
     """A matrix `(out, in)` for products in some precision.
 
     Args:
-        weight: in float32; else it stays as it is for products of its own precision.
+        weight: as it was trained; what cannot be made ready for `float32` is given back.
         precision: `int8` on CPUs only.
     """
     weight = weight.detach()
-    by_onednn = weight.device.type == "cpu" and weight.dtype == torch.float32 and can_reorder()
-    if precision == "float32" and not by_onednn:
-        return weight
-    packed = weight.as_subclass(PackedWeight)
     if precision == "int8":
-        packed.linear = _in_8_bits(weight)
-    else:
-        narrow = weight if precision == "float32" else weight.to(torch.bfloat16)
-        packed.linear = _by_onednn(narrow) if by_onednn else _by_pytorch(narrow)
+        return _with_products(weight, _in_8_bits(weight))
+    ready = weight if precision == "float32" else weight.to(torch.bfloat16)
+    if weight.device.type == "cpu" and ready.dtype in TYPES and can_reorder(ready.dtype):
+        return _with_products(weight, _by_onednn(ready))
+    return weight if ready is weight else _with_products(weight, _by_pytorch(ready))
+
+
+def _with_products(weight: Tensor, multiply: Multiply) -> Tensor:
+    packed = weight.as_subclass(PackedWeight)
+    packed.product = multiply
     return packed
 
 
 def pack_products(model: nn.Module, precision: Precision) -> None:
-    """Pack all matrices that a model's search multiplies with, in place; it trains no more.
+    """Pack all matrices that a model's search multiplies with, in place.
+
+    For one precision, once: what was packed is no parameter any more. It cannot be trained, moved,
+    copied or packed anew.
 
     Args:
         model: on its device.
@@ -69,35 +74,49 @@ def pack_products(model: nn.Module, precision: Precision) -> None:
     """
     for module in model.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
-            if weight.dim() == 2:
+            if weight.dim() != 2:
+                continue
+            packed = pack(weight, precision)
+            if isinstance(packed, PackedWeight):
                 delattr(module, name)
-                setattr(module, name, pack(weight, precision))
+                setattr(module, name, packed)
+
+
+TYPES = (torch.float32, torch.bfloat16)
+"""For which oneDNN has products."""
 
 
 @cache
-def can_reorder() -> bool:
-    """Whether oneDNN is here and takes matrices that were reordered; tried, not guessed."""
-    weight, inputs = torch.linspace(-1, 1, 512).view(16, 32), torch.linspace(-1, 1, 96).view(3, 32)
+def can_reorder(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is here and takes matrices of this type that were reordered; it is tried.
+
+    Of bfloat16 not every processor has enough, and the operators are not PyTorch's public ones.
+    """
+    weight = torch.linspace(-1, 1, 70 * 30).view(70, 30).to(dtype)
+    inputs, bias = torch.linspace(-1, 1, 20 * 30).view(20, 30), torch.linspace(-1, 1, 70)
     try:
-        found = _by_onednn(weight)(inputs, None)
+        found = _by_onednn(weight)(inputs, bias)
     except (AttributeError, RuntimeError):
         return False
-    return torch.allclose(found, F.linear(inputs, weight), rtol=1e-4, atol=1e-4)
+    exact = F.linear(inputs, weight.to(inputs.dtype), bias)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-2
+    return bool((found - exact).norm() <= tolerance * exact.norm())
 
 
 def _by_onednn(weight: Tensor) -> Multiply:
-    """By PyTorch's own operators for frozen models; without them oneDNN reorders each time."""
+    """By the operators that PyTorch has for models it froze."""
+    dtype = weight.dtype
     reordered = torch.ops.mkldnn._reorder_linear_weight(weight, USUAL_ROWS)
 
     def multiply(inputs: Tensor, bias: Tensor | None) -> Tensor:
         rows = inputs.reshape(-1, inputs.size(-1))
-        filled = fill_rows(rows.to(weight.dtype))
-        inner = None if inputs.dtype != weight.dtype else bias
+        filled = fill_rows(rows.to(dtype))
+        added = bias if inputs.dtype == dtype else None  # else behind the product, not rounded
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            filled, reordered, inner, "none", [], ""
+            filled, reordered, added, "none", [], ""
         )
         product = product[: len(rows)].to(inputs.dtype)
-        if bias is not None and inner is None:
+        if bias is not None and added is None:
             product.add_(bias)
         return product.view(*inputs.shape[:-1], -1)
 
@@ -128,21 +147,31 @@ def _in_8_bits(weight: Tensor) -> Multiply:
 
 
 USUAL_ROWS = 64
-"""For how many rows oneDNN chooses the order of a matrix; it serves from 1 to 320 rows alike."""
+"""For how many rows oneDNN chooses the order of a matrix; any number can be multiplied with it."""
 
 FEW_ROWS = 8
+"""So few rows are not filled up; more of them to a multiple of these at least."""
+
+MANY_ROWS = 512
+"""More rows than these come from no step of a search, and are not filled up."""
 
 
 def fill_rows(rows: Tensor) -> Tensor:
-    """Rows, and below them so many of zeros that few numbers of rows come up: `(more rows, in)`.
+    """Rows, and below them zeros up to a multiple of 8; of 16 from 128 rows on, 32 from 256 on.
 
-    oneDNN makes a kernel for every number of rows that it meets, which takes longer than to
-    multiply an eighth more of them. A search loses rows from step to step.
+    oneDNN makes a kernel for every number of rows that it meets, and keeps few. A search loses rows
+    from step to step: so few numbers come up, and their kernels serve for several steps.
+
+    Args:
+        rows: `(number, in)`.
+
+    Returns:
+        `(number or more, in)`.
     """
     number = len(rows)
     step = max(FEW_ROWS, 1 << number.bit_length() >> 4)
     missing = -number % step
-    if number <= FEW_ROWS or not missing:
+    if not missing or not FEW_ROWS < number <= MANY_ROWS:
         return rows
     return F.pad(rows, (0, 0, 0, missing))
 

@@ -102,47 +102,100 @@ def test_plain_kernels_step_as_the_model_was_trained() -> None:
     assert not isinstance(model.output.projection.weight, PackedWeight)
     other = make_config({"context": "attention", "attention": "general"})
     assert prepare_search(model, other, Decoding()) is model
-    assert isinstance(model.output.projection.weight, PackedWeight)
 
 
-@pytest.mark.skipif(not can_reorder(), reason="no oneDNN here, or none that takes its own order")
-@pytest.mark.parametrize("rows", [1, 7, 8, 9, 63, 65, 131, 320])
-def test_a_reordered_matrix_multiplies_as_the_matrix_itself(rows: int) -> None:
-    weight, inputs, bias = torch.randn(70, 30), torch.randn(rows, 30), torch.randn(70)
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=describe_kind)
+def test_every_kind_searches_as_it_was_trained(kind: dict[str, object]) -> None:
+    model, sources = make_model(kind), collate_src(SOURCES)
+    tokens, targets = torch.tensor([2, 7, 5]), torch.randint(4, 10, (3, 4))
+    mask = torch.tensor([4, 2, 3]).unsqueeze(1) > torch.arange(4)
+    with torch.inference_mode():
+        state, memory = model.encode(*sources)
+        expected = *model.step(tokens, state, memory), model(*sources, targets, mask)
+    ready = prepare_search(model, make_config(kind), Decoding())
+    with torch.inference_mode():
+        state, memory = ready.encode(*sources)
+        found = *ready.step(tokens, state, memory), ready(*sources, targets, mask)
+    torch.testing.assert_close(found, expected)
+
+
+def test_what_a_search_multiplies_with_is_reordered_where_that_can_be() -> None:
+    kind: dict[str, object] = {"context": "attention", "attention": "general"}
+    model = make_model(kind)
+    prepare_search(model, make_config(kind), Decoding())
+    is_packed = isinstance(model.output.projection.weight, PackedWeight)
+    assert is_packed == can_reorder(torch.float32)
+    assert is_packed != ("output.projection.weight" in dict(model.named_parameters()))
+
+
+@pytest.mark.parametrize("shape", [(1,), (8,), (9,), (65,), (131,), (600,), (3, 50), ()])
+def test_a_reordered_matrix_multiplies_as_the_matrix_itself(shape: tuple[int, ...]) -> None:
+    weight, inputs, bias = torch.randn(70, 30), torch.randn(*shape, 30), torch.randn(70)
     packed = pack(weight, "float32")
-    assert isinstance(packed, PackedWeight)
     for added in (None, bias):
         torch.testing.assert_close(F.linear(inputs, packed, added), F.linear(inputs, weight, added))
 
 
-def test_without_the_order_of_onednn_the_plain_product_stays(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("s2s_cli.model.packed.can_reorder", lambda: False)
-    weight, inputs, bias = torch.randn(6, 5), torch.randn(4, 5), torch.randn(6)
-    assert type(pack(weight, "float32")) is torch.Tensor
-    narrow = F.linear(inputs, pack(weight, "bf16"), bias)
-    torch.testing.assert_close(narrow, F.linear(inputs, weight, bias), rtol=2e-2, atol=5e-2)
+class Operators:
+    """oneDNN's as they may be elsewhere."""
+
+    refuses: tuple[torch.dtype, ...] = ()
+
+    def _reorder_linear_weight(self, weight: torch.Tensor, rows: int) -> torch.Tensor:
+        if weight.dtype in self.refuses:
+            raise RuntimeError("bf16 path needs the cpu support avx512bw")
+        return weight
+
+    def _linear_pointwise(
+        self, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *rest: object
+    ) -> torch.Tensor:
+        return F.linear(rows, weight, bias)
 
 
-@pytest.mark.parametrize("operator", [None, lambda *_: torch.ones(3, 16)], ids=["missing", "wrong"])
-def test_operators_that_are_missing_or_wrong_are_not_used(
-    monkeypatch: pytest.MonkeyPatch, operator: object
+class Narrow(Operators):
+    """On a processor that lacks what bfloat16 needs."""
+
+    refuses = (torch.bfloat16,)
+
+
+class Wrong(Operators):
+    """They give something else."""
+
+    def _linear_pointwise(
+        self, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *rest: object
+    ) -> torch.Tensor:
+        return 1.1 * F.linear(rows, weight, bias)
+
+
+@pytest.mark.parametrize(
+    ("operators", "expected"),
+    [(Operators(), (True, True)), (Narrow(), (True, False))]
+    + [(wrong, (False, False)) for wrong in (Wrong(), SimpleNamespace())],
+    ids=["all", "no bfloat16", "wrong", "none"],
+)
+def test_matrices_are_reordered_where_it_was_seen_to_work(
+    operators: object, expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     can_reorder.cache_clear()
-    operators = SimpleNamespace(_reorder_linear_weight=lambda weight, _: weight)
-    if operator is not None:
-        operators._linear_pointwise = operator
-    monkeypatch.setattr("torch.ops.mkldnn", operators)
-    assert not can_reorder()
-    can_reorder.cache_clear()
+    try:
+        monkeypatch.setattr("torch.ops.mkldnn", operators)
+        assert (can_reorder(torch.float32), can_reorder(torch.bfloat16)) == expected
+        weight, inputs, bias = torch.randn(6, 5), torch.randn(4, 5), torch.randn(6)
+        packed, narrow = pack(weight, "float32"), pack(weight, "bf16")
+        assert isinstance(packed, PackedWeight) == expected[0]
+        exact = F.linear(inputs, weight, bias)
+        torch.testing.assert_close(F.linear(inputs, packed, bias), exact)
+        torch.testing.assert_close(F.linear(inputs, narrow, bias), exact, rtol=2e-2, atol=5e-2)
+    finally:
+        can_reorder.cache_clear()
 
 
-def test_few_numbers_of_rows_come_up_and_none_grows_by_more_than_a_seventh() -> None:
-    filled = {number: len(fill_rows(torch.zeros(number, 2))) for number in range(1, 513)}
-    assert all(filled[number] == number for number in range(1, 9))
-    assert len(set(filled.values())) <= 8 + 8 * 5
-    assert all(filled[n] - n < max(8, n / 7) for n in filled)
+def test_few_numbers_of_rows_come_up() -> None:
+    filled = {number: len(fill_rows(torch.zeros(number, 2))) for number in range(1, 600)}
+    assert all(filled[number] == number for number in (*range(1, 9), *range(513, 600)))
+    assert all(filled[n] % 8 == 0 and 0 <= filled[n] - n < 8 for n in range(9, 128))
+    assert all(filled[n] % 16 == 0 and 0 <= filled[n] - n < n / 8 for n in range(128, 513))
+    assert len({filled[number] for number in range(5, 321, 5)}) == 26  # of a beam of 5
     assert fill_rows(torch.ones(10, 2))[10:].count_nonzero() == 0
 
 
