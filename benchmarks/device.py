@@ -25,6 +25,7 @@ from s2s_cli.console import say
 from s2s_cli.data.batch import Batch, collate, collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.device import choose_device, describe_device, prepare_device
+from s2s_cli.model.fused_loop import can_fuse
 from s2s_cli.model.fused_step import prepare_search
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
@@ -65,17 +66,27 @@ def check_and_time(device: torch.device, sizes: Sizes) -> Iterator[dict[str, Any
     yield {"device": describe_device(device), "torch": torch.__version__}
     yield {"products": product_rates(device, 256 if sizes is QUICK else 4096)}
     for name, kind in KINDS.items():
-        yield {"check": name, **agreement(kind, device, sizes)}
+        for kernels in kernels_of(kind, device):
+            yield {"check": name, "kernels": kernels, **agreement(kind, kernels, device, sizes)}
     measures = {
         "train": lambda named: training_speed(Training.model_validate(named), device, sizes),
         "beam 5": lambda named: search_speed(Decoding.model_validate(named), device, sizes),
     }
-    narrow = {"train": ("float32", "bf16", "fp16"), "beam 5": ("float32", "bf16")}
+    ways_of = {
+        "train": (kernels_of(KINDS["bahdanau"], device), ("float32", "bf16", "fp16")),
+        "beam 5": (("fused", "plain"), ("float32", "bf16")),
+    }
     for what, measure in measures.items():
-        ways = product(("fused", "plain"), narrow[what], sizes.batches)
+        ways = product(*ways_of[what], sizes.batches)
         for kernels, precision, batch_size in ways:
             named = {"kernels": kernels, "precision": precision, "batch_size": batch_size}
             yield {what: named, **or_out_of_memory(partial(measure, named))}
+
+
+def kernels_of(kind: dict[str, object], device: torch.device) -> tuple[str, ...]:
+    """The ways of training that such a model has on a device, the plain one last."""
+    has_graphs = device.type == "cuda" and can_fuse(Model.model_validate(kind))
+    return (*(("graphs",) if has_graphs else ()), "fused", "plain")
 
 
 def or_out_of_memory(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -95,6 +106,18 @@ def make_model(kind: dict[str, object], hidden: int, vocab_size: int = VOCAB_SIZ
     return Seq2Seq(config, vocab_size, vocab_size, PAD_ID)
 
 
+def make_trained(
+    kind: dict[str, object], config: Training, hidden: int, vocab_size: int = VOCAB_SIZE
+) -> Seq2Seq:
+    """A model with fresh weights, to be trained as is asked for."""
+    model = make_model(kind, hidden, vocab_size)
+    if config.kernels == "plain":
+        model.compute_plainly()
+    if config.kernels == "graphs":
+        model.replay_loop()
+    return model
+
+
 def make_pairs(number: int, vocab_size: int = VOCAB_SIZE) -> list[tuple[list[int], list[int]]]:
     """Random pairs of Multi30k's lengths: 13 tokens, give or take four."""
     generator = np.random.default_rng(1)
@@ -106,16 +129,20 @@ def make_pairs(number: int, vocab_size: int = VOCAB_SIZE) -> list[tuple[list[int
     return [(draw(src), draw(tgt)) for src, tgt in lengths.tolist()]
 
 
-def agreement(kind: dict[str, object], device: torch.device, sizes: Sizes) -> dict[str, Any]:
+def agreement(
+    kind: dict[str, object], kernels: str, device: torch.device, sizes: Sizes
+) -> dict[str, Any]:
     """How far loss, gradients and translations are from those of plain float32 on the CPU."""
-    batch = collate(make_pairs(16, vocab_size=100))
+    batch, others = (collate(make_pairs(size, vocab_size=100)) for size in (16, 13))
     found = []
-    for place, kernels in ((torch.device("cpu"), "plain"), (device, "fused")):
-        model = make_model(kind, sizes.hidden, vocab_size=100).to(place)
-        if kernels == "plain":
-            model.compute_plainly()
-        config = Training.model_validate({"kernels": kernels})
-        sums = Gradients(model, config).add_up([batch.to(place)], 1.0)
+    for place, way in ((torch.device("cpu"), "plain"), (device, kernels)):
+        config = Training.model_validate({"kernels": way})
+        model = make_trained(kind, config, sizes.hidden, vocab_size=100).to(place)
+        summed = Gradients(model, config)
+        # First other sizes: what is recorded then must not show in what is replayed.
+        for each in (batch, others, batch):
+            model.zero_grad()
+            sums = summed.add_up([each.to(place)], 1.0)
         gradients = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
         ready = prepare_search(model.eval(), Model.model_validate(kind), Decoding())
         src, lengths = collate_src([src for src, _ in make_pairs(16, vocab_size=100)])
@@ -132,9 +159,7 @@ def agreement(kind: dict[str, object], device: torch.device, sizes: Sizes) -> di
 
 def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict[str, Any]:
     """Real target tokens a second of whole updates, over batches of other lengths each."""
-    model = make_model(KINDS["bahdanau"], sizes.hidden).to(device)
-    if config.kernels == "plain":
-        model.compute_plainly()
+    model = make_trained(KINDS["bahdanau"], config, sizes.hidden).to(device)
     gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
     reset_memory(device)
     pairs = make_pairs(config.batch_size * 4)

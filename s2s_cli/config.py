@@ -303,9 +303,10 @@ class Training(Section):
     """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32; so
     does `fp16` in float16, with a scaled loss, for GPUs that have no bfloat16; `tf32`, on NVIDIA's
     GPUs, rounds what is multiplied to 10 bits."""
-    kernels: Literal["fused", "plain"] = "fused"
+    kernels: Literal["fused", "graphs", "plain"] = "fused"
     """`fused` has the gradients of the dearest parts derived by hand, `plain` leaves all to
-    autograd: slower, and the same but for rounding."""
+    autograd: slower, and the same but for rounding. `graphs`, on NVIDIA's GPUs, is `fused` with
+    the decoder's loop replayed as CUDA graphs over buckets of lengths."""
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64

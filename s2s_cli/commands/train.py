@@ -142,7 +142,13 @@ def _train(
     job: opt.Job, how: How, stop: "StopRequest", launch: "Launch", rescue_dir: Path | None
 ) -> None:
     from s2s_cli.console import say
-    from s2s_cli.device import allow_tf32, choose_device, describe_device, prepare_device
+    from s2s_cli.device import (
+        allow_tf32,
+        check_graphs,
+        choose_device,
+        describe_device,
+        prepare_device,
+    )
     from s2s_cli.distributed import present_ranks
     from s2s_cli.training.agreement import agree
 
@@ -151,6 +157,8 @@ def _train(
     device = choose_device(recipe.config.training.device, launch)
     if recipe.config.training.precision == "tf32":
         allow_tf32(device)
+    if recipe.config.training.kernels == "graphs":
+        check_graphs(device)
     ranks = present_ranks()
     several = f", the first of {ranks.size} processes" if ranks.size > 1 else ""
     say(

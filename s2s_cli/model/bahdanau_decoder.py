@@ -13,7 +13,7 @@ from s2s_cli.model.bridge import BRIDGES
 from s2s_cli.model.cells import NUM_GATES, State
 from s2s_cli.model.decoder import LookBack, Start, Step, make_stack, start_attending
 from s2s_cli.model.encoder import Encoding
-from s2s_cli.model.fused_loop import can_fuse, run_fused
+from s2s_cli.model.fused_loop import Loop, can_fuse, fused_loop, run_fused
 from s2s_cli.model.recurrent import Masks, layer_of, normalize, top_of
 
 
@@ -37,6 +37,7 @@ class BahdanauDecoder(nn.Module):
         self.from_context = nn.Linear(value, NUM_GATES[config.cell] * sizes.hidden, bias=False)
         self.stack = make_stack(config, sizes.embed)
         self.is_fused = can_fuse(config)
+        self.loop: Loop = fused_loop
 
     def start(self, encoding: Encoding) -> Start:
         """Begin where the bridge leads, and remember the encoder's outputs."""
@@ -52,8 +53,9 @@ class BahdanauDecoder(nn.Module):
         state, memory = start
         gates = self.stack.project(embedded)
         if self.is_fused and torch.is_grad_enabled():
-            bottom, loop = layer_of(state, 0), (self.stack.bottom, self.attention)
-            outputs, context = run_fused(*loop, self.from_context, gates, bottom, memory)  # type: ignore[arg-type]
+            parts = (self.stack.bottom, self.attention, self.from_context)
+            bottom = layer_of(state, 0)
+            outputs, context = run_fused(*parts, gates, bottom, memory, self.loop)  # type: ignore[arg-type]
             return torch.cat([normalize(self.stack.norms, 0, outputs), embedded, context], dim=-1)
         masks = self.stack.draw_masks(embedded.size(0))
         tops, contexts = [], []

@@ -24,6 +24,7 @@ dC = sum_i dx_i c_i', dH_j = sum_i a_j dc_i; likewise dK_j = 2 v sum_i u_j, dv =
 Under autocast products and scores are in its type, states and the softmax in that of the weights.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -47,51 +48,7 @@ def can_fuse(config: Model) -> bool:
     return is_additive and config.attend != "after" and is_bottom_alone
 
 
-def run_fused(
-    layer: RecurrentLayer,
-    attention: Attention,
-    from_context: nn.Linear,
-    gates: Tensor,
-    state: State,
-    memory: Memory,
-) -> tuple[Tensor, Tensor]:
-    """Run a layer over whole targets, looking at the source before each step.
-
-    Args:
-        layer: the cell.
-        attention: with an additive scorer.
-        from_context: gives the context's share of the gates.
-        gates: the words' share, `(batch, tgt_len, gates * hidden)`: what `layer.project` returned.
-        state: parts `(batch, hidden)`.
-        memory: what `attention.remember` returned.
-
-    Returns:
-        outputs: `(batch, tgt_len, hidden)`.
-        contexts: `(batch, tgt_len, value)`.
-    """
-    scorer, rnn = cast("AdditiveScorer", attention.scorer), layer.rnn
-    kind = gates.device.type
-    is_mixed = torch.is_autocast_enabled(kind)
-    dtype = torch.get_autocast_dtype(kind) if is_mixed else gates.dtype
-    with torch.autocast(kind, enabled=False):
-        recurrent = cast("Tensor", rnn.weight_hh_l0)
-        state = in_type(state, recurrent.dtype)
-        given = _Given(
-            gates=gates.to(dtype),
-            keys=memory.keys.to(dtype),
-            values=memory.values.to(dtype),
-            bias=torch.zeros_like(memory.mask, dtype=state[0].dtype).masked_fill(
-                ~memory.mask, -torch.inf
-            ),
-            from_state=torch.cat([2 * scorer.query.weight, recurrent]).to(dtype),
-            recurrent_bias=cast("Tensor", rnn.bias_hh_l0),
-            from_context=from_context.weight.to(dtype),
-            score=scorer.score,
-        )
-        return _FusedLoop.apply(CELLS[layer.cell], *given, *state)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _Given(NamedTuple):
+class Given(NamedTuple):
     """What goes in, but for the state; in the products' type where it is multiplied."""
 
     gates: Tensor  # (batch, tgt_len, gates * hidden): x
@@ -104,7 +61,62 @@ class _Given(NamedTuple):
     score: Tensor  # (attention,): v
 
 
-class _Kept(NamedTuple):
+Loop = Callable[[type[Cell], Given, State], tuple[Tensor, Tensor]]
+"""Gives outputs and contexts, and their gradients when they are asked for."""
+
+
+def fused_loop(cell: type[Cell], given: Given, state: State) -> tuple[Tensor, Tensor]:
+    """Run the loop, each kernel when it is its turn."""
+    return _FusedLoop.apply(cell, *given, *state)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def run_fused(
+    layer: RecurrentLayer,
+    attention: Attention,
+    from_context: nn.Linear,
+    gates: Tensor,
+    state: State,
+    memory: Memory,
+    loop: Loop = fused_loop,
+) -> tuple[Tensor, Tensor]:
+    """Run a layer over whole targets, looking at the source before each step.
+
+    Args:
+        layer: the cell.
+        attention: with an additive scorer.
+        from_context: gives the context's share of the gates.
+        gates: the words' share, `(batch, tgt_len, gates * hidden)`: what `layer.project` returned.
+        state: parts `(batch, hidden)`.
+        memory: what `attention.remember` returned.
+        loop: how it is run.
+
+    Returns:
+        outputs: `(batch, tgt_len, hidden)`.
+        contexts: `(batch, tgt_len, value)`.
+    """
+    scorer, rnn = cast("AdditiveScorer", attention.scorer), layer.rnn
+    kind = gates.device.type
+    is_mixed = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if is_mixed else gates.dtype
+    with torch.autocast(kind, enabled=False):
+        recurrent = cast("Tensor", rnn.weight_hh_l0)
+        state = in_type(state, recurrent.dtype)
+        given = Given(
+            gates=gates.to(dtype),
+            keys=memory.keys.to(dtype),
+            values=memory.values.to(dtype),
+            bias=torch.zeros_like(memory.mask, dtype=state[0].dtype).masked_fill(
+                ~memory.mask, -torch.inf
+            ),
+            from_state=torch.cat([2 * scorer.query.weight, recurrent]).to(dtype),
+            recurrent_bias=cast("Tensor", rnn.bias_hh_l0),
+            from_context=from_context.weight.to(dtype),
+            score=scorer.score,
+        )
+        return loop(CELLS[layer.cell], given, state)
+
+
+class Kept(NamedTuple):
     """What a step leaves for the way back."""
 
     state: State  # parts (batch, hidden), before the step
@@ -114,50 +126,60 @@ class _Kept(NamedTuple):
     cell: tuple[Tensor, ...]
 
 
+def run_forwards(cell: type[Cell], given: Given, state: State) -> tuple[Tensor, Tensor, list[Kept]]:
+    """Outputs and contexts of all steps, and what `run_backwards` needs of each."""
+    dtype, width = given.keys.dtype, given.keys.size(-1)
+    vector = (2 * given.score).to(dtype)
+    from_state, from_context = given.from_state.t(), given.from_context.t()
+    steps: list[Kept] = []
+    outputs: list[Tensor] = []
+    for words in given.gates.unbind(1):
+        product = state[0].to(dtype) @ from_state
+        scores = (given.keys + product[:, None, :width]).sigmoid_()
+        energies = (scores @ vector).to(given.bias.dtype) + given.bias
+        weights = torch.softmax(energies, dim=-1)
+        context = torch.bmm(weights[:, None].to(dtype), given.values)[:, 0]
+        gates = torch.addmm(words, context, from_context).to(state[0].dtype)
+        recurrent = product[:, width:] + given.recurrent_bias
+        after, kept = cell.advance(gates, recurrent, state)
+        steps.append(Kept(state, scores, weights, context, kept))
+        outputs.append(after[0])
+        state = after
+    return torch.stack(outputs, 1), torch.stack([step.context for step in steps], 1), steps
+
+
+def run_backwards(
+    cell: type[Cell], given: Given, steps: list[Kept], d_outputs: Tensor, d_contexts: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradients of what was given, in its order, then those of the first state's parts."""
+    back = _WayBack(given)
+    d_state = tuple(torch.zeros_like(part) for part in steps[0].state)
+    for index in reversed(range(len(steps))):
+        step = steps[index]
+        d_state = (d_state[0] + d_outputs[:, index], *d_state[1:])
+        by_cell = cell.retreat(d_state, step.state, step.cell)
+        through = back.step(step, by_cell, d_contexts[:, index])
+        d_state = (by_cell.state[0] + through, *by_cell.state[1:])
+    return (*back.finish(steps), *d_state)
+
+
 class _FusedLoop(Function):
     @staticmethod
     def forward(ctx: Any, cell: type[Cell], *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        given, state = _Given(*tensors[: len(_Given._fields)]), tensors[len(_Given._fields) :]
-        dtype, width = given.keys.dtype, given.keys.size(-1)
-        vector = (2 * given.score).to(dtype)
-        from_state, from_context = given.from_state.t(), given.from_context.t()
-        steps: list[_Kept] = []
-        outputs: list[Tensor] = []
-        for words in given.gates.unbind(1):
-            product = state[0].to(dtype) @ from_state
-            scores = (given.keys + product[:, None, :width]).sigmoid_()
-            energies = (scores @ vector).to(given.bias.dtype) + given.bias
-            weights = torch.softmax(energies, dim=-1)
-            context = torch.bmm(weights[:, None].to(dtype), given.values)[:, 0]
-            gates = torch.addmm(words, context, from_context).to(state[0].dtype)
-            recurrent = product[:, width:] + given.recurrent_bias
-            after, kept = cell.advance(gates, recurrent, state)
-            steps.append(_Kept(state, scores, weights, context, kept))
-            outputs.append(after[0])
-            state = after
-        ctx.cell, ctx.given, ctx.steps = cell, given, steps
-        return torch.stack(outputs, 1), torch.stack([step.context for step in steps], 1)
+        ctx.cell, ctx.given = cell, Given(*tensors[: len(Given._fields)])
+        outputs, contexts, ctx.steps = run_forwards(cell, ctx.given, tensors[len(ctx.given) :])
+        return outputs, contexts
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_contexts: Tensor) -> tuple[Tensor | None, ...]:
-        given: _Given = ctx.given
-        steps: list[_Kept] = ctx.steps
-        back = _WayBack(given)
-        d_state = tuple(torch.zeros_like(part) for part in steps[0].state)
-        for index in reversed(range(len(steps))):
-            step = steps[index]
-            d_state = (d_state[0] + d_outputs[:, index], *d_state[1:])
-            by_cell = ctx.cell.retreat(d_state, step.state, step.cell)
-            through = back.step(step, by_cell, d_contexts[:, index])
-            d_state = (by_cell.state[0] + through, *by_cell.state[1:])
-        return (None, *back.finish(steps), *d_state)
+        return (None, *run_backwards(ctx.cell, ctx.given, ctx.steps, d_outputs, d_contexts))
 
 
 class _WayBack:
     """The gradients, gathered from the last step to the first."""
 
-    def __init__(self, given: _Given) -> None:
+    def __init__(self, given: Given) -> None:
         self.given = given
         self.factor = 2 * given.score
         self.d_keys = torch.zeros_like(given.keys)
@@ -168,7 +190,7 @@ class _WayBack:
         self.d_products: list[Tensor] = []
         self.d_contexts: list[Tensor] = []
 
-    def step(self, step: _Kept, by_cell: Gradients, d_context: Tensor) -> Tensor:
+    def step(self, step: Kept, by_cell: Gradients, d_context: Tensor) -> Tensor:
         """Take in a step; give the state's gradient `(batch, hidden)` through the products."""
         given, dtype = self.given, self.given.keys.dtype
         d_gates = by_cell.gates.to(dtype)
@@ -189,7 +211,7 @@ class _WayBack:
         self.d_contexts.append(d_context)
         return (d_product @ given.from_state).to(step.state[0].dtype)
 
-    def finish(self, steps: list[_Kept]) -> tuple[Tensor | None, ...]:
+    def finish(self, steps: list[Kept]) -> tuple[Tensor | None, ...]:
         """The gradients of all that was given, in its order."""
         given, dtype = self.given, self.given.keys.dtype
         d_gates = torch.stack(self.d_gates[::-1], 1)

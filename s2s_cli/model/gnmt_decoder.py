@@ -10,7 +10,7 @@ from s2s_cli.model.cells import NUM_GATES, State
 from s2s_cli.model.decoder import LookBack, Start, Step, start_attending
 from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.encoder import Encoding
-from s2s_cli.model.fused_loop import can_fuse, run_fused
+from s2s_cli.model.fused_loop import Loop, can_fuse, fused_loop, run_fused
 from s2s_cli.model.recurrent import (
     Masks,
     RecurrentLayer,
@@ -52,6 +52,7 @@ class GNMTDecoder(nn.Module):
             layer_norm=config.layer_norm,
         )
         self.is_fused = can_fuse(config)
+        self.loop: Loop = fused_loop
         self.stack = RecurrentStack(above, SequenceDropout(config.dropout, config.variational))
 
     def start(self, encoding: Encoding) -> Start:
@@ -72,8 +73,8 @@ class GNMTDecoder(nn.Module):
 
     def _run_bottom(self, gates: Tensor, state: State, memory: LookBack) -> tuple[Tensor, Tensor]:
         if self.is_fused and torch.is_grad_enabled():
-            loop = (self.bottom, self.attention, self.from_context)
-            return run_fused(*loop, gates, state, memory)  # type: ignore[arg-type]
+            parts = (self.bottom, self.attention, self.from_context)
+            return run_fused(*parts, gates, state, memory, self.loop)  # type: ignore[arg-type]
         outputs, contexts = [], []
         for words in gates.unbind(1):
             context, _ = self.attention(state[0], memory)

@@ -12,6 +12,7 @@ from s2s_cli.model.decoder import EveryStepDecoder, InitialContextDecoder, LookB
 from s2s_cli.model.embedding import Embedding
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.gnmt_decoder import GNMTDecoder
+from s2s_cli.model.graphed_loop import GraphedLoop
 from s2s_cli.model.luong_decoder import InputFeedingDecoder, LuongDecoder
 from s2s_cli.model.output import READOUTS, OutputLayer
 from s2s_cli.model.recurrent import RecurrentLayer
@@ -189,6 +190,21 @@ class Seq2Seq(nn.Module):
         for module in self.modules():
             if isinstance(module, BahdanauDecoder | GNMTDecoder | Encoder | RecurrentLayer):
                 module.is_fused = False
+
+    def replay_loop(self) -> None:
+        """Train with CUDA graphs of the decoder's loop: the same, for a GPU to be told at once.
+
+        Raises:
+            ConfigError: the decoder has no loop of that kind.
+        """
+        decoder = self.decoder
+        if not isinstance(decoder, BahdanauDecoder | GNMTDecoder) or not decoder.is_fused:
+            raise ConfigError(
+                "training.kernels graphs: they are of the loop with additive attention before each "
+                "step (model.attend before, one decoder layer) or of the bottom layer (below); "
+                "choose fused"
+            )
+        decoder.loop = GraphedLoop()
 
     def num_parameters(self) -> int:
         """How many weights are trained."""

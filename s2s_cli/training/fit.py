@@ -51,6 +51,8 @@ class Fit:
         self.record = Record()
         if config.kernels == "plain":
             loaded.model.compute_plainly()
+        if config.kernels == "graphs":
+            loaded.model.replay_loop()
         self.device = next(loaded.model.parameters()).device
         self.optimizer = make_optimizer(loaded.model.parameters(), config)
         self.scaler = make_scaler(config, self.device)

@@ -57,7 +57,7 @@ def batch_loss(model: Seq2Seq, batch: Batch, config: Training, forcing: float = 
     targets = batch.tgt_out[batch.tgt_mask]
     with autocast(config, batch.src.device):
         readouts = _read(model, batch, forcing)
-        if config.kernels == "fused":
+        if config.kernels != "plain":
             return projected_loss(readouts, *model.projection, targets, config.label_smoothing)
         logits = model.project(readouts)
     return token_loss(logits.float(), targets, config.label_smoothing)

@@ -1,6 +1,14 @@
 import torch
 
-from benchmarks.device import KINDS, QUICK, agreement, make_pairs, search_speed, training_speed
+from benchmarks.device import (
+    KINDS,
+    QUICK,
+    agreement,
+    kernels_of,
+    make_pairs,
+    search_speed,
+    training_speed,
+)
 from s2s_cli.config import Decoding, Training
 
 CPU = torch.device("cpu")
@@ -8,9 +16,16 @@ CPU = torch.device("cpu")
 
 def test_every_kind_agrees_with_itself() -> None:
     for kind in KINDS.values():
-        found = agreement(kind, CPU, QUICK)
+        found = agreement(kind, "fused", CPU, QUICK)
         assert found["is_right"]
         assert found["same"] == "16 of 16"
+
+
+def test_graphs_are_checked_on_gpus_where_a_model_has_them() -> None:
+    gpu = torch.device("cuda")
+    with_graphs = [name for name, kind in KINDS.items() if "graphs" in kernels_of(kind, gpu)]
+    assert with_graphs == ["bahdanau", "gnmt"]
+    assert not any("graphs" in kernels_of(kind, CPU) for kind in KINDS.values())
 
 
 def test_pairs_are_as_long_as_captions() -> None:
