@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,19 @@ from s2s_cli.signals import unwind_on_signals
 if TYPE_CHECKING:
     from benchmarks.environments import Peer
     from benchmarks.work import Work
+
+
+class Device(StrEnum):
+    """Where a benchmark is made."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+DeviceOption = Annotated[Device, typer.Option(help="Where all systems train and translate.")]
+BatchSizeOption = Annotated[
+    int | None, typer.Option(min=1, help="Sentences in an update and a search; else 64.")
+]
 
 app = typer.Typer(
     name="benchmarks",
@@ -44,16 +58,25 @@ def run(
     is_fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure anew what was measured already.")
     ] = False,
+    device: DeviceOption = Device.CPU,
+    batch_size: BatchSizeOption = None,
+    has_torch_here: Annotated[
+        bool,
+        typer.Option(
+            "--torch-here", help="Peers take PyTorch, and what else is there, from this Python."
+        ),
+    ] = False,
 ) -> None:
-    """Measure what was not measured yet, and print the ratios; results in .bench/results.jsonl."""
+    """Measure what was not measured yet, and print the ratios; results are kept in .bench/."""
+    from benchmarks.machine import describe_machine
     from benchmarks.report import format_page
     from benchmarks.results import Results, read_results, set_aside
     from benchmarks.session import Session
     from benchmarks.systems.catalogue import SYSTEMS, choose
-    from benchmarks.work import FIGURES, QUICK, prepare_work
+    from benchmarks.work import FIGURES, QUICK, SIZES, prepare_work
     from s2s_cli.console import say, warn, write_result
 
-    known = {system.name for system in SYSTEMS}
+    known = {system.name for system in SYSTEMS if device.value in system.devices}
     if unknown := set(only or ()) - known:
         raise S2SError(
             f"--only {', '.join(sorted(unknown))}: not one of {', '.join(sorted(known))}"
@@ -64,13 +87,15 @@ def run(
     )
     if data_dir is None:
         warn("no --data-dir: the work is the embedded phrasebook, not Multi30k")
-    work = prepare_work(data_dir, bench_folder() / "work", scale)
-    peers = install_peers(only or []) if has_peers else []
-    systems = choose(only or [], peers)
+    machine = describe_machine(device.value)
+    sizes = SIZES._replace(batch=batch_size or SIZES.batch)
+    work = prepare_work(data_dir, bench_folder() / "work", scale, sizes, device.value)
+    peers = install_peers(only or [], has_torch_here=has_torch_here) if has_peers else []
+    systems = choose(only or [], peers, device.value)
     if not systems:
         raise S2SError("nothing is left to measure; see --only and --no-peers")
-    context = describe(work, peers, data_dir)
-    path = results_path()
+    context = describe(work, peers, data_dir, machine)
+    path = results_path(device, batch_size)
     if backup := set_aside(path, context, is_fresh):
         say(f"earlier results, of another benchmark or done with: moved to {backup}")
     session = Session(work, systems, Results(path, context))
@@ -85,6 +110,8 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
+    device: DeviceOption = Device.CPU,
+    batch_size: BatchSizeOption = None,
 ) -> None:
     """Write the page about the results, as Markdown."""
     from benchmarks.report import format_page
@@ -92,7 +119,7 @@ def report(
     from s2s_cli.console import write_result
     from s2s_cli.files import write_file
 
-    page = format_page(read_results(results_path()))
+    page = format_page(read_results(results_path(device, batch_size)))
     if output is None:
         write_result(page.rstrip("\n"))
     else:
@@ -106,12 +133,15 @@ def bench_folder() -> Path:
     return BENCH
 
 
-def results_path() -> Path:
-    """The measurements."""
-    return bench_folder() / "results.jsonl"
+def results_path(device: Device = Device.CPU, batch_size: int | None = None) -> Path:
+    """The measurements; a file for each device and size of batches."""
+    parts = ["results", *([device.value] if device != Device.CPU else [])]
+    return (
+        bench_folder() / f"{'-'.join([*parts, *([str(batch_size)] if batch_size else [])])}.jsonl"
+    )
 
 
-def install_peers(only: list[str]) -> "list[Peer]":
+def install_peers(only: list[str], *, has_torch_here: bool = False) -> "list[Peer]":
     """Install the peers that are meant; one that cannot be installed is said and left out."""
     from benchmarks.environments import PEERS, InstallError, install
     from s2s_cli.console import say, warn
@@ -121,21 +151,24 @@ def install_peers(only: list[str]) -> "list[Peer]":
         if only and not any(name.split("-")[0] == peer.name for name in only):
             continue
         try:
-            say(f"{peer.distribution}: {'installed' if install(peer) else 'there already'}")
+            is_new = install(peer, has_torch_here=has_torch_here)
+            say(f"{peer.distribution}: {'installed' if is_new else 'there already'}")
             found.append(peer)
         except InstallError as error:
             warn(f"{error}; it is left out")
     return found
 
 
-def describe(work: "Work", peers: "list[Peer]", data_dir: Path | None) -> dict[str, object]:
+def describe(
+    work: "Work", peers: "list[Peer]", data_dir: Path | None, machine: dict[str, object]
+) -> dict[str, object]:
     """What goes into every line of the results: machine, versions, work, command."""
     from benchmarks.flops import forward_flops, shape_of, training_flops
-    from benchmarks.machine import describe_machine, versions_of
+    from benchmarks.machine import versions_of
     from benchmarks.results import identify
     from benchmarks.systems.catalogue import source_files
 
-    machine, versions = describe_machine(), versions_of(peers)
+    versions = versions_of(peers)
     # Its name, not its path: the page is for other people.
     words = [word.replace(str(data_dir), (data_dir or Path()).name) for word in sys.argv[1:]]
     shape = shape_of(work)
@@ -146,6 +179,7 @@ def describe(work: "Work", peers: "list[Peer]", data_dir: Path | None) -> dict[s
         "command": shlex.join(["python", "-m", "benchmarks", *words]),
         "work": {
             "text": work.text_name,
+            "device": work.device,
             "tokens": list(work.num_tokens),
             "vocabularies": list(work.vocab_sizes),
             **work.sizes._asdict(),

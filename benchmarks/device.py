@@ -4,15 +4,21 @@ Whether its kernels agree with the CPU's plain float32, how fast it trains and s
 batch and kind of product, and how fast it multiplies; JSON lines on stdout, words on stderr. It
 needs nothing but s2s itself: no data, no peers, no network. Batches are random tokens in sentences
 as long as Multi30k's, and tokens are real ones, eos counted.
+
+With `--peers` the benchmark beside the peers follows for each size of batch, with the PyTorch that
+is there; its page goes to stdout. What else they need comes from the package index, or where there
+is none from wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels.
 """
 
 import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +26,7 @@ import torch
 import typer
 from torch import Tensor
 
+from benchmarks.work import FIGURES, SIZES
 from s2s_cli.config import Decoding, Model, Training
 from s2s_cli.console import say
 from s2s_cli.data.batch import Batch, collate, collate_src
@@ -227,21 +234,41 @@ def reset_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
+def beside_peers(device: str, batch_size: int, more: list[str]) -> list[str]:
+    """The command that measures s2s beside its peers."""
+    command = [sys.executable, "-m", "benchmarks", "run", "--torch-here", *more]
+    return [*command, "--device", device, "--batch-size", str(batch_size)]
+
+
 def main(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     is_quick: Annotated[bool, typer.Option("--quick", help="Tiny: does everything run?")] = False,
+    has_peers: Annotated[
+        bool, typer.Option("--peers", help="Then measure s2s beside its peers as well.")
+    ] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="With --peers: Multi30k; else the phrasebook.")
+    ] = None,
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="With --peers: of each measurement.")
+    ] = FIGURES.repetitions,
 ) -> None:
     """Check and time a device."""
     prepare_device()
     place = choose_device(device)
-    is_right = True
+    is_right, failures = True, 0
     for facts in check_and_time(place, QUICK if is_quick else FULL):
         line = json.dumps(facts)
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         is_right = bool(facts.get("is_right", True)) and is_right
+    if has_peers:
+        more = ["--quick"] if is_quick else ["--repetitions", str(repetitions)]
+        more += ["--data-dir", str(data_dir)] if data_dir else []
+        for batch_size in (SIZES.batch,) if is_quick else FULL.batches:
+            failures += subprocess.call(beside_peers(place.type, batch_size, more)) != 0
     say("the device agrees with the CPU" if is_right else "the device does NOT agree with the CPU")
-    raise typer.Exit(0 if is_right else 1)
+    raise typer.Exit(0 if is_right and not failures else 1)
 
 
 if __name__ == "__main__":

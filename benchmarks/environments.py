@@ -1,5 +1,6 @@
 """The peers, each installed from the package index into an environment of its own."""
 
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -65,8 +66,20 @@ EOLE = Peer("eole", "eole", (TORCH, "eole==0.6.4", "aiohttp"))
 PEERS = (JOEYNMT, OPENNMT, EOLE)
 
 
-def install(peer: Peer) -> bool:
+SHARE = """\
+import pathlib, site, sys
+pathlib.Path(site.getsitepackages()[0], "shared.pth").write_text("\\n".join(sys.argv[1:]) + "\\n")
+"""
+"""Run by an environment's Python: what is installed in other folders is found there too."""
+
+
+def install(peer: Peer, *, has_torch_here: bool = False) -> bool:
     """Make a peer's environment, if it is not there as it is wanted now.
+
+    Args:
+        peer: which one.
+        has_torch_here: it finds the PyTorch of this Python, and what else is there, in whatever
+            version, and the package index is asked for the rest only.
 
     Returns:
         Whether there was anything to do.
@@ -74,18 +87,23 @@ def install(peer: Peer) -> bool:
     Raises:
         InstallError: it cannot be installed; the message names the log.
     """
-    wanted = repr(peer) + peer.constraints.read_text(encoding="utf-8")
+    wanted = repr(peer) + peer.constraints.read_text(encoding="utf-8") + "here" * has_torch_here
     marker = peer.folder / "installed"
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
         return False
     log = peer.folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     pip = [str(peer.python), "-m", "pip", "install", "--disable-pip-version-check"]
-    limits = ["--constraint", str(peer.constraints)]
+    requirements = ["--constraint", str(peer.constraints), *peer.requirements]
+    share: list[str] = []
+    if has_torch_here:
+        requirements = [name for name in peer.requirements if name != TORCH]
+        share = [str(peer.python), "-c", SHARE, *site.getsitepackages()]
     with log.open("wb") as output:
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(peer.folder)],
-            [*pip, *limits, *peer.requirements],
+            share,
+            [*pip, *requirements],
             [*pip, "--no-deps", *peer.alone] if peer.alone else [],
         ):
             if command and subprocess.call(command, stdout=output, stderr=output):

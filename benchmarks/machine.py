@@ -16,9 +16,10 @@ Facts = dict[str, Any]
 """As JSON."""
 
 
-def describe_machine() -> Facts:
+def describe_machine(device: str = "cpu") -> Facts:
     """What does not change while a benchmark runs."""
     return {
+        **({"gpu": gpu_name()} if device == "cuda" else {}),
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -40,6 +41,17 @@ def processor_name() -> str:
     flags = set(facts.get("flags", "").split())
     known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     return f"{facts.get('model name', platform.machine())} ({', '.join(known)})"
+
+
+def gpu_name() -> str:
+    """The first GPU, as PyTorch calls it.
+
+    Raises:
+        DeviceError: there is none.
+    """
+    from s2s_cli.device import choose_device, describe_device  # noqa: PLC0415 (imports torch)
+
+    return describe_device(choose_device("cuda"))
 
 
 def load_average() -> float:
@@ -75,9 +87,9 @@ def _versions(python: Path, distribution: str) -> Facts:
     return {"version": own, "torch": torch}
 
 
-def product_rates() -> Facts:
-    """GFLOP/s of matrix products on all threads, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.products"]
+def product_rates(device: str = "cpu") -> Facts:
+    """GFLOP/s of matrix products, on all threads or a GPU, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.products", device]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     if done.returncode:
         raise RunError(f"{' '.join(command)}: ended with {done.returncode}: {done.stderr[-500:]}")

@@ -1,8 +1,9 @@
 """How fast this machine multiplies matrices, and its tanh: `python -m benchmarks.products`.
 
 Products are done in three ways, one after the other and that several times, the median of each in
-GFLOP/s: PyTorch's own float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's bfloat16.
-Square products of 1,024 are as good as it gets; the narrow ones of a decoder's step stay below.
+GFLOP/s: PyTorch's own float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's bfloat16; with
+`cuda` behind it, a GPU's float32, TF32 and bfloat16. Square products of 1,024, on a GPU of 8,192,
+are as good as it gets; the narrow ones of a decoder's step stay below.
 Then how many times as long as a sigmoid a tanh takes: torch's own, and the one that `s2s` uses.
 All as JSON on stdout.
 """
@@ -12,13 +13,20 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from s2s_cli.device import prepare_device, product_error
+from s2s_cli.device import choose_device, prepare_device, product_error
 from s2s_cli.model.cells import tanh
 
+Facts = dict[str, Any]
+"""As JSON."""
+
 SIZE = 1024
+GPU_SIZE = 8192
 ROUNDS = 5
 SECONDS = 0.3
 
@@ -33,13 +41,36 @@ def seconds(work: Callable[[], object]) -> float:
     return elapsed / done
 
 
-def rate(product: Callable[[], object]) -> float:
+def rate(product: Callable[[], object], size: int = SIZE) -> float:
     """GFLOP/s of a product of two square matrices."""
-    return 2 * SIZE**3 / seconds(product) / 1e9
+    return 2 * size**3 / seconds(product) / 1e9
 
 
-def main() -> None:
-    """Measure, and write what was found."""
+def measure_gpu(size: int = GPU_SIZE) -> Facts:
+    """A GPU's rates, by kind of product."""
+    device = choose_device("cuda")
+    one = torch.rand(size, size, device=device) - 0.5
+    half, setting = one.bfloat16(), torch.backends.cuda.matmul
+    rates = {}
+
+    def multiply(matrix: Tensor) -> None:
+        _ = matrix @ matrix
+        torch.cuda.synchronize(device)
+
+    for name, precision, matrix in (
+        ("float32", "ieee", one),
+        ("tf32", "tf32", one),
+        ("bf16", "ieee", half),
+    ):
+        setting.fp32_precision = precision
+        rates[name] = statistics.median(
+            rate(partial(multiply, matrix), size) for _ in range(ROUNDS)
+        )
+    return {"gflops": rates, "threads": torch.get_num_threads()}
+
+
+def measure_cpu() -> Facts:
+    """The processor's rates, by kind of product, and its tanh."""
     one, other = torch.rand(SIZE, SIZE) - 0.5, torch.rand(SIZE, SIZE) - 0.5
     half = one.bfloat16(), other.bfloat16()
     found: dict[str, list[float]] = {"float32_default": [], "float32": [], "bf16": []}
@@ -50,7 +81,7 @@ def main() -> None:
         found["float32"].append(rate(lambda: one @ other))
         found["bf16"].append(rate(lambda: half[0] @ half[1]))
     sigmoid = seconds(one.sigmoid)
-    facts = {
+    return {
         "gflops": {name: statistics.median(rates) for name, rates in found.items()},
         "tanh_over_sigmoid": {
             "torch": seconds(one.tanh) / sigmoid,
@@ -59,6 +90,11 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "float32_error": product_error(),
     }
+
+
+def main() -> None:
+    """Measure, and write what was found."""
+    facts = measure_gpu() if sys.argv[1:] == ["cuda"] else measure_cpu()
     sys.stdout.write(json.dumps(facts) + "\n")
 
 

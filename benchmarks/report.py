@@ -1,6 +1,7 @@
 """The page about a benchmark, from its results: ratios first, then what they stand on."""
 
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from benchmarks.ratios import MEASURES, Measure, Series, Spread, figures, ratios, shares, spread
@@ -13,17 +14,34 @@ BUSY_CORES = 0.1
 
 QUICK = "**A check of the harness (`--quick`): so little work that the figures mean nothing.**"
 
+SWITCHES = {
+    "cpu": (
+        '"oneDNN" beside a peer is the same peer with one line that it does not ship, '
+        '`torch.set_float32_matmul_precision("medium")`, which sends its float32 products to '
+        "oneDNN."
+    ),
+    "cuda": (
+        '"TF32" beside a peer is the same peer with one line that it does not ship, '
+        '`torch.set_float32_matmul_precision("medium")`, which rounds what its float32 products '
+        "multiply to TF32. Memory is that of the processor, not of the GPU."
+    ),
+}
+NAMES = {"cpu": "CPU", "cuda": "GPU"}
+PRODUCTS = {
+    "cpu": {"float32": "oneDNN float32", "bf16": "bf16", "float32_default": "PyTorch float32"},
+    "cuda": {"float32": "float32", "tf32": "TF32", "bf16": "bf16"},
+}
+"""Kinds of products by device: their names in the results, and in words."""
+
 HOW = """\
 Ratios are taken repetition by repetition, between neighbours in time, and shown as **median**
-(least to greatest); above 1 `s2s` is better. "oneDNN" beside a peer is the same peer with one line
-that it does not ship, `torch.set_float32_matmul_precision("medium")`, which sends its float32
-products to oneDNN. Each system is run through its own command line, on the CPU, with the same
-tokens, vocabularies and sizes. Training: target tokens (real ones, the end of the sentence
-included) between the reports of two updates over the time between their arrival at one clock for
-all. Memory: the most that the process and its children held during that training. Translating:
-the whole process (with loading), or less the time of a process that translates a single sentence
-(without). Each tool translates with a model of its own, trained for the same number of updates.
-The source is [benchmarks/](../benchmarks/)."""
+(least to greatest); above 1 `s2s` is better. {switch} Each system is run through its own command
+line, on the {device}, with the same tokens, vocabularies and sizes. Training: target tokens (real
+ones, the end of the sentence included) between the reports of two updates over the time between
+their arrival at one clock for all. Memory: the most that the process and its children held during
+that training. Translating: the whole process (with loading), or less the time of a process that
+translates a single sentence (without). Each tool translates with a model of its own, trained for
+the same number of updates. The source is [benchmarks/](../benchmarks/)."""
 
 
 def format_page(lines: Sequence[Facts]) -> str:
@@ -38,10 +56,11 @@ def format_page(lines: Sequence[Facts]) -> str:
     rates = {line["repetition"]: line["gflops"] for line in lines if line["kind"] == "products"}
     commands = list(dict.fromkeys(line["command"] for line in lines))
     work = lines[-1]["work"]
+    device = work.get("device", "cpu")
     parts = [
         ["# Performance", "", "Written by `python -m benchmarks report` from the results of"],
         ["", "```sh", *commands, "```", "", *([QUICK, ""] if work["is_quick"] else [])],
-        HOW.split("\n"),
+        textwrap.wrap(HOW.format(switch=SWITCHES[device], device=NAMES[device]), 100),
         ["", "## Ratios", "", *ratio_table(found)],
         ["", "## Share of the bound", "", *bound_table(found["train"], rates, work)],
         ["", "## Figures", "", *figure_table(found)],
@@ -79,7 +98,7 @@ def bound_table(
 ) -> list[str]:
     """How much of what matrix products alone would allow each system's training reaches."""
     flop = work["training_mflop"]
-    kinds = {"float32": "oneDNN float32", "bf16": "bf16", "float32_default": "PyTorch float32"}
+    kinds = PRODUCTS[work.get("device", "cpu")]
     text = [
         f"A target token of this model costs {work['forward_mflop']:.1f} MFLOP of matrix products "
         f"forward and {flop:.1f} in training ([formula](../benchmarks/flops.py); the peers' models "
@@ -168,17 +187,19 @@ def describe(lines: Sequence[Facts], rates: dict[int, dict[str, float]]) -> list
         f"clip {work['clip_norm']:g}, dropout {work['dropout']:g}",
         f"- training is timed from update {work['first']} to {work['last']}; models that translate "
         f"had {work['updates']:,} updates (s2s: whole epochs)",
+        *([f"- GPU: {machine['gpu']}"] if "gpu" in machine else []),
         f"- machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GiB, "
         f"{machine['system']}; {', '.join(map(str, sorted(threads))) or 'unknown'} threads",
         f"- versions: {named}; Python {machine['python']}",
         f"- measured from {dates[0]} to {dates[-1]}, {len(rates)} repetitions begun",
     ]
     if products:
-        error = max(line["float32_error"] for line in products)
-        text.append(
-            f"- oneDNN's float32 products are off by at most {error:.0e} of their greatest entry "
-            "(about 1e-3 would be bfloat16)"
-        )
+        errors = [line["float32_error"] for line in products if "float32_error" in line]
+        if errors:
+            text.append(
+                f"- oneDNN's float32 products are off by at most {max(errors):.0e} of their "
+                "greatest entry (about 1e-3 would be bfloat16)"
+            )
     if loads:
         text.append(
             f"- load average before each process: median {statistics.median(loads):.2f}, at most "

@@ -76,12 +76,12 @@ class Session:
     def _measure(self, key: Key) -> Facts:
         match key.kind:
             case "products":
-                return product_rates()
+                return product_rates(self.work.device)
             case "train":
                 return self._train(self._by_name[key.system], key)
             case "help":
                 tool = self._tools[key.system]
-                environment = environment_of(self._system_of(tool))
+                environment = self._environment(self._system_of(tool))
                 return described(run(tool.help, log_of(key), environment, None))
             case "model":
                 return self._make_model(self._tools[key.system], key)
@@ -90,6 +90,9 @@ class Session:
 
     def _system_of(self, tool: Tool) -> System:
         return next(system for system in self.systems if system.tool is tool)
+
+    def _environment(self, system: System) -> dict[str, str]:
+        return environment_of(system, self.work.device)
 
     def _train(self, system: System, key: Key) -> Facts:
         """The speed of training between two updates, and the memory of all of it."""
@@ -100,7 +103,7 @@ class Session:
 
         command = tool.train(Training(self.work, folder, scale.last, system.train_options or ()))
         ends = None if tool.stops_by_itself else is_done
-        measured = run(command, log_of(key), environment_of(system), ends)
+        measured = run(command, log_of(key), self._environment(system), ends)
         speed = speed_between(tool.read_reports(measured.lines), scale.first, scale.last)
         shutil.rmtree(folder)
         if speed is None:
@@ -126,9 +129,9 @@ class Session:
         """The model that all settings of a tool translate with."""
         if self._is_trained(tool):
             return {"was_there": True}
-        folder, system = empty(self._model_folder(tool)), switched(tool)
+        folder, system = empty(self._model_folder(tool)), switched(tool, self.work.device)
         command = tool.train(Training(self.work, folder, self.work.scale.updates))
-        measured = run(command, log_of(key), environment_of(system), None)
+        measured = run(command, log_of(key), self._environment(system), None)
         (folder / "trained").touch()
         return described(measured)
 
@@ -147,7 +150,7 @@ class Session:
             system.translate_options or (),
         )
         command = system.tool.translate(translation)
-        measured = run(command, log_of(key), environment_of(system), None)
+        measured = run(command, log_of(key), self._environment(system), None)
         lines = read_lines(output) if output.is_file() else []
         references = read_lines(self.work.text(split, "tgt"))
         if len(lines) != len(references):

@@ -41,6 +41,9 @@ class Sizes(NamedTuple):
     """Most tokens of a sentence, and of a translation."""
 
 
+SIZES = Sizes()
+
+
 class Scale(NamedTuple):
     """How much of the work is done."""
 
@@ -60,6 +63,8 @@ class Scale(NamedTuple):
 
 FIGURES = Scale(first=50, last=150, updates=908, repetitions=3, help_runs=10)
 """For figures: two epochs of Multi30k for the models that translate."""
+FEWEST = 3
+"""Updates before the clock of training runs, at least."""
 BLOCK_PAIRS = 500
 """Pairs tokenised at a time: no more than are asked for, nearly."""
 
@@ -81,6 +86,13 @@ class Work(NamedTuple):
     """Words of source and target, without any system's own markers."""
     digest: str
     """Changes with anything that the work consists of."""
+    device: str = "cpu"
+    """Where models are trained and translate: `cpu` or `cuda`."""
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether a GPU does it."""
+        return self.device == "cuda"
 
     def text(self, split: str, side: str) -> Path:
         """A file of sentences, one a line: `train`, `valid`, `test` or `one`, `src` or `tgt`."""
@@ -103,13 +115,21 @@ class Text(NamedTuple):
     tgt: list[list[str]]
 
 
-def prepare_work(data_folder: Path | None, folder: Path, scale: Scale) -> Work:
+def prepare_work(
+    data_folder: Path | None,
+    folder: Path,
+    scale: Scale,
+    sizes: Sizes = SIZES,
+    device: str = "cpu",
+) -> Work:
     """Tokenise the text, write it where all systems find it, and say what the work is.
 
     Args:
         data_folder: with `train.de`, `train.en` and so on; None takes the embedded phrasebook.
         folder: parent of the folder that is written.
         scale: how much of the work is wanted; there is less of it where the text is short.
+        sizes: of the model and its batches.
+        device: where the work is done.
 
     Raises:
         DataError: a file is missing or malformed, or there is too little of it.
@@ -118,7 +138,7 @@ def prepare_work(data_folder: Path | None, folder: Path, scale: Scale) -> Work:
     text = read_text(recipe_for(data_folder), scale)
     train = text["train"]
     vocabularies = find_vocabulary(train.src), find_vocabulary(train.tgt)
-    scale = fit_scale(scale, ceil(len(train.src) / Sizes().batch), len(text["test"].src))
+    scale = fit_scale(scale, ceil(len(train.src) / sizes.batch), len(text["test"].src))
     files = {
         f"{split}.{side}": [" ".join(tokens) for tokens in getattr(part, side)]
         for split, part in text.items()
@@ -126,16 +146,19 @@ def prepare_work(data_folder: Path | None, folder: Path, scale: Scale) -> Work:
     }
     files |= {f"vocab.{side}": words for side, words in zip(SIDES, vocabularies, strict=True)}
     contents = {name: "".join(f"{line}\n" for line in lines) for name, lines in files.items()}
-    digest = sha256(repr((Sizes(), scale._replace(repetitions=0), contents)).encode()).hexdigest()
+    facts: tuple[object, ...] = (sizes, scale._replace(repetitions=0), contents)
+    facts = (*facts, device) if device != "cpu" else facts
+    digest = sha256(repr(facts).encode()).hexdigest()
     work = Work(
         folder / f"{name}-{digest[:12]}",
         name,
-        Sizes(),
+        sizes,
         scale,
         len(train.src),
         (sum(map(len, train.src)), sum(map(len, train.tgt)) + len(train.tgt)),
         (len(vocabularies[0]), len(vocabularies[1])),
         digest,
+        device,
     )
     for file_name, content in contents.items():
         write_file(work.folder / file_name, content)
@@ -158,7 +181,7 @@ def read_text(config: Config, scale: Scale) -> dict[str, Text]:
     """The words of each split, as much as is asked for; `one` is a single test sentence."""
     data = config.data
     train, valid = (load_split(split, data, "train") for split in (data.train, data.valid))
-    longest = Sizes().max_length
+    longest = SIZES.max_length
     text = {
         "train": _tokenize(config, train, longest, scale.pairs),
         "valid": _tokenize(config, valid, longest),
@@ -199,13 +222,16 @@ def find_vocabulary(sentences: list[list[str]]) -> list[str]:
 def fit_scale(scale: Scale, updates_per_epoch: int, num_lines: int) -> Scale:
     """What can be done with a text: training is timed within one epoch, between validations.
 
+    Where batches are so large that an epoch has few, the reports come sooner one after the other.
+
     Raises:
         DataError: an epoch is too short to be timed.
     """
-    last = min(scale.last, updates_per_epoch) // scale.first * scale.first
-    if last < 2 * scale.first:
+    first = min(scale.first, max(updates_per_epoch // 3, FEWEST))
+    last = min(scale.last, updates_per_epoch) // first * first
+    if last < 2 * first:
         raise DataError(
             f"the training text: makes {updates_per_epoch} updates an epoch; at least "
-            f"{2 * scale.first} are needed"
+            f"{2 * first} are needed"
         )
-    return scale._replace(last=last, lines=min(scale.lines, num_lines))
+    return scale._replace(first=first, last=last, lines=min(scale.lines, num_lines))

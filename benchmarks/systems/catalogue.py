@@ -10,7 +10,8 @@ from benchmarks.systems.tool import Tool
 from s2s_cli.files import write_file
 
 SWITCH = 'import torch\n\ntorch.set_float32_matmul_precision("medium")\n'
-"""The one line that sends a peer's float32 products to oneDNN; Python runs it as it starts."""
+"""The one line that sends a peer's float32 products to oneDNN, and on a GPU makes them TF32; Python
+runs it as it starts."""
 
 
 class System(NamedTuple):
@@ -20,7 +21,9 @@ class System(NamedTuple):
     tool: Tool
     title: str
     is_switched: bool = False
-    """Whether it has the one-line switch to oneDNN products."""
+    """Whether it has the one-line switch to faster products."""
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    """Where it is measured."""
     is_bound_by: str = "float32"
     """The kind of product whose rate bounds it."""
     train_options: tuple[str, ...] | None = ()
@@ -34,13 +37,14 @@ class System(NamedTuple):
         return self.tool is s2s.TOOL
 
 
-def _both(tool: Tool) -> tuple[System, System]:
+def _with_switch(tool: Tool) -> tuple[System, ...]:
     """A peer as it ships, and with the switch."""
-    return (
-        System(tool.name, tool, tool.title),
-        System(f"{tool.name}-onednn", tool, f"{tool.title}, oneDNN", is_switched=True),
-    )
+    onednn = System(f"{tool.name}-onednn", tool, f"{tool.title}, oneDNN", True, ("cpu",))
+    tf32 = System(f"{tool.name}-tf32", tool, f"{tool.title}, TF32", True, ("cuda",), "tf32")
+    return System(tool.name, tool, tool.title), onednn, tf32
 
+
+GRAPHS = ("--set", "training.kernels=graphs")
 
 SYSTEMS = (
     System("s2s", s2s.TOOL, "s2s"),
@@ -56,8 +60,35 @@ SYSTEMS = (
         "s2s-int8",
         s2s.TOOL,
         "s2s, int8",
+        devices=("cpu",),
         train_options=None,
         translate_options=("--precision", "int8"),
+    ),
+    System(
+        "s2s-tf32",
+        s2s.TOOL,
+        "s2s, TF32",
+        devices=("cuda",),
+        is_bound_by="tf32",
+        train_options=("--precision", "tf32"),
+        translate_options=None,
+    ),
+    System(
+        "s2s-graphs",
+        s2s.TOOL,
+        "s2s, CUDA graphs",
+        devices=("cuda",),
+        train_options=GRAPHS,
+        translate_options=None,
+    ),
+    System(
+        "s2s-graphs-bf16",
+        s2s.TOOL,
+        "s2s, CUDA graphs, bf16",
+        devices=("cuda",),
+        is_bound_by="bf16",
+        train_options=(*GRAPHS, "--precision", "bf16"),
+        translate_options=None,
     ),
     System(
         "s2s-plain",
@@ -66,23 +97,25 @@ SYSTEMS = (
         train_options=("--set", "training.kernels=plain"),
         translate_options=("--set", "decoding.kernels=plain"),
     ),
-    *(system for tool in (joeynmt.TOOL, opennmt.TOOL, eole.TOOL) for system in _both(tool)),
+    *(system for tool in (joeynmt.TOOL, opennmt.TOOL, eole.TOOL) for system in _with_switch(tool)),
 )
 
 
-def choose(names: list[str], peers: list[Peer]) -> list[System]:
-    """The systems that are meant and that can run: ours, and those of installed peers."""
+def choose(names: list[str], peers: list[Peer], device: str = "cpu") -> list[System]:
+    """The systems that are meant and that can run there: ours, and those of installed peers."""
     tools = {"s2s", *(peer.name for peer in peers)}
     return [
         system
         for system in SYSTEMS
-        if system.tool.name in tools and (not names or system.name in names)
+        if system.tool.name in tools
+        and device in system.devices
+        and (not names or system.name in names)
     ]
 
 
-def environment_of(system: System) -> dict[str, str]:
-    """All variables of a system's processes: the CPU alone, and no Python path but its own."""
-    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+def environment_of(system: System, device: str = "cpu") -> dict[str, str]:
+    """All variables of a system's processes: no GPU but where one is meant, no other's Python."""
+    variables = {**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})}
     if not system.is_ours:
         variables.pop("PYTHONPATH", None)
     if system.is_switched:
@@ -94,9 +127,9 @@ def environment_of(system: System) -> dict[str, str]:
     return variables
 
 
-def switched(tool: Tool) -> System:
+def switched(tool: Tool, device: str = "cpu") -> System:
     """A tool with its switch, if it has one: the sooner way to a trained model."""
-    found = [system for system in SYSTEMS if system.tool is tool]
+    found = [system for system in SYSTEMS if system.tool is tool and device in system.devices]
     return next((system for system in found if system.is_switched), found[0])
 
 

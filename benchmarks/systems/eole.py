@@ -45,13 +45,15 @@ def train(training: Training) -> Command:
 
 def translate(translation: Translation) -> Command:
     """From file to file."""
+    work = translation.work
     return Command(
         [
             *(PROGRAM, "predict", "-model_path", str(translation.model / "model")),
             *("-src", str(translation.source), "-output", str(translation.output)),
             *("-beam_size", str(translation.beam_size)),
-            *("-batch_size", str(translation.work.sizes.batch)),
-            *("-max_length", str(translation.work.sizes.max_length), *translation.options),
+            *("-batch_size", str(work.sizes.batch)),
+            *(("-gpu_ranks", "0") if work.is_on_gpu else ()),
+            *("-max_length", str(work.sizes.max_length), *translation.options),
         ],
         TRUST,
     )

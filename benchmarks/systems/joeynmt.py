@@ -31,7 +31,7 @@ def recipe(work: Work, folder: Path, updates: int, beam_size: int = 1) -> str:
     tree = {
         "name": "benchmark",
         "model_dir": str(folder / "model"),
-        "use_cuda": False,
+        "use_cuda": work.is_on_gpu,
         "random_seed": 1,
         "data": {
             **{

@@ -55,7 +55,7 @@ def training_options(work: Work, updates: int) -> dict[str, object]:
         "valid_steps": NEVER,
         "save_checkpoint_steps": NEVER,
         "world_size": 1,
-        "gpu_ranks": [],
+        "gpu_ranks": [0] if work.is_on_gpu else [],
     }
 
 
@@ -87,14 +87,15 @@ def train(training: Training) -> Command:
 
 def translate(translation: Translation) -> Command:
     """From file to file."""
+    work = translation.work
     (model,) = sorted(translation.model.glob("model_step_*.pt"))[-1:] or (translation.model,)
     return Command(
         [
             *(str(OPENNMT.program("onmt_translate")), "-model", str(model)),
             *("-src", str(translation.source), "-output", str(translation.output)),
             *("-beam_size", str(translation.beam_size)),
-            *("-batch_size", str(translation.work.sizes.batch), "-gpu", "-1"),
-            *("-max_length", str(translation.work.sizes.max_length), *translation.options),
+            *("-batch_size", str(work.sizes.batch), "-gpu", "0" if work.is_on_gpu else "-1"),
+            *("-max_length", str(work.sizes.max_length), *translation.options),
         ],
         TRUST,
     )

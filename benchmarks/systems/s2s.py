@@ -41,7 +41,7 @@ def recipe(work: Work, epochs: int) -> str:
             "dropout": sizes.dropout,
         },
         "training": {
-            "device": "cpu",
+            "device": work.device,
             "epochs": epochs,
             "patience": epochs,
             "batch_size": sizes.batch,
@@ -70,11 +70,11 @@ def train(training: Training) -> Command:
 
 def translate(translation: Translation) -> Command:
     """Unknown words stay as they are, which is what the peers do."""
-    model = translation.model / "run" / "model"
+    work, model = translation.work, translation.model / "run" / "model"
     return Command(
         [
             *(*S2S, "translate", str(translation.source), "--model", str(model)),
-            *("--output", str(translation.output), "--device", "cpu", "--keep-unk"),
+            *("--output", str(translation.output), "--device", work.device, "--keep-unk"),
             *("--beam-size", str(translation.beam_size), *translation.options),
         ]
     )

@@ -1,15 +1,19 @@
+import pytest
 import torch
 
+from benchmarks.__main__ import app
 from benchmarks.device import (
     KINDS,
     QUICK,
     agreement,
+    beside_peers,
     kernels_of,
     make_pairs,
     search_speed,
     training_speed,
 )
 from s2s_cli.config import Decoding, Training
+from s2s_cli.errors import DeviceError
 
 CPU = torch.device("cpu")
 
@@ -26,6 +30,14 @@ def test_graphs_are_checked_on_gpus_where_a_model_has_them() -> None:
     with_graphs = [name for name, kind in KINDS.items() if "graphs" in kernels_of(kind, gpu)]
     assert with_graphs == ["bahdanau", "gnmt"]
     assert not any("graphs" in kernels_of(kind, CPU) for kind in KINDS.values())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_the_peers_are_measured_by_a_command_that_there_is() -> None:
+    command = beside_peers("cuda", 256, ["--quick"])
+    assert command[1:4] == ["-m", "benchmarks", "run"]
+    with pytest.raises(DeviceError, match="--device cuda: PyTorch finds no CUDA device here"):
+        app(command[3:], standalone_mode=False)
 
 
 def test_pairs_are_as_long_as_captions() -> None:

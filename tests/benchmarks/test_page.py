@@ -77,6 +77,28 @@ def test_the_page_says_by_which_command_on_which_machine_with_which_versions() -
         assert text in page
 
 
+def test_the_page_of_a_gpu_is_about_its_products() -> None:
+    lines = [
+        {
+            **line,
+            "machine": {**CONTEXT["machine"], "gpu": "cuda (a GPU)"},
+            "work": {**CONTEXT["work"], "device": "cuda"},
+        }
+        for line in [*measured(), trained("s2s-graphs", 0, 9000), trained("joeynmt-tf32", 0, 2000)]
+    ]
+    for line in lines:
+        if line["kind"] == "products":
+            line["gflops"] = {"float32": 600.0, "tf32": 3000.0, "bf16": 6000.0}
+            line.pop("float32_error", None)
+    page = format_page(lines)
+    assert "on the GPU, with the same tokens" in page
+    assert "- GPU: cuda (a GPU)\n" in page
+    assert "oneDNN's float32 products" not in page
+    assert row(page, "TF32") == ["**3,000** (3,000 to 3,000)", "100,000"]
+    assert row(page, "JoeyNMT, TF32") == ["TF32", "2%"]
+    assert row(page, "s2s, CUDA graphs") == ["float32", "45%"]
+
+
 def test_a_busy_machine_is_told_of() -> None:
     assert "not for quoting" not in format_page(measured())
     page = format_page(measured(others=0.7))

@@ -9,7 +9,7 @@ from benchmarks.session import plan
 from benchmarks.systems import catalogue
 from benchmarks.systems.catalogue import SYSTEMS, choose, environment_of
 from benchmarks.systems.tool import Training, Translation
-from benchmarks.work import FIGURES, QUICK, Work, find_vocabulary, fit_scale, prepare_work
+from benchmarks.work import FIGURES, QUICK, SIZES, Work, find_vocabulary, fit_scale, prepare_work
 from s2s_cli.errors import DataError
 from s2s_cli.recipe import load_recipe
 
@@ -50,18 +50,22 @@ def test_training_is_timed_within_an_epoch() -> None:
     assert fit_scale(FIGURES, 454, 1000) == FIGURES
     assert fit_scale(FIGURES, 157, 500)[:2] == (50, 150)
     assert fit_scale(FIGURES, 157, 500).lines == 500
-    with pytest.raises(DataError, match="99 updates an epoch; at least 100"):
-        fit_scale(FIGURES, 99, 1000)
+    # Large batches make few updates: the clock starts sooner.
+    assert fit_scale(FIGURES, 99, 1000)[:2] == (33, 99)
+    assert fit_scale(FIGURES, 15, 1000)[:2] == (5, 15)
+    with pytest.raises(DataError, match="5 updates an epoch; at least 6"):
+        fit_scale(FIGURES, 5, 1000)
 
 
 def test_systems_take_turns(work: Work) -> None:
     systems = choose([], list(PEERS))
     keys = list(plan(systems, work._replace(scale=QUICK._replace(repetitions=2, help_runs=2))))
     trained = [(key.repetition, key.system) for key in keys if key.kind == "train"]
-    training = [system.name for system in SYSTEMS if system.train_options is not None]
+    on_cpu = [system for system in SYSTEMS if "cpu" in system.devices]
+    training = [system.name for system in on_cpu if system.train_options is not None]
     assert trained == [(turn, name) for turn in (0, 1) for name in training]
     assert "s2s-int8" not in training
-    translating = [s.name for s in SYSTEMS if s.translate_options is not None]
+    translating = [system.name for system in on_cpu if system.translate_options is not None]
     first = [key.system for key in keys if key[2:] == (0, "greedy", "all")]
     assert first == translating
     assert len(set(keys)) == len(keys)
@@ -75,6 +79,37 @@ def test_without_peers_s2s_is_measured_against_its_plain_path() -> None:
     names = [system.name for system in choose([], [JOEYNMT])]
     assert names == [*OURS, "joeynmt", "joeynmt-onednn"]
     assert len({system.name for system in SYSTEMS}) == len(SYSTEMS)
+
+
+def test_on_a_gpu_everything_is_told_to_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    sizes = SIZES._replace(batch=32)
+    work = prepare_work(None, tmp_path, QUICK, sizes, "cuda")
+    on_cpu = prepare_work(None, tmp_path, QUICK, sizes)
+    assert work.digest != on_cpu.digest
+    (tmp_path / "model_step_20.pt").touch()
+    systems = choose([], list(PEERS), "cuda")
+    assert {"s2s-tf32", "s2s-graphs", "joeynmt-tf32"} <= {system.name for system in systems}
+    assert not [name for name in ("s2s-int8", "eole-onednn") if name in map(str, systems)]
+    signs = {
+        "s2s": ("device: cuda\n", "--device cuda"),
+        "joeynmt": ("use_cuda: true\n", "use_cuda: true\n"),
+        "opennmt": ("gpu_ranks:\n- 0\n", "-gpu 0 "),
+        "eole": ("gpu_ranks:\n  - 0\n", "-gpu_ranks 0 "),
+    }
+    for tool in TOOLS:
+        for where in (work, on_cpu):
+            trained = tool.train(Training(where, tmp_path, 20))
+            asked = Translation(where, tmp_path, where.text("one", "src"), tmp_path / "out", 5)
+            translated = tool.translate(asked)
+            in_recipe, in_command = signs[tool.name]
+            said = " ".join([*translated.arguments, *translated.files.values()])
+            assert (in_recipe in "".join(trained.files.values())) == where.is_on_gpu
+            assert (in_command in said) == where.is_on_gpu
+    assert environment_of(SYSTEMS[0], "cuda")["CUDA_VISIBLE_DEVICES"] == "3"
+    assert environment_of(SYSTEMS[0])["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_only_the_switch_is_on_a_peers_python_path(
