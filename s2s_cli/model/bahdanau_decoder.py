@@ -51,12 +51,13 @@ class BahdanauDecoder(nn.Module):
             start: what `start` returned.
         """
         state, memory = start
-        gates = self.stack.project(embedded)
         if self.is_fused and torch.is_grad_enabled():
+            gates = self.stack.project(embedded.transpose(0, 1))
             parts = (self.stack.bottom, self.attention, self.from_context)
             bottom = layer_of(state, 0)
             outputs, context = run_fused(*parts, gates, bottom, memory, self.loop)  # type: ignore[arg-type]
             return torch.cat([normalize(self.stack.norms, 0, outputs), embedded, context], dim=-1)
+        gates = self.stack.project(embedded)
         masks = self.stack.draw_masks(embedded.size(0))
         tops, contexts = [], []
         for words in gates.unbind(1):

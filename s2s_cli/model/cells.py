@@ -26,8 +26,8 @@ Kept = tuple[Tensor, ...]
 class Gradients(NamedTuple):
     """What the way back gives."""
 
-    gates: Tensor  # (batch, gates * hidden)
-    recurrent: Tensor  # (batch, gates * hidden)
+    gates: tuple[Tensor, ...]  # parts of (batch, gates * hidden), side by side
+    recurrent: tuple[Tensor, ...]  # likewise
     state: State  # parts (batch, hidden): the cell's own share, without that through `recurrent`
 
 
@@ -60,7 +60,7 @@ class ElmanCell:
     def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
         """By d tanh = 1 - tanh^2."""
         inner = torch.ops.aten.tanh_backward(gradient[0], kept[0])
-        return Gradients(inner, inner, (torch.zeros_like(state[0]),))
+        return Gradients((inner,), (inner,), (torch.zeros_like(state[0]),))
 
 
 class GRUCell:
@@ -88,11 +88,7 @@ class GRUCell:
         inner = torch.ops.aten.tanh_backward(gradient[0] - kept_share, candidate)
         outer = torch.cat([inner * remembered, gradient[0] * (state[0] - candidate)], dim=-1)
         outer = torch.ops.aten.sigmoid_backward(outer, both)
-        return Gradients(
-            torch.cat([outer, inner], dim=-1),
-            torch.cat([outer, inner * reset], dim=-1),
-            (kept_share,),
-        )
+        return Gradients((outer, inner), (outer, inner * reset), (kept_share,))
 
 
 class LSTMCell:
@@ -120,13 +116,10 @@ class LSTMCell:
         in_gate, forget = both.chunk(2, dim=-1)
         cell = gradient[1] + torch.ops.aten.tanh_backward(gradient[0] * out_gate, shown)
         outer = torch.cat([cell * cell_input, cell * state[1]], dim=-1)
-        total = torch.cat(
-            [
-                torch.ops.aten.sigmoid_backward(outer, both),
-                torch.ops.aten.tanh_backward(cell * in_gate, cell_input),
-                torch.ops.aten.sigmoid_backward(gradient[0] * shown, out_gate),
-            ],
-            dim=-1,
+        total = (
+            torch.ops.aten.sigmoid_backward(outer, both),
+            torch.ops.aten.tanh_backward(cell * in_gate, cell_input),
+            torch.ops.aten.sigmoid_backward(gradient[0] * shown, out_gate),
         )
         return Gradients(total, total, (torch.zeros_like(shown), cell * forget))
 

@@ -181,7 +181,8 @@ class _FusedLayer(Function):
                 d_state = _rows(d_state, 0, number)
             d_state = (d_state[0] + d_outputs[rows], *d_state[1:])
             by_cell = ctx.cell.retreat(d_state, step.state, step.cell)
-            d_gates[rows], d_recurrent[rows] = by_cell.gates, by_cell.recurrent
+            torch.cat(by_cell.gates, dim=-1, out=d_gates[rows])
+            torch.cat(by_cell.recurrent, dim=-1, out=d_recurrent[rows])
             before[rows] = step.state[0]
             through = (d_recurrent[rows] @ weight).to(d_outputs.dtype)
             d_state = (by_cell.state[0] + through, *by_cell.state[1:])

@@ -51,7 +51,7 @@ def can_fuse(config: Model) -> bool:
 class Given(NamedTuple):
     """What goes in, but for the state; in the products' type where it is multiplied."""
 
-    gates: Tensor  # (batch, tgt_len, gates * hidden): x
+    gates: Tensor  # (tgt_len, batch, gates * hidden): x
     keys: Tensor  # (batch, src_len, attention): 2 U
     values: Tensor  # (batch, src_len, value): H
     bias: Tensor  # (batch, src_len): 0, minus infinity at padding
@@ -62,7 +62,8 @@ class Given(NamedTuple):
 
 
 Loop = Callable[[type[Cell], Given, State], tuple[Tensor, Tensor]]
-"""Gives outputs and contexts, and their gradients when they are asked for."""
+"""Gives outputs `(tgt_len, batch, hidden)` and contexts `(tgt_len, batch, value)`, and their
+gradients when they are asked for."""
 
 
 def fused_loop(cell: type[Cell], given: Given, state: State) -> tuple[Tensor, Tensor]:
@@ -85,7 +86,8 @@ def run_fused(
         layer: the cell.
         attention: with an additive scorer.
         from_context: gives the context's share of the gates.
-        gates: the words' share, `(batch, tgt_len, gates * hidden)`: what `layer.project` returned.
+        gates: the words' share, `(tgt_len, batch, gates * hidden)`: what `layer.project` returned
+            for the words of one position after the other.
         state: parts `(batch, hidden)`.
         memory: what `attention.remember` returned.
         loop: how it is run.
@@ -113,7 +115,8 @@ def run_fused(
             from_context=from_context.weight.to(dtype),
             score=scorer.score,
         )
-        return loop(CELLS[layer.cell], given, state)
+        outputs, contexts = loop(CELLS[layer.cell], given, state)
+        return outputs.transpose(0, 1), contexts.transpose(0, 1)
 
 
 class Kept(NamedTuple):
@@ -122,79 +125,91 @@ class Kept(NamedTuple):
     state: State  # parts (batch, hidden), before the step
     scores: Tensor  # (batch, src_len, attention): y
     weights: Tensor  # (batch, src_len): a
-    context: Tensor  # (batch, value): c
     cell: tuple[Tensor, ...]
 
 
-def run_forwards(cell: type[Cell], given: Given, state: State) -> tuple[Tensor, Tensor, list[Kept]]:
-    """Outputs and contexts of all steps, and what `run_backwards` needs of each."""
+class Way(NamedTuple):
+    """What the way there leaves for the way back; what is multiplied over all steps is in one."""
+
+    steps: list[Kept]
+    states: Tensor  # (tgt_len, batch, hidden): before each step, in the products' type
+    contexts: Tensor  # (tgt_len, batch, value): c
+
+
+def run_forwards(cell: type[Cell], given: Given, state: State) -> tuple[Tensor, Way]:
+    """The outputs `(tgt_len, batch, hidden)`, and the way there, contexts among it."""
     dtype, width = given.keys.dtype, given.keys.size(-1)
     vector = (2 * given.score).to(dtype)
     from_state, from_context = given.from_state.t(), given.from_context.t()
+    length, batch = given.gates.shape[:2]
+    outputs = state[0].new_empty(length, *state[0].shape)
+    states = torch.empty_like(outputs, dtype=dtype)
+    contexts = given.values.new_empty(length, batch, given.values.size(-1))
     steps: list[Kept] = []
-    outputs: list[Tensor] = []
-    for words in given.gates.unbind(1):
-        product = state[0].to(dtype) @ from_state
+    for index, words in enumerate(given.gates):
+        states[index] = state[0]
+        product = states[index] @ from_state
         scores = (given.keys + product[:, None, :width]).sigmoid_()
         energies = (scores @ vector).to(given.bias.dtype) + given.bias
         weights = torch.softmax(energies, dim=-1)
-        context = torch.bmm(weights[:, None].to(dtype), given.values)[:, 0]
-        gates = torch.addmm(words, context, from_context).to(state[0].dtype)
+        torch.bmm(weights[:, None].to(dtype), given.values, out=contexts[index][:, None])
+        gates = torch.addmm(words, contexts[index], from_context).to(state[0].dtype)
         recurrent = product[:, width:] + given.recurrent_bias
         after, kept = cell.advance(gates, recurrent, state)
-        steps.append(Kept(state, scores, weights, context, kept))
-        outputs.append(after[0])
+        steps.append(Kept(state, scores, weights, kept))
+        outputs[index] = after[0]
         state = after
-    return torch.stack(outputs, 1), torch.stack([step.context for step in steps], 1), steps
+    return outputs, Way(steps, states, contexts)
 
 
 def run_backwards(
-    cell: type[Cell], given: Given, steps: list[Kept], d_outputs: Tensor, d_contexts: Tensor
+    cell: type[Cell], given: Given, way: Way, d_outputs: Tensor, d_contexts: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The gradients of what was given, in its order, then those of the first state's parts."""
-    back = _WayBack(given)
-    d_state = tuple(torch.zeros_like(part) for part in steps[0].state)
-    for index in reversed(range(len(steps))):
-        step = steps[index]
-        d_state = (d_state[0] + d_outputs[:, index], *d_state[1:])
+    back = _WayBack(given, way)
+    d_state = tuple(torch.zeros_like(part) for part in way.steps[0].state)
+    for index in reversed(range(len(way.steps))):
+        step = way.steps[index]
+        d_state = (d_state[0] + d_outputs[index], *d_state[1:])
         by_cell = cell.retreat(d_state, step.state, step.cell)
-        through = back.step(step, by_cell, d_contexts[:, index])
+        through = back.step(index, by_cell, d_contexts[index])
         d_state = (by_cell.state[0] + through, *by_cell.state[1:])
-    return (*back.finish(steps), *d_state)
+    return (*back.finish(), *d_state)
 
 
 class _FusedLoop(Function):
     @staticmethod
     def forward(ctx: Any, cell: type[Cell], *tensors: Tensor) -> tuple[Tensor, Tensor]:
         ctx.cell, ctx.given = cell, Given(*tensors[: len(Given._fields)])
-        outputs, contexts, ctx.steps = run_forwards(cell, ctx.given, tensors[len(ctx.given) :])
-        return outputs, contexts
+        outputs, ctx.way = run_forwards(cell, ctx.given, tensors[len(ctx.given) :])
+        # Not the very tensor: what a node keeps must not be what it gives.
+        return outputs, ctx.way.contexts.detach()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_contexts: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *run_backwards(ctx.cell, ctx.given, ctx.steps, d_outputs, d_contexts))
+        return (None, *run_backwards(ctx.cell, ctx.given, ctx.way, d_outputs, d_contexts))
 
 
 class _WayBack:
     """The gradients, gathered from the last step to the first."""
 
-    def __init__(self, given: Given) -> None:
-        self.given = given
+    def __init__(self, given: Given, way: Way) -> None:
+        self.given, self.way = given, way
         self.factor = 2 * given.score
         self.d_keys = torch.zeros_like(given.keys)
         self.d_score = torch.zeros_like(given.score)
         self.d_scores = torch.empty_like(given.keys)
-        # A step each, the last first.
-        self.d_gates: list[Tensor] = []
-        self.d_products: list[Tensor] = []
-        self.d_contexts: list[Tensor] = []
+        self.d_gates = torch.empty_like(given.gates)
+        self.d_products = given.gates.new_empty(*given.gates.shape[:2], len(given.from_state))
+        self.d_contexts = torch.empty_like(way.contexts)
 
-    def step(self, step: Kept, by_cell: Gradients, d_context: Tensor) -> Tensor:
+    def step(self, index: int, by_cell: Gradients, d_context: Tensor) -> Tensor:
         """Take in a step; give the state's gradient `(batch, hidden)` through the products."""
-        given, dtype = self.given, self.given.keys.dtype
-        d_gates = by_cell.gates.to(dtype)
-        d_context = torch.addmm(d_context, d_gates, given.from_context)
+        given, step, dtype = self.given, self.way.steps[index], self.given.keys.dtype
+        d_gates, d_product = self.d_gates[index], self.d_products[index]
+        torch.cat(by_cell.gates, dim=-1, out=d_gates)
+        d_context = torch.addmm(d_context, d_gates, given.from_context, out=self.d_contexts[index])
         d_weights = torch.bmm(given.values, d_context[:, :, None])[:, :, 0]
         d_energies = _softmax_backward(
             d_weights.to(step.weights.dtype), step.weights, -1, step.weights.dtype
@@ -204,30 +219,23 @@ class _WayBack:
         )
         self.d_keys += self.d_scores
         self.d_score += d_energies.view(-1) @ step.scores.view(-1, len(self.d_score))
-        d_query = (self.d_scores.sum(1) * self.factor).to(dtype)
-        d_product = torch.cat([d_query, by_cell.recurrent.to(dtype)], dim=-1)
-        self.d_gates.append(d_gates)
-        self.d_products.append(d_product)
-        self.d_contexts.append(d_context)
+        d_query = self.d_scores.sum(1) * self.factor
+        torch.cat([d_query, *by_cell.recurrent], dim=-1, out=d_product)
         return (d_product @ given.from_state).to(step.state[0].dtype)
 
-    def finish(self, steps: list[Kept]) -> tuple[Tensor | None, ...]:
+    def finish(self) -> tuple[Tensor | None, ...]:
         """The gradients of all that was given, in its order."""
-        given, dtype = self.given, self.given.keys.dtype
-        d_gates = torch.stack(self.d_gates[::-1], 1)
-        d_products = torch.stack(self.d_products[::-1], 1).flatten(0, 1)
-        d_contexts = torch.stack(self.d_contexts[::-1], 1)
-        states = torch.stack([step.state[0].to(dtype) for step in steps], 1).flatten(0, 1)
-        contexts = torch.stack([step.context for step in steps], 1).flatten(0, 1)
-        weights = torch.stack([step.weights.to(dtype) for step in steps], 2)
-        width = given.keys.size(-1)
+        given, way = self.given, self.way
+        dtype, width = given.keys.dtype, given.keys.size(-1)
+        d_products, d_gates = self.d_products.flatten(0, 1), self.d_gates.flatten(0, 1)
+        weights = torch.stack([step.weights.to(dtype) for step in way.steps], 2)
         return (
-            d_gates,
+            self.d_gates,
             (self.d_keys * self.factor).to(dtype),
-            torch.bmm(weights, d_contexts),
+            torch.bmm(weights, self.d_contexts.transpose(0, 1)),
             None,
-            d_products.t() @ states,
-            d_products[:, width:].sum(0, dtype=given.recurrent_bias.dtype),
-            d_gates.flatten(0, 1).t() @ contexts,
+            d_products.t() @ way.states.flatten(0, 1),
+            d_products.sum(0)[width:].to(given.recurrent_bias.dtype),
+            d_gates.t() @ way.contexts.flatten(0, 1),
             2 * self.d_score,
         )

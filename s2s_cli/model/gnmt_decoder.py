@@ -67,16 +67,21 @@ class GNMTDecoder(nn.Module):
             start: what `start` returned.
         """
         bottom, above = _split_layers(start.state)
-        outputs, contexts = self._run_bottom(self.bottom.project(embedded), bottom, start.memory)
+        outputs, contexts = self._run_bottom(embedded, bottom, start.memory)
         below = normalize(self.bottom_norm, 0, outputs)
         return self.stack(below, above, contexts)  # type: ignore[no-any-return]
 
-    def _run_bottom(self, gates: Tensor, state: State, memory: LookBack) -> tuple[Tensor, Tensor]:
+    def _run_bottom(
+        self, embedded: Tensor, state: State, memory: LookBack
+    ) -> tuple[Tensor, Tensor]:
         if self.is_fused and torch.is_grad_enabled():
+            gates = self.bottom.project(embedded.transpose(0, 1))
             parts = (self.bottom, self.attention, self.from_context)
-            return run_fused(*parts, gates, state, memory, self.loop)  # type: ignore[arg-type]
+            below, seen = run_fused(*parts, gates, state, memory, self.loop)  # type: ignore[arg-type]
+            # Dropout above draws in the order of memory: that of the plain way.
+            return below.contiguous(), seen
         outputs, contexts = [], []
-        for words in gates.unbind(1):
+        for words in self.bottom.project(embedded).unbind(1):
             context, _ = self.attention(state[0], memory)
             state = self.bottom.step(words + self.from_context(context), state)
             outputs.append(state[0])

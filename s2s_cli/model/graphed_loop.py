@@ -25,7 +25,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from s2s_cli.model.cells import Cell, State
-from s2s_cli.model.fused_loop import Given, Kept, fused_loop, run_backwards, run_forwards
+from s2s_cli.model.fused_loop import Given, Way, fused_loop, run_backwards, run_forwards
 
 MOST = 64
 """Buckets that are given graphs; recording takes a while, so what comes after is told as ever."""
@@ -55,7 +55,7 @@ class GraphedLoop:
         self._due: ref[_Visit] | None = None
 
     def __call__(self, cell: type[Cell], given: Given, state: State) -> tuple[Tensor, Tensor]:
-        """Outputs `(batch, tgt_len, hidden)` and contexts `(batch, tgt_len, value)`."""
+        """Outputs `(tgt_len, batch, hidden)` and contexts `(tgt_len, batch, value)`."""
         bucket = bucket_of(given)
         is_due = self._due is not None and self._due() is not None
         is_full = bucket not in self.graphs and len(self.graphs) >= MOST
@@ -77,7 +77,7 @@ class GraphedLoop:
 def bucket_of(given: Given) -> Bucket:
     """In which bucket a batch is."""
     batch, src_len, _ = given.keys.shape
-    tgt_len = given.gates.size(1)
+    tgt_len = given.gates.size(0)
     return Bucket(round_up(batch), round_up(src_len), round_up(tgt_len), given.keys.dtype)
 
 
@@ -141,7 +141,7 @@ class _Graphs:
 
         rows, src_len, tgt_len, _ = bucket
         self.given = Given(
-            gates=take("gates", given.gates, rows, tgt_len),
+            gates=take("gates", given.gates, tgt_len, rows),
             keys=take("keys", given.keys, rows, src_len),
             values=take("values", given.values, rows, src_len),
             bias=take("bias", given.bias, rows, src_len),
@@ -153,8 +153,8 @@ class _Graphs:
         self.state = tuple(take(f"state {i}", part, rows) for i, part in enumerate(state))
         hidden, value = state[0].size(-1), given.values.size(-1)
         self.outputs = (
-            places.take("outputs", state[0], (rows, tgt_len, hidden)),
-            places.take("contexts", given.values, (rows, tgt_len, value)),
+            places.take("outputs", state[0], (tgt_len, rows, hidden)),
+            places.take("contexts", given.values, (tgt_len, rows, value)),
         )
         self.d_outputs = tuple(
             places.take(f"d_outputs {i}", part, tuple(part.shape))
@@ -164,19 +164,19 @@ class _Graphs:
             places.take(f"gradient {i}", part, tuple(part.shape))
             for i, part in enumerate((*self.given, *self.state))
         )
-        kept: list[list[Kept]] = []
+        kept: list[Way] = []
 
         def forwards() -> None:
-            *outputs, steps = run_forwards(cell, self.given, self.state)
-            kept[:] = [steps]
-            _copy(outputs, self.outputs)
+            outputs, way = run_forwards(cell, self.given, self.state)
+            kept[:] = [way]
+            _copy((outputs, way.contexts), self.outputs)
 
         def backwards() -> None:
             _copy(run_backwards(cell, self.given, kept[0], *self.d_outputs), self.gradients)
 
         self.go_forwards = record(forwards, places.pool, self.outputs[0].device)
         self.go_backwards = record(backwards, places.pool, self.outputs[0].device)
-        # From here on the memory of the steps is for other graphs too.
+        # From here on the memory of the way is for other graphs too.
         kept.clear()
 
     def put(self, given: Given, state: State) -> None:
