@@ -94,7 +94,8 @@ def run(
     systems = choose(only or [], peers, device.value)
     if not systems:
         raise S2SError("nothing is left to measure; see --only and --no-peers")
-    context = describe(work, peers, data_dir, machine)
+    how = ("torch here",) if has_torch_here else ()
+    context = describe(work, peers, data_dir, machine, *how)
     path = results_path(device, batch_size)
     if backup := set_aside(path, context, is_fresh):
         say(f"earlier results, of another benchmark or done with: moved to {backup}")
@@ -135,10 +136,14 @@ def bench_folder() -> Path:
 
 def results_path(device: Device = Device.CPU, batch_size: int | None = None) -> Path:
     """The measurements; a file for each device and size of batches."""
-    parts = ["results", *([device.value] if device != Device.CPU else [])]
-    return (
-        bench_folder() / f"{'-'.join([*parts, *([str(batch_size)] if batch_size else [])])}.jsonl"
-    )
+    from benchmarks.work import SIZES
+
+    parts = ["results"]
+    if device != Device.CPU:
+        parts.append(device.value)
+    if batch_size not in {None, SIZES.batch}:
+        parts.append(str(batch_size))
+    return bench_folder() / f"{'-'.join(parts)}.jsonl"
 
 
 def install_peers(only: list[str], *, has_torch_here: bool = False) -> "list[Peer]":
@@ -160,7 +165,11 @@ def install_peers(only: list[str], *, has_torch_here: bool = False) -> "list[Pee
 
 
 def describe(
-    work: "Work", peers: "list[Peer]", data_dir: Path | None, machine: dict[str, object]
+    work: "Work",
+    peers: "list[Peer]",
+    data_dir: Path | None,
+    machine: dict[str, object],
+    *how: str,
 ) -> dict[str, object]:
     """What goes into every line of the results: machine, versions, work, command."""
     from benchmarks.flops import forward_flops, shape_of, training_flops
@@ -173,7 +182,7 @@ def describe(
     words = [word.replace(str(data_dir), (data_dir or Path()).name) for word in sys.argv[1:]]
     shape = shape_of(work)
     return {
-        "identity": identify(source_files(), work.digest, machine, versions["s2s"]),
+        "identity": identify(source_files(), work.digest, machine, versions["s2s"], *how),
         "machine": machine,
         "versions": versions,
         "command": shlex.join(["python", "-m", "benchmarks", *words]),

@@ -7,7 +7,7 @@ as long as Multi30k's, and tokens are real ones, eos counted.
 
 With `--peers` the benchmark beside the peers follows for each size of batch, with the PyTorch that
 is there; its page goes to stdout. What else they need comes from the package index, or where there
-is none from wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels.
+is none from wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels. For that s2s must be installed.
 """
 
 import json
@@ -32,6 +32,7 @@ from s2s_cli.console import say
 from s2s_cli.data.batch import Batch, collate, collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.device import choose_device, describe_device, prepare_device
+from s2s_cli.errors import DeviceError, S2SError
 from s2s_cli.model.fused_loop import can_fuse
 from s2s_cli.model.fused_step import prepare_search
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -39,6 +40,7 @@ from s2s_cli.text.vocabulary import PAD_ID
 from s2s_cli.training.gradients import Gradients
 from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
+from s2s_cli.training.room import release_memory
 
 VOCAB_SIZE = 8000
 KINDS: dict[str, dict[str, object]] = {
@@ -146,9 +148,12 @@ def agreement(
         config = Training.model_validate({"kernels": way})
         model = make_trained(kind, config, sizes.hidden, vocab_size=100).to(place)
         summed = Gradients(model, config)
-        # First other sizes: what is recorded then must not show in what is replayed.
+        # Other sizes and weights before: they must not show in what is replayed.
         for each in (batch, others, batch):
             model.zero_grad()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.mul_(0.9)
             sums = summed.add_up([each.to(place)], 1.0)
         gradients = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
         ready = prepare_search(model.eval(), Model.model_validate(kind), Decoding())
@@ -165,7 +170,10 @@ def agreement(
 
 
 def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict[str, Any]:
-    """Real target tokens a second of whole updates, over batches of other lengths each."""
+    """Real target tokens a second of whole updates, over batches of other lengths each.
+
+    What is done once for each length, such as recording, is in the seconds of the first updates.
+    """
     model = make_trained(KINDS["bahdanau"], config, sizes.hidden).to(device)
     gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
     reset_memory(device)
@@ -175,13 +183,12 @@ def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict
     def run(batch: Batch) -> None:
         update(gradients, [batch.to(device)], optimizer, config)
 
-    for batch in batches:
-        run(batch)
+    first = sum(timed(partial(run, batch), device) for batch in batches)
     speeds = []
     for number in range(sizes.updates):
         batch = batches[number % 4]
         speeds.append(batch.num_tokens / timed(partial(run, batch), device))
-    return described(speeds, "tokens_per_second", device)
+    return {"first_seconds": first, **described(speeds, "tokens_per_second", device)}
 
 
 def search_speed(config: Decoding, device: torch.device, sizes: Sizes) -> dict[str, Any]:
@@ -225,7 +232,8 @@ def described(speeds: list[float], name: str, device: torch.device) -> dict[str,
     facts = {name: [min(speeds), statistics.median(speeds), max(speeds)]}
     if device.type != "cuda":
         return facts
-    return {**facts, "peak_mb": torch.cuda.max_memory_allocated(device) / 2**20}
+    peak, held = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    return {**facts, "peak_mb": peak / 2**20, "peak_reserved_mb": held / 2**20}
 
 
 def reset_memory(device: torch.device) -> None:
@@ -256,6 +264,8 @@ def main(
     """Check and time a device."""
     prepare_device()
     place = choose_device(device)
+    if has_peers and str(place) not in {"cpu", "cuda"}:
+        raise DeviceError(f"--peers: not on {place}; name one GPU by CUDA_VISIBLE_DEVICES")
     is_right, failures = True, 0
     for facts in check_and_time(place, QUICK if is_quick else FULL):
         line = json.dumps(facts)
@@ -263,6 +273,7 @@ def main(
         sys.stdout.flush()
         is_right = bool(facts.get("is_right", True)) and is_right
     if has_peers:
+        release_memory(place)
         more = ["--quick"] if is_quick else ["--repetitions", str(repetitions)]
         more += ["--data-dir", str(data_dir)] if data_dir else []
         for batch_size in (SIZES.batch,) if is_quick else FULL.batches:
@@ -272,4 +283,8 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except S2SError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)

@@ -1,8 +1,11 @@
 """The peers, each installed from the package index into an environment of its own."""
 
+import os
+import re
 import site
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,25 +97,44 @@ def install(peer: Peer, *, has_torch_here: bool = False) -> bool:
     log = peer.folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     pip = [str(peer.python), "-m", "pip", "install", "--disable-pip-version-check"]
-    requirements = ["--constraint", str(peer.constraints), *peer.requirements]
-    share: list[str] = []
+    limits, requirements, share = peer.constraints, peer.requirements, []
     if has_torch_here:
-        requirements = [name for name in peer.requirements if name != TORCH]
+        limits = peer.folder.with_suffix(".txt")
+        write_file(limits, "".join(f"{line}\n" for line in constraints_beside(peer)))
+        requirements = tuple(name for name in requirements if name != TORCH)
         share = [str(peer.python), "-c", SHARE, *site.getsitepackages()]
     with log.open("wb") as output:
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(peer.folder)],
             share,
-            [*pip, *requirements],
+            [*pip, "--constraint", str(limits), *requirements],
             [*pip, "--no-deps", *peer.alone] if peer.alone else [],
         ):
-            if command and subprocess.call(command, stdout=output, stderr=output):
+            if command and subprocess.call(command, stdout=output, stderr=output, env=alone()):
                 raise InstallError(
                     f"{peer.distribution}: could not be installed ({_last_error(log)}); {log} has "
                     "all that was said"
                 )
     write_file(marker, wanted)
     return True
+
+
+def constraints_beside(peer: Peer) -> list[str]:
+    """The tested versions of what this Python lacks and is not tied to PyTorch's version."""
+    there = {normalize(found.name) for found in distributions()}
+    lines = peer.constraints.read_text(encoding="utf-8").split("\n")
+    named = [(normalize(line.partition("==")[0]), line) for line in lines if "==" in line]
+    return [line for name, line in named if name not in there and not name.startswith("torch")]
+
+
+def normalize(name: str) -> str:
+    """A distribution's name, however it is written."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def alone() -> dict[str, str]:
+    """The variables of a process that finds no Python packages but its own."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def _last_error(log: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environments import Peer
+from benchmarks.environments import Peer, alone
 from benchmarks.errors import RunError
 
 Facts = dict[str, Any]
@@ -71,18 +71,28 @@ def busy_seconds() -> float | None:
 
 
 def versions_of(peers: Iterable[Peer]) -> Facts:
-    """The versions of s2s and of the peers, each with its torch."""
-    own = _versions(Path(sys.executable), "s2s-cli")
-    return {"s2s": own} | {peer.name: _versions(peer.python, peer.distribution) for peer in peers}
+    """The versions of s2s and of the peers, each with its torch.
+
+    Raises:
+        RunError: one is not installed.
+    """
+    own = _versions(Path(sys.executable), "s2s-cli", dict(os.environ))
+    theirs = {peer.name: _versions(peer.python, peer.distribution, alone()) for peer in peers}
+    return {"s2s": own} | theirs
 
 
-def _versions(python: Path, distribution: str) -> Facts:
+def _versions(python: Path, distribution: str, environment: dict[str, str]) -> Facts:
     code = (
         "import importlib.metadata as m, json, sys;"
         "print(json.dumps([m.version(name) for name in sys.argv[1:]]))"
     )
     arguments = [str(python), "-c", code, distribution, "torch"]
-    done = subprocess.run(arguments, capture_output=True, check=True, text=True)
+    done = subprocess.run(arguments, capture_output=True, check=False, text=True, env=environment)
+    if done.returncode:
+        raise RunError(
+            f"{python}: {distribution} is not installed there ({done.stderr.strip()[-200:]}); "
+            "s2s itself: pip install --no-deps -e ."
+        )
     own, torch = json.loads(done.stdout)
     return {"version": own, "torch": torch}
 

@@ -23,7 +23,9 @@ SWITCHES = {
     "cuda": (
         '"TF32" beside a peer is the same peer with one line that it does not ship, '
         '`torch.set_float32_matmul_precision("medium")`, which rounds what its float32 products '
-        "multiply to TF32. Memory is that of the processor, not of the GPU."
+        "multiply to TF32; in cuDNN's recurrent layers PyTorch does so unasked, which s2s forbids "
+        "without `--precision tf32`. CUDA graphs are recorded while the clock runs, where a batch "
+        "is the first of its bucket. Memory is that of the processor, not of the GPU."
     ),
 }
 NAMES = {"cpu": "CPU", "cuda": "GPU"}

@@ -82,7 +82,7 @@ class Session:
             case "help":
                 tool = self._tools[key.system]
                 environment = self._environment(self._system_of(tool))
-                return described(run(tool.help, log_of(key), environment, None))
+                return described(run(tool.help, self._log_of(key), environment, None))
             case "model":
                 return self._make_model(self._tools[key.system], key)
             case _:
@@ -90,6 +90,11 @@ class Session:
 
     def _system_of(self, tool: Tool) -> System:
         return next(system for system in self.systems if system.tool is tool)
+
+    def _log_of(self, key: Key) -> Path:
+        """Where a process's messages go; each work has a folder of its own."""
+        name = "-".join(str(part) for part in key if part != "")
+        return BENCH / "logs" / self.work.folder.name / f"{name}.log"
 
     def _environment(self, system: System) -> dict[str, str]:
         return environment_of(system, self.work.device)
@@ -103,13 +108,13 @@ class Session:
 
         command = tool.train(Training(self.work, folder, scale.last, system.train_options or ()))
         ends = None if tool.stops_by_itself else is_done
-        measured = run(command, log_of(key), self._environment(system), ends)
+        measured = run(command, self._log_of(key), self._environment(system), ends)
         speed = speed_between(tool.read_reports(measured.lines), scale.first, scale.last)
         shutil.rmtree(folder)
         if speed is None:
             raise RunError(
                 f"{system.name}: did not report updates {scale.first} and {scale.last}; "
-                f"{log_of(key)} has what it said"
+                f"{self._log_of(key)} has what it said"
             )
         return {
             **described(measured),
@@ -131,14 +136,15 @@ class Session:
             return {"was_there": True}
         folder, system = empty(self._model_folder(tool)), switched(tool, self.work.device)
         command = tool.train(Training(self.work, folder, self.work.scale.updates))
-        measured = run(command, log_of(key), self._environment(system), None)
+        measured = run(command, self._log_of(key), self._environment(system), None)
         (folder / "trained").touch()
         return described(measured)
 
     def _translate(self, system: System, key: Key) -> Facts:
         """Translate all test sentences, or one, with all that it takes to begin."""
         split = PARTS[key.part]
-        output = BENCH / "translations" / f"{system.name}-{key.search}-{key.part}.txt"
+        folder = BENCH / "translations" / self.work.folder.name
+        output = folder / f"{system.name}-{key.search}-{key.part}.txt"
         output.parent.mkdir(parents=True, exist_ok=True)
         output.unlink(missing_ok=True)
         translation = Translation(
@@ -150,13 +156,13 @@ class Session:
             system.translate_options or (),
         )
         command = system.tool.translate(translation)
-        measured = run(command, log_of(key), self._environment(system), None)
+        measured = run(command, self._log_of(key), self._environment(system), None)
         lines = read_lines(output) if output.is_file() else []
         references = read_lines(self.work.text(split, "tgt"))
         if len(lines) != len(references):
             raise RunError(
                 f"{system.name}: wrote {len(lines)} translations of {len(references)} sentences; "
-                f"{log_of(key)} has what it said"
+                f"{self._log_of(key)} has what it said"
             )
         return {
             **described(measured),
@@ -175,12 +181,6 @@ def described(measured: Measured) -> Facts:
         "others_cores": measured.others_cores,
         "load_before": measured.load_before,
     }
-
-
-def log_of(key: Key) -> Path:
-    """Where a process's messages go."""
-    name = "-".join(str(part) for part in key if part != "")
-    return BENCH / "logs" / f"{name}.log"
 
 
 def empty(folder: Path) -> Path:

@@ -306,7 +306,9 @@ class Training(Section):
     kernels: Literal["fused", "graphs", "plain"] = "fused"
     """`fused` has the gradients of the dearest parts derived by hand, `plain` leaves all to
     autograd: slower, and the same but for rounding. `graphs`, on NVIDIA's GPUs, is `fused` with
-    the decoder's loop replayed as CUDA graphs over buckets of lengths."""
+    the decoder's loop replayed as CUDA graphs over buckets of lengths; which batches are replayed
+    depends on those before, so a run that was stopped may differ in rounding from one that was
+    not."""
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64
@@ -540,6 +542,12 @@ def find_idle(config: Config) -> Iterator[str]:
             training,
             Training(),
             ("teacher_forcing_steps", "teacher_forcing_min"),
+        ),
+        "training.teacher_forcing below 1": (
+            training.kernels == "graphs" and training.teacher_forcing < 1,
+            training,
+            Training(),
+            ("kernels",),
         ),
         f"training.schedule {training.schedule}": (
             True,

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.environments import BENCH, Peer
+from benchmarks.environments import BENCH, Peer, alone
 from benchmarks.systems import eole, joeynmt, opennmt, s2s
 from benchmarks.systems.tool import Tool
 from s2s_cli.files import write_file
@@ -114,10 +114,11 @@ def choose(names: list[str], peers: list[Peer], device: str = "cpu") -> list[Sys
 
 
 def environment_of(system: System, device: str = "cpu") -> dict[str, str]:
-    """All variables of a system's processes: no GPU but where one is meant, no other's Python."""
-    variables = {**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})}
-    if not system.is_ours:
-        variables.pop("PYTHONPATH", None)
+    """All variables of a system's processes: one GPU or none, and no other's Python packages."""
+    # Several GPUs would be used by some tools only.
+    first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    variables = dict(os.environ) if system.is_ours else alone()
+    variables["CUDA_VISIBLE_DEVICES"] = first_gpu if device == "cuda" else ""
     if system.is_switched:
         folder = BENCH / "switch"
         switch_path = folder / "sitecustomize.py"

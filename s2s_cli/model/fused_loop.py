@@ -188,7 +188,10 @@ class _FusedLoop(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_contexts: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *run_backwards(ctx.cell, ctx.given, ctx.way, d_outputs, d_contexts))
+        gradients = run_backwards(ctx.cell, ctx.given, ctx.way, d_outputs, d_contexts)
+        # Who still holds the loss does not hold all of this.
+        ctx.given = ctx.way = None
+        return (None, *gradients)
 
 
 class _WayBack:

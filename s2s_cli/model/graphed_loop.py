@@ -11,8 +11,12 @@ reads and writes the same places each time, so sizes must be those of the first 
   read there, and zero in the rows that are too many, whose softmax would else be of nothing. No
   gradient comes from steps and rows that nobody asked for, so the sums over all of them are those
   of the real ones.
-- Graphs share their memory: what one keeps for its way back stands where another writes. So while
-  a way back is due, a further loop runs kernel by kernel.
+- Graphs share their memory as far as the allocator manages: what one keeps for its way back may
+  stand where another writes. So while a way back is due, a further loop runs kernel by kernel.
+
+Padding costs up to an eighth of each size above 32, and more below; recording costs time, and
+memory for the loop once more. Without a GPU nothing can be recorded, and what would be is run
+again: so buckets, corners and order can be tested, but not the memory.
 """
 
 from collections.abc import Callable
@@ -24,6 +28,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from s2s_cli.errors import is_out_of_memory
 from s2s_cli.model.cells import Cell, State
 from s2s_cli.model.fused_loop import Given, Way, fused_loop, run_backwards, run_forwards
 
@@ -50,24 +55,36 @@ class GraphedLoop:
     """A loop as `fused_loop`, replayed where that may be. Belongs to one decoder."""
 
     def __init__(self) -> None:
-        self.graphs: dict[Bucket, _Graphs] = {}
-        self._places = _Places()
+        self.graphs: dict[Bucket, _Graphs | None] = {}
+        """None where there was too little memory for recording."""
+        self._places: _Places | None = None
         self._due: ref[_Visit] | None = None
 
     def __call__(self, cell: type[Cell], given: Given, state: State) -> tuple[Tensor, Tensor]:
         """Outputs `(tgt_len, batch, hidden)` and contexts `(tgt_len, batch, value)`."""
-        bucket = bucket_of(given)
         is_due = self._due is not None and self._due() is not None
-        is_full = bucket not in self.graphs and len(self.graphs) >= MOST
-        if is_due or is_full:
+        graphs = None if is_due else self._find(cell, given, state)
+        if graphs is None:
             return fused_loop(cell, given, state)
-        if bucket not in self.graphs:
-            with torch.no_grad():
-                self.graphs[bucket] = _Graphs(cell, bucket, given, state, self._places)
-        visit = _Visit(self.graphs[bucket])
+        visit = _Visit(graphs)
         outputs = _Replayed.apply(visit, *given, *state)  # type: ignore[no-untyped-call]
         self._due = ref(visit)
         return cast("tuple[Tensor, Tensor]", outputs)
+
+    def _find(self, cell: type[Cell], given: Given, state: State) -> "_Graphs | None":
+        """The graphs of a batch's bucket, recorded if they are not yet and may be."""
+        bucket = bucket_of(given)
+        if bucket not in self.graphs and len(self.graphs) < MOST:
+            if self._places is None:
+                self._places = _Places(given.gates.device)
+            self.graphs[bucket] = None
+            try:
+                with torch.no_grad():
+                    self.graphs[bucket] = _Graphs(cell, bucket, given, state, self._places)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+        return self.graphs.get(bucket)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "GraphedLoop":
         """A copy of the model has other places, so graphs of its own."""
@@ -87,38 +104,46 @@ def round_up(size: int) -> int:
     return -(-size // step) * step
 
 
-def record(work: Callable[[], None], pool: Any, device: torch.device) -> Callable[[], None]:
-    """Record what a function tells a GPU.
+class _Places:
+    """What the graphs of all buckets share: a stream, memory, tensors that stay where they are."""
 
-    Args:
-        work: reads and writes tensors that stay where they are.
-        pool: memory that the graphs of a loop share.
-        device: the GPU.
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._flat: dict[tuple[str, torch.dtype], Tensor] = {}
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+                self._pool = torch.cuda.graph_pool_handle()
 
-    Returns:
-        Tells it again.
-    """
-    with torch.cuda.device(device):
-        # As PyTorch asks: once outside of a graph and beside the main stream, for what libraries
-        # make when they are first called.
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+    def warm_up(self, work: Callable[[], None]) -> None:
+        """Do something once outside of a graph, for what libraries make when first called."""
+        if self._device.type == "cuda":
+            with torch.cuda.device(self._device):
+                self._stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(self._stream):
+                    work()
+                torch.cuda.current_stream().wait_stream(self._stream)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Record what a function tells a GPU.
+
+        Args:
+            work: reads and writes tensors that stay where they are.
+
+        Returns:
+            Tells it again.
+        """
+        if self._device.type != "cuda":
             work()
-        torch.cuda.current_stream().wait_stream(stream)
+            return work
         graph = torch.cuda.CUDAGraph()
         # Other threads, such as NCCL's, may go on with what is forbidden in a recording.
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+        recording = torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        )
+        with torch.cuda.device(self._device), recording:
             work()
-    return graph.replay
-
-
-class _Places:
-    """Tensors that stay where they are, shared by the graphs of all buckets."""
-
-    def __init__(self) -> None:
-        self.pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
-        self._flat: dict[tuple[str, torch.dtype], Tensor] = {}
+        return graph.replay
 
     def take(self, name: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The place of this name, as large as is asked for; of larger ones the beginning."""
@@ -174,8 +199,11 @@ class _Graphs:
         def backwards() -> None:
             _copy(run_backwards(cell, self.given, kept[0], *self.d_outputs), self.gradients)
 
-        self.go_forwards = record(forwards, places.pool, self.outputs[0].device)
-        self.go_backwards = record(backwards, places.pool, self.outputs[0].device)
+        places.warm_up(forwards)
+        places.warm_up(backwards)
+        kept.clear()
+        self.go_forwards = places.record(forwards)
+        self.go_backwards = places.record(backwards)
         # From here on the memory of the way is for other graphs too.
         kept.clear()
 

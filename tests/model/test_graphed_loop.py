@@ -1,8 +1,7 @@
-"""What is recorded is run again here instead: buckets, corners and order are the same on a CPU."""
+"""Without a GPU what is recorded is run again: buckets, corners and order are the same."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from copy import deepcopy
-from typing import Any
 
 import pytest
 import torch
@@ -25,17 +24,6 @@ KINDS: list[dict[str, object]] = [
 SHORT = [([4, 5, 6, 7, 8], [4, 5]), ([9], [6, 7, 8, 4, 5, 9]), ([4, 4], [9])]
 SAME_BUCKET = [([5, 5, 4, 9, 9, 9], [7]), ([8, 7], [6, 6, 6, 5])]
 LONG = [([4, 5, 6, 7, 8] * 3, [4, 5] * 6), ([9], [6, 7]), *SHORT, *SHORT, *SHORT]
-
-
-def _record(work: Callable[[], None], pool: Any, device: torch.device) -> Callable[[], None]:
-    del pool, device
-    work()
-    return work
-
-
-@pytest.fixture(autouse=True)
-def _without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphed_loop, "record", _record)
 
 
 def _loss(model: Seq2Seq, batch: Batch) -> Tensor:
@@ -61,17 +49,18 @@ def _loop_of(model: Seq2Seq) -> GraphedLoop:
 @pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
 def test_the_replayed_loop_is_the_fused_one(kind: dict[str, object]) -> None:
     model = make_model(kind, scale=2.0).double().train()
-    batches = [collate(pairs) for pairs in (SHORT, SAME_BUCKET, LONG, SHORT, LONG, SAME_BUCKET)]
-    expected = []
-    for batch in batches:
-        loss = _loss(model, batch)
-        expected.append((loss.item(), _gradients(model, [loss])))
+    fused = deepcopy(model)
     model.replay_loop()
-    for batch, (fused, fused_gradients) in zip(batches, expected, strict=True):
-        loss = _loss(model, batch)
-        assert loss.item() == pytest.approx(fused, rel=1e-12)
-        for gradient, other in zip(_gradients(model, [loss]), fused_gradients, strict=True):
+    for pairs in (SHORT, SAME_BUCKET, LONG, SHORT, LONG, SAME_BUCKET):
+        loss, other_loss = (_loss(trained, collate(pairs)) for trained in (model, fused))
+        assert loss.item() == pytest.approx(other_loss.item(), rel=1e-12)
+        others = _gradients(fused, [other_loss])
+        for gradient, other in zip(_gradients(model, [loss]), others, strict=True):
             torch.testing.assert_close(gradient, other, rtol=1e-9, atol=1e-12)
+        # Weights change between two updates.
+        with torch.no_grad():
+            for parameter in (*model.parameters(), *fused.parameters()):
+                parameter.mul_(0.9)
     assert [bucket[:3] for bucket in _loop_of(model).graphs] == [(4, 8, 8), (12, 16, 16)]
 
 
@@ -137,6 +126,34 @@ def test_gradients_of_several_batches_add_up() -> None:
     found = _gradients(model, (_loss(model, batch) for batch in batches))
     for gradient, other in zip(found, expected, strict=True):
         torch.testing.assert_close(gradient, other, rtol=1e-9, atol=1e-12)
+
+
+def test_a_loss_that_is_still_held_does_not_stop_the_next_from_being_replayed() -> None:
+    model = make_model(KINDS[2]).train()
+    model.replay_loop()
+    loss = _loss(model, collate(SHORT))
+    _gradients(model, [loss])
+    assert _replays(model)
+    assert loss.grad_fn is not None
+
+
+def test_where_memory_is_too_small_for_recording_it_goes_on_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_model({**KINDS[2], "dropout": 0.0}).double().train()
+    expected = _gradients(model, [_loss(model, collate(SHORT))])
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.replay_loop()
+    with monkeypatch.context() as patch:
+        patch.setattr(graphed_loop, "run_backwards", fail)
+        loss = _loss(model, collate(SHORT))
+    for gradient, other in zip(_gradients(model, [loss]), expected, strict=True):
+        torch.testing.assert_close(gradient, other)
+    # Nor is it tried again.
+    assert not _replays(model)
 
 
 def test_no_more_buckets_are_recorded_than_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
