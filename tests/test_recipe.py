@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from s2s_cli.config import Config, find_idle
+from s2s_cli.config import Config
 from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
+from s2s_cli.idle import find_idle
 from s2s_cli.recipe import (
     check_config,
     dump_yaml,
@@ -230,6 +231,14 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
         ({"training": {"decay_every": 2}}, "training.decay_every: does nothing with training.sch"),
         ({"decoding": {"top_k": 5}}, "decoding.top_k: does nothing with decoding.search beam"),
         ({"vocab": {"character_coverage": 0.99}}, "does nothing with no subwords"),
+        (
+            {"training": {"kernels": "graphs", "teacher_forcing": 0.9}},
+            "training.kernels: does nothing with training.teacher_forcing below 1",
+        ),
+        (
+            {"training": {"teacher_forcing_steps": 7}},
+            "training.teacher_forcing_steps: does nothing with training.teacher_forcing_schedule",
+        ),
     ],
 )
 def test_keys_that_do_nothing_are_told(tree: dict[str, object], message: str) -> None:

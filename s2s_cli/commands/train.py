@@ -131,8 +131,8 @@ def _settings_of(model: Path) -> list[tuple[str, object]]:
 
 def warn_of_idle(config: "Config") -> None:
     """Name the keys that were set and do nothing."""
-    from s2s_cli.config import find_idle
     from s2s_cli.console import warn
+    from s2s_cli.idle import find_idle
 
     for problem in find_idle(config):
         warn(problem)
