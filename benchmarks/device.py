@@ -115,18 +115,6 @@ def make_model(kind: dict[str, object], hidden: int, vocab_size: int = VOCAB_SIZ
     return Seq2Seq(config, vocab_size, vocab_size, PAD_ID)
 
 
-def make_trained(
-    kind: dict[str, object], config: Training, hidden: int, vocab_size: int = VOCAB_SIZE
-) -> Seq2Seq:
-    """A model with fresh weights, to be trained as is asked for."""
-    model = make_model(kind, hidden, vocab_size)
-    if config.kernels == "plain":
-        model.compute_plainly()
-    if config.kernels == "graphs":
-        model.replay_loop()
-    return model
-
-
 def make_pairs(number: int, vocab_size: int = VOCAB_SIZE) -> list[tuple[list[int], list[int]]]:
     """Random pairs of Multi30k's lengths: 13 tokens, give or take four."""
     generator = np.random.default_rng(1)
@@ -146,7 +134,8 @@ def agreement(
     found = []
     for place, way in ((torch.device("cpu"), "plain"), (device, kernels)):
         config = Training.model_validate({"kernels": way})
-        model = make_trained(kind, config, sizes.hidden, vocab_size=100).to(place)
+        model = make_model(kind, sizes.hidden, vocab_size=100).to(place)
+        model.compute_by(way)
         summed = Gradients(model, config)
         # Other sizes and weights before: they must not show in what is replayed.
         for each in (batch, others, batch):
@@ -174,7 +163,8 @@ def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict
 
     What is done once for each length, such as recording, is in the seconds of the first updates.
     """
-    model = make_trained(KINDS["bahdanau"], config, sizes.hidden).to(device)
+    model = make_model(KINDS["bahdanau"], sizes.hidden).to(device)
+    model.compute_by(config.kernels)
     gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
     reset_memory(device)
     pairs = make_pairs(config.batch_size * 4)

@@ -47,8 +47,7 @@ def purpose_of(name: str) -> str:
 def profile_updates(config: Training, batch_size: int, hidden: int, updates: int) -> Counter[str]:
     """Milliseconds of an update, by what they are spent on."""
     model = make_model(KINDS["bahdanau"], hidden)
-    if config.kernels == "plain":
-        model.compute_plainly()
+    model.compute_by(config.kernels)
     gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
     batch = collate(make_pairs(batch_size))
     for _ in range(2):

@@ -185,6 +185,17 @@ class Seq2Seq(nn.Module):
         step = self.decoder.step(embedded, state, memory)
         return self.project(self.output(step.features)), step.state, step.weights
 
+    def compute_by(self, kernels: str) -> None:
+        """Train as `training.kernels` says.
+
+        Raises:
+            ConfigError: `graphs`, and the decoder has no loop of that kind.
+        """
+        if kernels == "plain":
+            self.compute_plainly()
+        if kernels == "graphs":
+            self.replay_loop()
+
     def compute_plainly(self) -> None:
         """Train by autograd alone: the same but for rounding, to compare with."""
         for module in self.modules():

@@ -49,10 +49,7 @@ class Fit:
         self.run = run
         self.ranks = ranks
         self.record = Record()
-        if config.kernels == "plain":
-            loaded.model.compute_plainly()
-        if config.kernels == "graphs":
-            loaded.model.replay_loop()
+        loaded.model.compute_by(config.kernels)
         self.device = next(loaded.model.parameters()).device
         self.optimizer = make_optimizer(loaded.model.parameters(), config)
         self.scaler = make_scaler(config, self.device)
