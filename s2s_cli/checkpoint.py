@@ -23,10 +23,10 @@ from s2s_cli.section import Section
 from s2s_cli.sources import Direction, DirectionName, parse_directions
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import SubwordPair, Subwords
-from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import PAD_ID, Vocabulary, make_tag
+from s2s_cli.tokenizers import make_tokenizers
 
-FORMAT = 2
+FORMAT = 3
 """Raised when older versions of s2s cannot read what this one writes."""
 
 WEIGHTS = "model.safetensors"
@@ -51,7 +51,7 @@ class ModelCard(Section):
     tgt_lang: str
     """Target language."""
     text: Text
-    """Tokenisers, resolved, and case."""
+    """Tokenisers, resolved, normalisation and case."""
     model: Model
     """Architecture."""
     decoding: Decoding
@@ -75,6 +75,21 @@ class ModelCard(Section):
         return parse_directions(self.directions) or (Direction(self.src_lang, self.tgt_lang),)
 
 
+class LoadedText(NamedTuple):
+    """What a model folder holds besides the model: tokenisers, vocabularies and description."""
+
+    src: Codec
+    """Of the first direction, if there are several."""
+    tgt: Codec
+    card: ModelCard
+
+    def codecs_of(self, direction: Direction) -> tuple[Codec, Codec]:
+        """Source and target text tools of one direction."""
+        subwords = self.src.tokenizer.subwords, self.tgt.tokenizer.subwords
+        vocabularies = self.src.vocabulary, self.tgt.vocabulary
+        return make_codecs(self.card.text, *direction, *vocabularies, subwords)
+
+
 class LoadedModel(NamedTuple):
     """A model with everything needed to use it."""
 
@@ -86,9 +101,7 @@ class LoadedModel(NamedTuple):
 
     def codecs_of(self, direction: Direction) -> tuple[Codec, Codec]:
         """Source and target text tools of one direction."""
-        subwords = self.src.tokenizer.subwords, self.tgt.tokenizer.subwords
-        vocabularies = self.src.vocabulary, self.tgt.vocabulary
-        return make_codecs(self.card.text, *direction, *vocabularies, subwords)
+        return LoadedText(self.src, self.tgt, self.card).codecs_of(direction)
 
 
 class TrainingState(NamedTuple):
@@ -112,10 +125,8 @@ def make_codecs(
     subwords: SubwordPair = (None, None),
 ) -> tuple[Codec, Codec]:
     """Source and target text tools of a model."""
-    return (
-        Codec(make_tokenizer(text.src_tokenizer, src_lang, text.lowercase, subwords[0]), src),
-        Codec(make_tokenizer(text.tgt_tokenizer, tgt_lang, text.lowercase, subwords[1]), tgt),
-    )
+    src_tokenizer, tgt_tokenizer = make_tokenizers(text, Direction(src_lang, tgt_lang), subwords)
+    return Codec(src_tokenizer, src), Codec(tgt_tokenizer, tgt)
 
 
 def save_model(folder: Path, loaded: LoadedModel, training: TrainingState | None = None) -> None:
@@ -164,6 +175,17 @@ def load_model(folder: Path) -> LoadedModel:
         model = build_model(card.model, src.vocabulary, tgt.vocabulary)
     model.load_state_dict(weights)
     return LoadedModel(model, src, tgt, card)
+
+
+def load_text(folder: Path) -> LoadedText:
+    """Read and check what a model folder holds besides the model.
+
+    Raises:
+        CheckpointError: as `load_model`.
+    """
+    files = read_sealed(folder, (CARD, *VOCABULARIES), optional=SUBWORDS)
+    card = _parse_card(folder, files[CARD])
+    return LoadedText(*_parse_codecs(folder, files, card), card)
 
 
 def load_card(folder: Path) -> ModelCard:

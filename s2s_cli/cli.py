@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from s2s_cli.commands import eval as eval_command
-from s2s_cli.commands import results, train, translate, vocab
+from s2s_cli.commands import results, tokenize, train, translate, vocab
 from s2s_cli.commands.together import refuse_company
 from s2s_cli.errors import EchoedError, S2SError, StoppedError, is_out_of_memory
 from s2s_cli.files import describe_os_error
@@ -25,6 +25,7 @@ app.command("train")(train.train)
 app.command("translate")(translate.translate)
 app.command("eval")(eval_command.evaluate)
 app.command("results")(results.results)
+app.command("tokenize")(tokenize.tokenize)
 
 
 PACKAGES = {"yaml": "pyyaml"}

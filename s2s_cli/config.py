@@ -98,6 +98,11 @@ class Text(Section):
     """`jieba`, `moses`, `char`, `space`; `none`: all to the subwords; `auto`: by language."""
     tgt_tokenizer: TokenizerName = "auto"
     """The same for the target side."""
+    normalize: Literal["nfc", "nfkc", "none"] = "nfc"
+    """Unicode normalisation of both sides: `nfc` composes accents, `nfkc` also replaces
+    compatibility characters such as full-width letters, `none` keeps code points as they are."""
+    chinese: Literal["keep", "simplified", "traditional"] = "keep"
+    """Script that Chinese text is converted to, by OpenCC (`pip install "s2s-cli[zh]"`)."""
     lowercase: bool = False
     """Lower-case both sides; scores are then case-insensitive, and their signature says so."""
     src_subword: SubwordKind = "none"

@@ -20,8 +20,17 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from s2s_cli.errors import CheckpointError, DataError, S2SError
-from s2s_cli.sealed import is_sealed, read_sealed, repair_sealed, saved_at, to_json, write_sealed
+from s2s_cli.sealed import (
+    is_sealed,
+    parse_json,
+    read_sealed,
+    repair_sealed,
+    saved_at,
+    to_json,
+    write_sealed,
+)
 from s2s_cli.section import Section
+from s2s_cli.text.normalize import Form, Script
 from s2s_cli.text.subword import SubwordPair, Subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
@@ -46,13 +55,23 @@ DEBRIS = (
 """What interrupted writes of ours leave behind; a run folder may hold other people's files too."""
 
 
+VOCAB_FORMAT = 2
+"""Raised when older versions of s2s made other tokens of the same text."""
+
+
 class VocabularyCard(Section):
     """What a pair of vocabularies was built from: `vocab/vocab.json`."""
 
+    format: int = VOCAB_FORMAT
+    """Version of the folder's layout."""
     src_lang: str
     """Source language."""
     tgt_lang: str
     """Target language."""
+    normalize: Form = "nfc"
+    """Unicode normalisation form of the text."""
+    chinese: Script = "keep"
+    """Script that Chinese text was converted to."""
     src_tokenizer: str
     """Resolved; `auto` only where the languages of several directions differ in it."""
     tgt_tokenizer: str
@@ -231,20 +250,31 @@ class RunFolder(NamedTuple):
             )
         try:
             files = read_sealed(self.vocab_path, ("src.tsv", "tgt.tsv", VOCAB_CARD), SUBWORDS)
-            card = VocabularyCard.model_validate_json(files[VOCAB_CARD])
-            src, tgt = (
-                Vocabulary.from_tsv(files[name].decode("utf-8"), str(self.vocab_path / name))
-                for name in ("src.tsv", "tgt.tsv")
-            )
-            subwords = (
-                self._load_subwords(files, SUBWORDS[0], card.src_subword, src),
-                self._load_subwords(files, SUBWORDS[1], card.tgt_subword, tgt),
-            )
+            tree = parse_json(files[VOCAB_CARD], self.vocab_path / VOCAB_CARD)
+            found = tree.get("format", 1) if isinstance(tree, dict) else VOCAB_FORMAT
+            if found == VOCAB_FORMAT:
+                return self._parse_vocabularies(files)
         except (S2SError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"{self.vocab_path}: damaged ({reason}); build them anew with `s2s vocab build`"
             ) from error
+        raise DataError(
+            f"{self.vocab_path}: format {found}, this s2s reads format {VOCAB_FORMAT}; build the "
+            "vocabularies again with `s2s vocab build` and train with --fresh, or use the version "
+            "of s2s that wrote them"
+        )
+
+    def _parse_vocabularies(self, files: dict[str, bytes]) -> Vocabularies:
+        card = VocabularyCard.model_validate_json(files[VOCAB_CARD])
+        src, tgt = (
+            Vocabulary.from_tsv(files[name].decode("utf-8"), str(self.vocab_path / name))
+            for name in ("src.tsv", "tgt.tsv")
+        )
+        subwords = (
+            self._load_subwords(files, SUBWORDS[0], card.src_subword, src),
+            self._load_subwords(files, SUBWORDS[1], card.tgt_subword, tgt),
+        )
         return Vocabularies(src, tgt, card, subwords)
 
     def _load_subwords(

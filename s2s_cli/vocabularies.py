@@ -11,8 +11,9 @@ from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 from s2s_cli.text.subword import SubwordPair, Subwords
-from s2s_cli.text.tokenizer import Tokenizer, choose_tokenizer, make_tokenizer
+from s2s_cli.text.tokenizer import choose_tokenizer
 from s2s_cli.text.vocabulary import Vocabulary, make_tag
+from s2s_cli.tokenizers import make_tokenizers
 
 
 class Coverage(NamedTuple):
@@ -30,26 +31,10 @@ class Coverage(NamedTuple):
     """Pieces that a word is cut into on average; None where there are no subwords or no words."""
 
 
-def make_tokenizers(
-    config: Config, direction: Direction | None = None
-) -> tuple[Tokenizer, Tokenizer]:
-    """What splits sentences into words, source and target; subwords are yet to come.
-
-    Args:
-        config: which tokenisers.
-        direction: languages, if the recipe has more than those of one direction.
-    """
-    text, (src_lang, tgt_lang) = config.text, direction or config.data.languages
-    return (
-        make_tokenizer(text.src_tokenizer, src_lang, text.lowercase),
-        make_tokenizer(text.tgt_tokenizer, tgt_lang, text.lowercase),
-    )
-
-
 def tokenize_corpora(config: Config, corpora: Sequence[Corpus]) -> TokenizedCorpus:
     """Split each corpus by the tokenisers of its languages; the words of all, in order."""
     directions = {corpus.direction for corpus in corpora}
-    tokenizers = {direction: make_tokenizers(config, direction) for direction in directions}
+    tokenizers = {direction: make_tokenizers(config.text, direction) for direction in directions}
     parts = [tokenize_corpus(corpus, *tokenizers[corpus.direction]) for corpus in corpora]
     return join_tokenized(corpora, parts)
 
@@ -124,6 +109,8 @@ def describe_vocabularies(config: Config, trained_on: Iterable[str]) -> Vocabula
         directions=several,
         src_tokenizer=src_tokenizer,
         tgt_tokenizer=tgt_tokenizer,
+        normalize=text.normalize,
+        chinese=text.chinese,
         lowercase=text.lowercase,
         max_size=config.vocab.max_size,
         min_freq=config.vocab.min_freq,

@@ -11,7 +11,7 @@ from s2s_cli.data.splits import load_split, open_training
 from s2s_cli.data.token_file import (
     TokenChunk,
     TokenFile,
-    TokenizerNames,
+    Tokenization,
     cut,
     make_word_cutter,
     make_word_splitter,
@@ -66,18 +66,14 @@ def tokenize_on_disk(
     folder: Path, config: Config, corpora: list[Corpus], workers: int = 1
 ) -> TokenFile:
     """The words of corpora that are at hand."""
-    names = TokenizerNames(
-        config.text.src_tokenizer,
-        config.text.tgt_tokenizer,
-        config.text.lowercase,
-        tuple(corpus.direction for corpus in corpora),
-    )
+    tokenization = Tokenization(config.text, tuple(corpus.direction for corpus in corpora))
     pairs = (
         (number, src, tgt)
         for number, corpus in enumerate(corpora)
         for src, tgt in zip(corpus.src, corpus.tgt, strict=True)
     )
-    return gather(folder / "words", names.directions, map(make_word_splitter(names), cut(pairs)))
+    chunks = map(make_word_splitter(tokenization), cut(pairs))
+    return gather(folder / "words", tokenization.directions, chunks)
 
 
 def cut_on_disk(folder: Path, words: TokenFile, subwords: SubwordPair) -> TokenFile:

@@ -16,7 +16,7 @@ RANKS = {
     **dict.fromkeys(
         ("config", "console", "core_yaml", "files", "lock", "launch", "signals", "text"), 2
     ),
-    **dict.fromkeys(("idle", "recipe", "sealed"), 3),
+    **dict.fromkeys(("idle", "recipe", "sealed", "tokenizers"), 3),
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
     **dict.fromkeys(("checkpoint", "device", "distributed", "results", "vocabularies"), 5),
     "decoding": 6,
@@ -49,6 +49,7 @@ TORCH_FREE += (
     "sources",
     "signals",
     "text",
+    "tokenizers",
     "vocabularies",
 )
 

@@ -11,11 +11,11 @@ from s2s_cli.errors import ConfigError
 from s2s_cli.preparation.subwords import draw_evenly, learn_subwords
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.text.vocabulary import MARKERS
+from s2s_cli.tokenizers import make_tokenizers
 from s2s_cli.vocabularies import (
     build_vocabularies,
     check_vocabularies,
     describe_vocabularies,
-    make_tokenizers,
     measure_coverage,
     tokenize_corpora,
 )
@@ -37,7 +37,11 @@ def build(
         subwords = learn_subwords(config, words, print)
         counts = cut_on_disk(Path(name), words, subwords).count(words)
     found = build_vocabularies(config, counts, subwords, corpus.origin.values(), corpus.name)
-    return found, tokenize_corpus(corpus, *make_tokenizers(config)), counts
+    return (
+        found,
+        tokenize_corpus(corpus, *make_tokenizers(config.text, config.data.languages)),
+        counts,
+    )
 
 
 BOTH = {"src_subword": "bpe", "tgt_subword": "bpe"}
@@ -149,7 +153,7 @@ def test_each_corpus_is_split_by_the_tokenisers_of_its_languages() -> None:
     there = Corpus("a", ["我喜欢学习。"], ["I don't."], 0, {}, src_lang="zh", tgt_lang="en")
     back = Corpus("b", there.tgt, there.src, 0, {}, src_lang="en", tgt_lang="zh")
     words = tokenize_corpora(config, [there, back])
-    assert words.src == words.tgt[::-1] == [["我", "喜欢", "学习", "。"], ["I", "don", "'t", "."]]
+    assert words.src == words.tgt[::-1] == [["我", "喜欢", "学习", "。"], ["I", "don", "￭'t", "￭."]]
     assert list(map(str, words.directions)) == ["zh-en", "en-zh"]
     card = describe_vocabularies(config, HASHES)
     assert (card.src_tokenizer, card.src_lang) == ("auto", "mul")

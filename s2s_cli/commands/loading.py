@@ -73,7 +73,7 @@ def locate_model(
     if models and run is not None:
         raise ConfigError("--run: of no use beside --model, which names the model; leave one out")
     if models:
-        folder, *others = map(_find_model, models)
+        folder, *others = map(find_model, models)
         owner = RunFolder(folder.absolute().parent)
         return Place(folder, owner if owner.config_path.is_file() else None, tuple(others))
     if run is not None:
@@ -143,7 +143,7 @@ def _override_decoding(
     return check_config({"decoding": settings}, where="options").decoding
 
 
-def _find_model(path: Path) -> Path:
+def find_model(path: Path) -> Path:
     """The model folder itself, or that of a run folder."""
     from s2s_cli.sealed import is_sealed
 
@@ -153,6 +153,7 @@ def _find_model(path: Path) -> Path:
 def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
     """The dictionary for unknown words."""
     from s2s_cli.data.dictionary import read_dictionary
+    from s2s_cli.text.normalize import Normalizer
 
     if decoding.dictionary is None:
         return {}
@@ -162,7 +163,10 @@ def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
             f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or do "
             "without: --set decoding.dictionary=null"
         )
-    return read_dictionary(path, card.text.lowercase)
+    text = card.text
+    return read_dictionary(
+        path, Normalizer(card.src_lang, text.lowercase, text.normalize, text.chinese)
+    )
 
 
 def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "LoadedModel":

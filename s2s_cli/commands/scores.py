@@ -64,19 +64,17 @@ def measure(measures: Measures, hypotheses: list[str], references: list[list[str
     from s2s_cli.console import say
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
-    from s2s_cli.text.tokenizer import make_tokenizer
+    from s2s_cli.text.tokenizer import split_plain
 
     settings = measures.settings
 
-    def tokenize(line: str) -> list[str]:
-        return make_tokenizer("auto", settings.tgt_lang, settings.lowercase).tokenize(line)
-
     scores = score_corpus(measures.names, hypotheses, references, settings)
     if measures.is_tokenized:
-        tokenizer = make_tokenizer("auto", settings.tgt_lang, settings.lowercase)
-        scores.append(score_tokens(hypotheses, references, settings, tokenizer))
+        scores.append(score_tokens(hypotheses, references, settings))
     is_of_labels = measures.is_of_labels
-    if is_of_labels is None and (is_of_labels := look_like_labels(references, tokenize)):
+    if is_of_labels is None and (
+        is_of_labels := look_like_labels(references, split_plain(settings.tgt_lang))
+    ):
         labels = ", ".join(sorted(set(references[0])))
         say(
             f"the references look like labels ({labels}), so accuracy is scored; "

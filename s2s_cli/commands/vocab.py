@@ -133,7 +133,6 @@ def show(
     from s2s_cli.console import write_result
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
     from s2s_cli.run import RUNS, RunFolder
-    from s2s_cli.text.codec import Codec
     from s2s_cli.text.tokenizer import depends_on_language, make_tokenizer
 
     folder = RunFolder(run or RUNS / load_recipe(config or DEFAULT_RECIPE).name)
@@ -155,8 +154,10 @@ def show(
             f"--lang: missing; the vocabulary is of {', '.join(card.directions)}, whose languages "
             "are split otherwise each; name the sentence's"
         )
-    codec = Codec(make_tokenizer(name, lang or own_lang, card.lowercase, subwords), vocabulary)
-    tokens = codec.tokenizer.tokenize(sentence)
+    tokenizer = make_tokenizer(
+        name, lang or own_lang, card.lowercase, subwords, card.normalize, card.chinese
+    )
+    tokens = tokenizer.tokenize(sentence)
     write_result(f"tokens\t{' '.join(tokens)}")
     write_result(f"ids\t{' '.join(map(str, vocabulary.encode(tokens)))}")
     write_result(f"unknown\t{' '.join(token for token in tokens if token not in vocabulary)}")

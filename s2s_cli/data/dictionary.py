@@ -1,19 +1,20 @@
 """A user's dictionary: what to say for words that the model does not know."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from s2s_cli.data.lines import read_lines
 from s2s_cli.errors import DataError
 
 
-def read_dictionary(path: Path, lowercase: bool = False) -> dict[str, str]:
+def read_dictionary(path: Path, normalize: Callable[[str], str] = str) -> dict[str, str]:
     """Read lines of `source TAB target`; the source is one word.
 
     In text without spaces it is whatever some tokens spell.
 
     Args:
         path: the file.
-        lowercase: whether sources are lower-cased, as the model's text is; targets never are.
+        normalize: what the model's text goes through; sources do, too, targets do not.
 
     Raises:
         DataError: the file cannot be read, or a line is malformed or says a source word anew.
@@ -32,12 +33,11 @@ def read_dictionary(path: Path, lowercase: bool = False) -> dict[str, str]:
                 f"{path}:{number}: {source!r} is more than one word; unknown words are looked up "
                 "one by one"
             )
-        if lowercase:
-            source = source.lower()
-        if source in entries:
-            case = " (in the lower case of the model's text)" if lowercase else ""
+        word = normalize(source)
+        if word in entries:
+            as_read = f" (the model reads {source!r} so)" if word != source else ""
             raise DataError(
-                f"{path}:{number}: {source!r} stands here twice{case}; keep one translation"
+                f"{path}:{number}: {word!r} stands here twice{as_read}; keep one translation"
             )
-        entries[source] = target
+        entries[word] = target
     return entries

@@ -11,10 +11,11 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from s2s_cli.config import Text
 from s2s_cli.data.tokenized import TokenCounts
 from s2s_cli.sources import Direction
 from s2s_cli.text.subword import Subwords
-from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.tokenizers import make_tokenizers
 
 CHUNK_PAIRS = 2_000
 
@@ -47,12 +48,10 @@ class TokenChunk(NamedTuple):
     counts: tuple[Counter[str], Counter[str]]
 
 
-class TokenizerNames(NamedTuple):
-    """What splits the sentences of each source, by names that any process understands."""
+class Tokenization(NamedTuple):
+    """What splits the sentences of each source, in a form that any process understands."""
 
-    src: str
-    tgt: str
-    lowercase: bool
+    text: Text
     directions: tuple[Direction, ...]
     """Of each source."""
 
@@ -116,15 +115,10 @@ def cut(pairs: Iterable[tuple[int, str, str]]) -> Iterator[TextChunk]:
         yield chunk
 
 
-def make_word_splitter(names: TokenizerNames) -> Callable[[TextChunk], TokenChunk]:
+def make_word_splitter(tokenization: Tokenization) -> Callable[[TextChunk], TokenChunk]:
     """What splits the sentences of chunks into words."""
-    tokenizers = [
-        (
-            make_tokenizer(names.src, src_lang, names.lowercase),
-            make_tokenizer(names.tgt, tgt_lang, names.lowercase),
-        )
-        for src_lang, tgt_lang in names.directions
-    ]
+    text, directions = tokenization
+    tokenizers = [make_tokenizers(text, direction) for direction in directions]
 
     def split(chunk: TextChunk) -> TokenChunk:
         src, tgt = tokenizers[chunk.source]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from s2s_cli.text.subword import SPACE
+from s2s_cli.text.spacing import PIECE_SPACE
 from s2s_cli.text.tokenizer import Tokenizer
 
 Weights = Sequence[Sequence[float]]
@@ -20,7 +20,7 @@ def number_words(tokens: Sequence[str], tokenizer: Tokenizer) -> list[int]:
         return list(range(len(tokens)))
     numbers: list[int] = []
     for token in tokens:
-        begins = not numbers or token.startswith(SPACE)
+        begins = not numbers or token.startswith(PIECE_SPACE)
         numbers.append((numbers[-1] if numbers else -1) + begins)
     return numbers
 

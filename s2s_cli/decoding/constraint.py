@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.config import Decoding
-from s2s_cli.text.vocabulary import EOS_ID, PAD_ID
+from s2s_cli.text.vocabulary import EOS_ID, PAD_ID, UNK_ID
 
 MAX_LENGTH_EXTRA = 10
 """Tokens that a translation may have beyond `max_length_factor` times the source."""
@@ -55,7 +55,9 @@ def make_bounds(
     )
 
 
-def restrict(logits: Tensor, tokens: Tensor, bounds: Bounds, config: Decoding) -> Tensor:
+def restrict(
+    logits: Tensor, tokens: Tensor, bounds: Bounds, config: Decoding, can_be_unknown: bool = True
+) -> Tensor:
     """The logits with -inf for every token that may not come next.
 
     The prefix comes before all else, then the length limit. Where blocked repeats and the least
@@ -66,11 +68,14 @@ def restrict(logits: Tensor, tokens: Tensor, bounds: Bounds, config: Decoding) -
         tokens: written so far `(batch * beam, length)`, bos first.
         bounds: of `batch` rows.
         config: which rules hold.
+        can_be_unknown: whether `<unk>` may come, other than by the prefix.
     """
     beam, length = logits.size(0) // bounds.longest.size(0), tokens.size(1)
     free = logits
-    if config.no_repeat_ngram or config.min_length_factor:
+    if config.no_repeat_ngram or config.min_length_factor or not can_be_unknown:
         free = logits.clone()
+        if not can_be_unknown:
+            free[:, UNK_ID] = -torch.inf
         if config.no_repeat_ngram:
             _forbid_repeats(free, tokens, config.no_repeat_ngram)
         is_short = (bounds.shortest >= length).repeat_interleave(beam)

@@ -113,7 +113,9 @@ def predict(model: Predictor, living: Living, config: Decoding) -> Prediction:
             "decoding.coverage_penalty: counts attention, and this model has none; set it to 0"
         )
     log_probs = forbid_markers(logits).log_softmax(-1)
-    allowed = restrict(log_probs, living.tokens, living.bounds, config)
+    # Without attention nothing tells which source word an unknown one stands for.
+    can_be_unknown = weights is not None or config.keep_unk
+    allowed = restrict(log_probs, living.tokens, living.bounds, config, can_be_unknown)
     return Prediction(allowed, state, weights)
 
 

@@ -8,14 +8,14 @@ import torch
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
-from s2s_cli.decoding.alignment import Weights, align_words, find_most_attended, number_words
+from s2s_cli.decoding.alignment import align_words, number_words
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypothesis import Hypothesis
 from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.decoding.sampling import sample
+from s2s_cli.decoding.unknown_words import speak_for_unknown
 from s2s_cli.text.codec import Codec
-from s2s_cli.text.subword import SPACE
-from s2s_cli.text.vocabulary import MARKERS, UNK_ID
+from s2s_cli.text.vocabulary import UNK_ID
 
 SEARCHES = {"beam": beam_search, "sample": sample}
 
@@ -101,7 +101,7 @@ class Translator(NamedTuple):
             Translation(
                 lines[i],
                 tokens[i],
-                self._candidates(tokens[i], begun[i], results[i], config),
+                self._candidates(lines[i], tokens[i], prefixes[i], results[i], config),
                 len(whole[i]) - len(tokens[i]),
             )
             for i in range(len(lines))
@@ -109,29 +109,32 @@ class Translator(NamedTuple):
 
     def _candidates(
         self,
+        line: str,
         src_tokens: list[str],
-        prefix: list[str],
+        prefix: str,
         found: list[Hypothesis],
         config: Decoding,
     ) -> list[Candidate]:
         if not found:
             return [Candidate("", [], 0.0, 0.0, None, True)]
+        begun = self.tgt.tokenizer.tokenize(prefix)
         candidates = []
         for hypothesis in found:
             tokens = self.tgt.vocabulary.decode(hypothesis.token_ids)
-            tokens[: len(prefix)] = prefix  # as it was given, be it known or not
-            weights = None
+            tokens[: len(begun)] = begun  # as it was given, be it known or not
+            weights, literals = None, dict[int, str]()
             if hypothesis.weights is not None:
                 first = len(self.src_prefix)  # a tag is no word, whatever looks at it
                 length = len(src_tokens) + 1  # the source's eos
                 weights = hypothesis.weights[: len(tokens), first : first + length].tolist()
                 if not config.keep_unk:
-                    free = range(len(prefix), len(tokens))
-                    tokens = self._replace_unknown(tokens, free, src_tokens, weights)
+                    free = range(len(begun), len(tokens))
+                    unknown = [i for i in free if hypothesis.token_ids[i] == UNK_ID]
+                    literals = self._speak(line, unknown, [row[:-1] for row in weights])
             candidates.append(
                 Candidate(
-                    self.tgt.tokenizer.detokenize(tokens),
-                    tokens,
+                    self._detokenize(tokens, literals, prefix),
+                    [literals.get(i, token) for i, token in enumerate(tokens)],
                     hypothesis.score,
                     hypothesis.log_prob,
                     weights,
@@ -140,6 +143,28 @@ class Translator(NamedTuple):
             )
         return candidates
 
+    def _speak(self, line: str, unknown: list[int], weights: list[list[float]]) -> dict[int, str]:
+        """What to say for unknown tokens, by their place."""
+        if not unknown:
+            return {}
+        rows = [weights[i] for i in unknown]
+        said = speak_for_unknown(self.src.tokenizer, line, rows, self.dictionary)
+        return dict(zip(unknown, said, strict=True))
+
+    def _detokenize(self, tokens: list[str], literals: dict[int, str], prefix: str) -> str:
+        """The text of a translation; a forced prefix stands in it as it was typed."""
+        tokenizer = self.tgt.tokenizer
+        text = tokenizer.detokenize(tokens, literals)
+        if not prefix.strip():
+            return text
+        begun = tokenizer.normalize(prefix)
+        if not text.startswith(begun):  # its last word went on as an unknown one
+            size = len(tokenizer.tokenize(prefix))
+            rest = {i - size: literal for i, literal in literals.items()}
+            return f"{prefix.rstrip()} {tokenizer.detokenize(tokens[size:], rest)}"
+        rest_of_text = text.removeprefix(begun)
+        return prefix + (rest_of_text.lstrip(" ") if prefix[-1].isspace() else rest_of_text)
+
     def align(self, translation: Translation) -> list[tuple[int, int]] | None:
         """Links (source word, target word) of the best translation; None without attention."""
         best = translation.candidates[0]
@@ -147,52 +172,6 @@ class Translator(NamedTuple):
             return None if translation.src_tokens else []
         src_words = number_words(translation.src_tokens, self.src.tokenizer)
         return align_words(src_words, number_words(best.tokens, self.tgt.tokenizer), best.weights)
-
-    def _replace_unknown(
-        self, tokens: list[str], places: range, src_tokens: list[str], weights: Weights
-    ) -> list[str]:
-        """Where the model says unknown, the source token it looked at most, or its translation."""
-        looked_at = find_most_attended(weights, len(src_tokens))
-        spoken = self._look_up(src_tokens)
-        return [
-            spoken[looked_at[i]] if i in places and token == MARKERS[UNK_ID] else token
-            for i, token in enumerate(tokens)
-        ]
-
-    def _look_up(self, src_tokens: list[str]) -> list[str]:
-        """What to say for each source token: its word's entry in the dictionary, else itself."""
-        if not self.dictionary:
-            return src_tokens
-        source = self.src.tokenizer
-        numbers = number_words(src_tokens, source)
-        words = [""] * len(src_tokens)
-        for number, token in zip(numbers, src_tokens, strict=True):
-            words[number] += token.removeprefix(SPACE) if source.subwords else token
-        keys = words if source.finds_words else find_entries(words, self.dictionary)
-        space = SPACE if self.tgt.tokenizer.subwords else ""
-        return [
-            space + self.dictionary[keys[number]] if keys[number] in self.dictionary else token
-            for number, token in zip(numbers, src_tokens, strict=True)
-        ]
-
-
-def find_entries(parts: Sequence[str], dictionary: Mapping[str, str]) -> list[str]:
-    """For each part of a sentence the longest entry that it and its neighbours spell, else "".
-
-    For characters and for pieces of a text without spaces, where an entry is several of them.
-    """
-    found = [""] * len(parts)
-    longest = max(map(len, dictionary), default=0)
-    for first in range(len(parts)):
-        spelled = ""
-        for last in range(first, len(parts)):
-            spelled += parts[last]
-            if len(spelled) > longest:
-                break
-            if spelled in dictionary:
-                for place in range(first, last + 1):
-                    found[place] = max(found[place], spelled, key=len)
-    return found
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ from s2s_cli.data.pool import Work, map_in_order
 from s2s_cli.data.token_file import (
     TokenChunk,
     TokenFile,
-    TokenizerNames,
+    Tokenization,
     cut,
     make_word_cutter,
     make_word_splitter,
@@ -56,11 +56,8 @@ def split_words(
         path: of the file that is written.
         means: workers and progress.
     """
-    text = config.text
-    names = TokenizerNames(
-        text.src_tokenizer, text.tgt_tokenizer, text.lowercase, tuple(directions)
-    )
-    chunks = map_in_order(Work(make_word_splitter, (names,)), cut(pairs), means.workers)
+    tokenization = Tokenization(config.text, tuple(directions))
+    chunks = map_in_order(Work(make_word_splitter, (tokenization,)), cut(pairs), means.workers)
     return _gather(TokenFile(path, directions), chunks, "tokenising", None, means.tell)
 
 

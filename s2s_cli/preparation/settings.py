@@ -11,7 +11,7 @@ from s2s_cli.run import Vocabularies
 from s2s_cli.text.tokenizer import choose_tokenizer
 from s2s_cli.vocabularies import resolve_tokenizers
 
-TOKENIZERS = 1
+TOKENIZERS = 2
 """Raised when a tokeniser of ours comes to split otherwise."""
 
 PACKAGES = {"moses": "sacremoses", "jieba": "jieba"}
@@ -31,6 +31,8 @@ def list_settings(config: Config, text: TrainingText) -> Settings:
     return {
         "text.src_tokenizer": src_tokenizer,
         "text.tgt_tokenizer": tgt_tokenizer,
+        "text.normalize": config.text.normalize,
+        "text.chinese": config.text.chinese,
         "text.lowercase": config.text.lowercase,
         "text.src_subword": config.text.src_subword,
         "text.tgt_subword": config.text.tgt_subword,

@@ -12,7 +12,7 @@ from sacrebleu.metrics.ter import TER
 
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.language import base_language
-from s2s_cli.text.tokenizer import Tokenizer
+from s2s_cli.text.tokenizer import choose_tokenizer, split_plain
 
 MetricName = Literal["bleu", "chrf", "ter"]
 METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
@@ -80,26 +80,29 @@ def score_tokens(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     settings: ScoringSettings,
-    tokenizer: Tokenizer,
 ) -> Score:
-    """BLEU of the words that a tokeniser of ours finds, as papers report "BLEU on tokens".
+    """BLEU of words by plain Moses or jieba, as papers report "BLEU on tokens".
 
-    Translations and references are cut by the same tokeniser, lower-cased first if it does so, and
-    compared without any further tokenisation. The translations are the detokenised ones: what a
-    model joined wrongly is not scored as if it had been right, and models of words and of subwords
-    compare. Never compare it with BLEU of another tokeniser; the signature names ours.
+    Translations and references are cut by the same tokeniser, lower-cased first if case does not
+    count, and compared without any further tokenisation. The translations are the detokenised
+    ones, so that models of words and of subwords compare. Never compare it with BLEU of another
+    tokeniser; the signature names this one.
 
     Args:
         hypotheses: one detokenised translation a line.
         references: one or more lists of raw references, each as long as `hypotheses`.
-        settings: whether case counts.
-        tokenizer: into words.
+        settings: language, and whether case counts.
     """
     check_lengths(hypotheses, references)
     metric = BLEU(lowercase=settings.lowercase, tokenize="none", force=True)
-    cut = [[" ".join(tokenizer.tokenize(line)) for line in side] for side in references]
-    result = metric.corpus_score([" ".join(tokenizer.tokenize(line)) for line in hypotheses], cut)
-    signature = f"{metric.get_signature().format()}|words:{tokenizer.name}"
+    split = split_plain(settings.tgt_lang)
+
+    def cut(lines: Sequence[str]) -> list[str]:
+        return [" ".join(split(line.lower() if settings.lowercase else line)) for line in lines]
+
+    result = metric.corpus_score(cut(hypotheses), [cut(side) for side in references])
+    name = choose_tokenizer("auto", settings.tgt_lang)
+    signature = f"{metric.get_signature().format()}|words:{name}"
     return Score("bleu-tokens", float(result.score), signature, result.format(signature=signature))
 
 

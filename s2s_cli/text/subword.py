@@ -1,8 +1,9 @@
 """Subwords: words cut into pieces by a sentencepiece model, and put together again.
 
-The words of a sentence go to the model joined by spaces. Its pieces write a space as U+2581 and
-join to exactly what went in, unknown characters included, so that pieces are all that need be kept:
-other segmentations are drawn from them, and the words come back from them.
+The words of a sentence go to the model joined by spaces. Its pieces write a space as U+2581, which
+no word holds (`spacing.py` escapes it), and join to exactly what went in, unknown characters
+included. So pieces are all that need be kept: other segmentations are drawn from them, and the
+words come back from them.
 """
 
 import io
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import sentencepiece
 
 from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.text.spacing import PIECE_SPACE
 from s2s_cli.text.vocabulary import MARKERS, Vocabulary
 
 NUM_THREADS = 4
@@ -19,14 +21,6 @@ NUM_THREADS = 4
 
 LONGEST_LINE = 2**30
 """In bytes; the trainer would pass over lines beyond its own limit of 4,192 without a word."""
-
-SPACE = "\u2581"
-"""How a piece writes a space; it stands only where a word begins."""
-
-_ESCAPE = str.maketrans({SPACE: "\u2423", "\u2423": "\ufdd0"})
-"""Words may hold U+2581: jieba and characters write spaces that count so. It becomes U+2423, OPEN
-BOX, and that one a noncharacter, which no text has any business to hold."""
-_UNESCAPE = str.maketrans({"\u2423": SPACE, "\ufdd0": "\u2423"})
 
 
 class Subwords:
@@ -71,12 +65,12 @@ class Subwords:
 
     def segment(self, words: Sequence[str]) -> list[str]:
         """The likeliest pieces of a sentence's words."""
-        pieces: list[str] = self._processor.encode(_escape(words), out_type=str)
+        pieces: list[str] = self._processor.encode(" ".join(words), out_type=str)
         return pieces
 
     def join(self, pieces: Iterable[str]) -> list[str]:
         """The words that pieces spell."""
-        return [word.translate(_UNESCAPE) for word in _text(pieces).split(" ") if word]
+        return [word for word in "".join(pieces).split(PIECE_SPACE) if word]
 
     def check_fits(self, vocabulary: Vocabulary, where: str) -> None:
         """Refuse a vocabulary that was built with another model.
@@ -117,7 +111,7 @@ def train_subwords(
     written = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=map(_escape, sentences),
+            sentence_iterator=map(" ".join, sentences),
             model_writer=written,
             model_type=kind,
             vocab_size=max_size - len(MARKERS) - num_tags + 1,  # the model has an <unk> of its own
@@ -146,12 +140,3 @@ def train_subwords(
             "vocab.character_coverage"
         ) from error
     return Subwords(written.getvalue(), kind, f"{kind} subwords")
-
-
-def _escape(words: Sequence[str]) -> str:
-    return " ".join(words).translate(_ESCAPE)
-
-
-def _text(pieces: Iterable[str]) -> str:
-    """What pieces were cut from, words still escaped."""
-    return "".join(pieces).replace(SPACE, " ").strip(" ")

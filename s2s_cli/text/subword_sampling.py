@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from s2s_cli.text.subword import SPACE, Subwords
+from s2s_cli.text.spacing import PIECE_SPACE
+from s2s_cli.text.subword import Subwords
 
 Draw = Callable[[], float]
 """Gives a number of [0, 1)."""
@@ -24,7 +25,7 @@ UNKNOWN_PENALTY = 10.0
 
 CACHED_WORDS = 2**14
 
-_WORDS = re.compile(f"{SPACE}?[^{SPACE}]*")
+_WORDS = re.compile(f"{PIECE_SPACE}?[^{PIECE_SPACE}]*")
 
 
 class SubwordSampler:

@@ -1,30 +1,57 @@
 """Sentences to tokens and back, by language.
 
-Every tokeniser works on text whose runs of white space (TAB, U+2028, a lone CR, ...) count as one
-space, so that no token ever holds any.
+A sentence is normalised, jieba or Moses says where to cut it, and every token is a slice of it, so
+that nothing is escaped, replaced or dropped. `spacing.py` marks where a token's neighbours have
+other spaces than usual. Detokenising therefore gives back the normalised sentence, for any text.
 """
 
 import logging
-import re
 import warnings
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import regex
+
 from s2s_cli.text.language import base_language
+from s2s_cli.text.normalize import Form, Normalizer, Script
+from s2s_cli.text.spacing import (
+    PIECE_SPACE,
+    UNSPACED_SCRIPTS,
+    DefaultSpace,
+    Span,
+    always,
+    by_script,
+    is_unspaced,
+    join_tokens,
+    locate_characters,
+    mark_tokens,
+    never,
+)
 from s2s_cli.text.subword import Subwords
 
-Split = Callable[[str], list[str]]
-Join = Callable[[Sequence[str]], str]
-
-WORD_SEPARATOR = "\u2581"
-"""Stands for a space that counts (LOWER ONE EIGHTH BLOCK, as in sentencepiece)."""
-
-FIRST_CJK = "\u2e80"
-"""Where the scripts that write no spaces begin."""
+Cut = Callable[[str], list[str]]
+"""Cuts a text; what it returns is only asked for its lengths."""
 
 _WITHOUT_SPACES = {"ja", "th", "lo", "km", "my", "bo", "lzh"}
 """Languages that write no spaces between words and have no word tokeniser here."""
+
+_GAP = "\n"
+"""Stands for a literal inside a word; no token holds white space."""
+
+
+class Tokenized(NamedTuple):
+    """A sentence, and where its tokens are in it."""
+
+    text: str
+    """Normalised, in the letter case of the original."""
+    tokens: list[str]
+    spans: list[Span]
+    """For each token its slice of `text`."""
+    word_spans: list[Span]
+    """For each token the slice that the word tokeniser made; the token itself without subwords."""
 
 
 class Tokenizer(NamedTuple):
@@ -34,23 +61,104 @@ class Tokenizer(NamedTuple):
     """
 
     name: str
-    lowercase: bool
-    split: Split
-    join: Join
+    normalize: Normalizer
+    cut: Cut
+    default_space: DefaultSpace
     subwords: Subwords | None = None
     finds_words: bool = True
     """Whether what it parts, at spaces or otherwise, are words of the language; not where whole
     sentences without spaces go to the subwords, and not with characters."""
 
+    @property
+    def lowercase(self) -> bool:
+        """Whether text is lower-cased."""
+        return self.normalize.lowercase
+
     def tokenize(self, sentence: str) -> list[str]:
         """The tokens of a sentence; none for a blank one."""
-        text = " ".join(sentence.split())
-        words = self.split(text.lower() if self.lowercase else text) if text else []
+        text = self.normalize(sentence)
+        words = mark_tokens(text, self._find_spans(text), self.default_space)
         return self.subwords.segment(words) if self.subwords else words
 
-    def detokenize(self, tokens: Sequence[str]) -> str:
-        """The sentence that the tokens spell, spaced as the language is written."""
-        return self.join(self.subwords.join(tokens) if self.subwords else tokens)
+    def detokenize(
+        self, tokens: Sequence[str], literals: Mapping[int, str] = MappingProxyType({})
+    ) -> str:
+        """The sentence that tokens spell, whatever they are.
+
+        Args:
+            tokens: of `tokenize`, or of a model.
+            literals: for some tokens, by place, text that stands for the word that the token is
+                or is part of, whatever else that word is made of.
+        """
+        if literals:
+            tokens = [_GAP if i in literals else token for i, token in enumerate(tokens)]
+        words = self.subwords.join(tokens) if self.subwords else tokens
+        if not literals:
+            return join_tokens(words, self.default_space)
+        rest = iter([literals[place] for place in sorted(literals)])
+
+        def fill(word: str) -> str:
+            return str(
+                _GAPPED_WORD.sub(lambda match: _first(rest, match.group().count(_GAP)), word)
+            )
+
+        return join_tokens(words, self.default_space, fill)
+
+    def locate(self, sentence: str) -> Tokenized:
+        """The same tokens as `tokenize` makes, and where they are in the sentence."""
+        text = self.normalize(sentence)
+        spans = self._find_spans(text)
+        words = mark_tokens(text, spans, self.default_space)
+        cased = self.normalize.keep_case(sentence)
+        if [len(character.lower()) for character in cased] != [1] * len(text):
+            cased = text  # Lower-casing moved characters: rare, and no place in it can be told.
+        if self.subwords is None:
+            return Tokenized(cased, words, spans, spans)
+        pieces = self.subwords.segment(words)
+        return Tokenized(cased, pieces, *_locate_pieces(pieces, words, spans))
+
+    def _find_spans(self, text: str) -> list[Span]:
+        """The slices of a normalised text that are its words."""
+        spans: list[Span] = []
+        start = 0
+        for length in map(len, self.cut(text)):
+            if text[start : start + length].strip(" "):
+                spans.append((start, start + length))
+            start += length
+        return spans
+
+
+def _first(rest: Iterator[str], count: int) -> str:
+    """The first of the next `count` literals: those of one word stand for it once."""
+    first, *_others = islice(rest, count)
+    return first
+
+
+def _locate_pieces(
+    pieces: Sequence[str], words: Sequence[str], spans: Sequence[Span]
+) -> tuple[list[Span], list[Span]]:
+    """For each piece its slice of the text, and that of its word."""
+    places: list[tuple[int, int]] = []  # of each character of all words: its place, and its word
+    for number, (word, span) in enumerate(zip(words, spans, strict=True)):
+        places += [(place, number) for place in locate_characters(word, span)]
+    piece_spans, word_spans = [], []
+    done = 0
+    for piece in pieces:
+        count = len(piece) - piece.count(PIECE_SPACE)
+        first = min(done, len(places) - 1)  # a piece that is a space alone goes with what follows
+        last = max(done + count - 1, first)
+        done += count
+        start, end = spans[places[last][1]]
+        piece_spans.append((places[first][0], min(places[last][0] + 1, end)))
+        word_spans.append((start, end))
+    return piece_spans, word_spans
+
+
+_GAPPED_WORD = regex.compile(
+    rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}]--[{''.join(UNSPACED_SCRIPTS.split())}]]*{_GAP}"
+    rf"[[\p{{L}}\p{{M}}\p{{N}}{_GAP}]--[{''.join(UNSPACED_SCRIPTS.split())}]]*"
+)
+"""Letters and digits around literals; Han and its like do not belong to their neighbours."""
 
 
 def choose_tokenizer(name: str, lang: str) -> str:
@@ -69,7 +177,12 @@ def depends_on_language(name: str) -> bool:
 
 
 def make_tokenizer(
-    name: str, lang: str, lowercase: bool, subwords: Subwords | None = None
+    name: str,
+    lang: str,
+    lowercase: bool,
+    subwords: Subwords | None = None,
+    normalize: Form = "nfc",
+    chinese: Script = "keep",
 ) -> Tokenizer:
     """A tokeniser by its name in the recipe (`auto`, `jieba`, `moses`, `char`, `space`, `none`).
 
@@ -78,12 +191,36 @@ def make_tokenizer(
         lang: language of the sentences.
         lowercase: whether they are lower-cased before.
         subwords: what cuts the words into pieces, if anything.
+        normalize: Unicode normalisation form.
+        chinese: script that Chinese text is converted to.
     """
-    chosen = choose_tokenizer(name, lang)
-    split, join = _TOKENIZERS[chosen](base_language(lang))
-    code = base_language(lang)
+    chosen, code = choose_tokenizer(name, lang), base_language(lang)
+    make_cut, default_space = _TOKENIZERS[chosen]
     is_whole = chosen == "none" and (code == "zh" or code in _WITHOUT_SPACES)
-    return Tokenizer(chosen, lowercase, split, join, subwords, not (is_whole or chosen == "char"))
+    return Tokenizer(
+        chosen,
+        Normalizer(lang, lowercase, normalize, chinese),
+        make_cut(code),
+        default_space,
+        subwords,
+        not (is_whole or chosen == "char"),
+    )
+
+
+def split_plain(lang: str) -> Callable[[str], list[str]]:
+    """Plain jieba or Moses, as published figures of "BLEU on tokens" use them: words for scoring.
+
+    Characters for languages written without spaces that have no word tokeniser here.
+    """
+    chosen, code = choose_tokenizer("auto", lang), base_language(lang)
+    match chosen:
+        case "jieba":
+            return lambda text: [word for word in _load_jieba().cut(text) if not word.isspace()]
+        case "char":
+            return lambda text: [character for character in text if not character.isspace()]
+        case _:
+            moses = _load_moses(code)
+            return lambda text: list(moses.tokenize(text, escape=False))
 
 
 @cache
@@ -101,77 +238,109 @@ def _load_jieba() -> Any:
     return cutter
 
 
-def _jieba(_lang: str) -> tuple[Split, Join]:
+@cache
+def _load_moses(lang: str) -> Any:
+    from sacremoses import MosesTokenizer  # noqa: PLC0415
+
+    return MosesTokenizer(lang=lang)
+
+
+def _jieba(_lang: str) -> Cut:
     cutter = _load_jieba()
-
-    def split(text: str) -> list[str]:
-        tokens = list(cutter.cut(text))
-        # Spaces count where they part Latin words, and are habit beside Chinese ones.
-        neighbours = zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
-        marked = [
-            WORD_SEPARATOR if word == " " and _is_latin(before) and _is_latin(after) else word
-            for before, word, after in neighbours
-        ]
-        return [word for word in marked if word != " "]
-
-    return split, join_chinese
+    return lambda text: keep_letters_together(list(cutter.cut(text)))
 
 
-def _is_latin(token: str) -> bool:
-    return token != "" and max(token) < FIRST_CJK
+def _moses(lang: str) -> Cut:
+    moses = _load_moses(lang)
+
+    def cut(text: str) -> list[str]:
+        tokens = moses.tokenize(_LOST_BY_MOSES.sub(_stand_in, text), escape=False)
+        parts: list[str] = []
+        place = 0
+        for token in tokens:
+            if text[place : place + 1] == " ":
+                parts.append(" ")
+                place += 1
+            parts.append(text[place : place + len(token)])
+            place += len(token)
+        return keep_letters_together(parts)
+
+    return cut
 
 
-def _moses(lang: str) -> tuple[Split, Join]:
-    from sacremoses import MosesDetokenizer, MosesTokenizer  # noqa: PLC0415
-
-    tokenizer, detokenizer = MosesTokenizer(lang=lang), MosesDetokenizer(lang=lang)
-
-    def split(text: str) -> list[str]:
-        tokens: list[str] = tokenizer.tokenize(text, escape=False)
-        return tokens
-
-    def join(tokens: Sequence[str]) -> str:
-        return str(detokenizer.detokenize(list(tokens), unescape=False))
-
-    return split, join
+_LOST_BY_MOSES = regex.compile(r"[\x00-\x1f]|(?:DOT)+MULTI")
+"""Control characters, which Moses drops, and its own word for a run of dots."""
 
 
-def _char(_lang: str) -> tuple[Split, Join]:
-    return (
-        lambda text: list(text.replace(" ", WORD_SEPARATOR)),
-        lambda tokens: "".join(tokens).replace(WORD_SEPARATOR, " ").strip(),
+def _stand_in(match: "regex.Match[str]") -> str:
+    """As many characters that Moses cuts alike and keeps: a rare symbol, or a word."""
+    found = match.group()
+    return "\u00a4" if len(found) == 1 else found.lower()
+
+
+_LETTER = regex.compile(r"[\p{L}\p{M}\u200c\u200d]")
+_CLUSTER = regex.compile(r"\X")
+
+
+def keep_letters_together(parts: Sequence[str]) -> list[str]:
+    """The parts of a text without cuts inside a word of letters or inside a character.
+
+    Both tokenisers know the letters of their languages only, and no combining marks: jieba cuts
+    `Björk` at its `ö`, Moses `Mu\u0308ller` at its diaeresis.
+
+    Args:
+        parts: all of the text, spaces included.
+    """
+    text = "".join(parts)
+    if text.isascii():
+        return list(parts)
+    ends: set[int] | None = None
+    kept: list[str] = []
+    place = 0
+    for part in parts:
+        before, after = text[place - 1 : place], text[place : place + 1]
+        is_inside = False
+        if kept and " " not in (before, after) and not _are_separate(before, after):
+            if ends is None:
+                ends = {match.end() for match in _CLUSTER.finditer(text)}
+            is_inside = place not in ends or _is_inside_word(before, after)
+        if is_inside:
+            kept[-1] += part
+        else:
+            kept.append(part)
+        place += len(part)
+    return kept
+
+
+def _are_separate(before: str, after: str) -> bool:
+    """Whether two characters are known to be cut rightly: ASCII and Han, so nearly all of them."""
+    return (before < "\x80" and after < "\x80") or (
+        "\u4e00" <= before <= "\u9fff" and "\u4e00" <= after <= "\u9fff"
     )
 
 
-def _space(_lang: str) -> tuple[Split, Join]:
-    return (lambda text: text.split(" ")), " ".join
+@cache
+def _is_inside_word(before: str, after: str) -> bool:
+    """Whether both are letters of a script that separates words by spaces."""
+    return all(
+        _LETTER.match(character) is not None and not is_unspaced(character)
+        for character in (before, after)
+    )
 
 
-def _none(_lang: str) -> tuple[Split, Join]:
-    """The whole sentence goes to the subwords, and comes back in the words between its spaces."""
-    return (lambda text: [text]), " ".join
+def _char(_lang: str) -> Cut:
+    return list
 
 
-_TOKENIZERS: dict[str, Callable[[str], tuple[Split, Join]]] = {
-    "jieba": _jieba,
-    "moses": _moses,
-    "char": _char,
-    "space": _space,
-    "none": _none,
+def _space(_lang: str) -> Cut:
+    return partial(regex.findall, r"[^ ]+| ")
+
+
+_TOKENIZERS: dict[str, tuple[Callable[[str], Cut], DefaultSpace]] = {
+    "jieba": (_jieba, by_script),
+    "moses": (_moses, by_script),
+    "char": (_char, never),
+    "space": (_space, always),
+    # Whole sentences go to the subwords, which find the words between spaces by themselves.
+    "none": (_space, always),
 }
-
-_LATIN_END = re.compile(r"[A-Za-z0-9\u00c0-\u024f]$")
-_LATIN_START = re.compile(r"^[A-Za-z0-9\u00c0-\u024f]")
-
-
-def join_chinese(tokens: Sequence[str]) -> str:
-    """No space between Chinese words; Latin words stay apart, with or without a separator."""
-    text = ""
-    for token in tokens:
-        if token == WORD_SEPARATOR:
-            text += " "
-        elif _LATIN_END.search(text) and _LATIN_START.search(token):
-            text += f" {token}"
-        else:
-            text += token
-    return text.strip()

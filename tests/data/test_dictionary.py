@@ -34,6 +34,6 @@ def test_sources_are_lower_cased_before_doubles_are_sought(tmp_path: Path) -> No
     (tmp_path / "d").write_text("Haus\tHouse\nBaum\tTree\nHAUS\tHome\n")
     assert len(read_dictionary(tmp_path / "d")) == 3
     with pytest.raises(DataError, match="d:3: 'haus' stands here twice"):
-        read_dictionary(tmp_path / "d", lowercase=True)
+        read_dictionary(tmp_path / "d", str.lower)
     (tmp_path / "d").write_text("Haus\tHouse\n")
-    assert read_dictionary(tmp_path / "d", lowercase=True) == {"haus": "House"}
+    assert read_dictionary(tmp_path / "d", str.lower) == {"haus": "House"}

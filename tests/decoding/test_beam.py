@@ -48,7 +48,7 @@ def greedy(model: Seq2Seq, source: list[int], limit: int) -> list[int]:
 @every_kind
 def test_a_beam_of_one_is_greedy_search(kind: dict[str, object]) -> None:
     model = make_model(kind)
-    config = Decoding(beam_size=1, max_length_factor=1)
+    config = Decoding(beam_size=1, max_length_factor=1, keep_unk=True)
     for source in SOURCES:
         (found,) = beam_search(model, *collate_src([source]), config)
         assert found[0].token_ids == greedy(model, source, len(source) + MAX_LENGTH_EXTRA)
@@ -191,7 +191,7 @@ def compare_with_brute_force(
     monkeypatch.setattr("s2s_cli.decoding.constraint.MAX_LENGTH_EXTRA", extra)
     model = make_model(kind, tgt_vocab=6, scale=9.0)  # firm enough to look somewhere
     source = [4, 5]
-    settings = {"max_length_factor": 1e-6} | setting
+    settings = {"max_length_factor": 1e-6, "keep_unk": True} | setting
     config = Decoding(beam_size=200, n_best=200, **settings)  # type: ignore[arg-type]
     targets = everything(source, config, prefix, extra)
     scores = scores_by_stepping(model, source, targets, config)

@@ -3,7 +3,7 @@ import torch
 from conftest import make_model
 
 from s2s_cli.config import Decoding
-from s2s_cli.decoding.translator import Translator, find_entries
+from s2s_cli.decoding.translator import Translator
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
@@ -48,11 +48,6 @@ def test_an_unknown_word_becomes_the_source_word_looked_at_most() -> None:
     for token, row in zip(replaced.tokens, replaced.weights, strict=False):
         words = row[:3]  # the eos that follows is no word
         assert token == ["s", "new", "t"][words.index(max(words))]
-
-
-def test_without_attention_an_unknown_word_stays_visible() -> None:
-    translation = make_translator("initial", unk_bias=50.0).translate(["s"], Decoding())[0]
-    assert "<unk>" in translation.text
 
 
 def test_n_best_are_different_and_ranked() -> None:
@@ -120,11 +115,22 @@ def test_without_spaces_an_entry_is_whatever_tokens_spell_it(name: str) -> None:
     assert {*translation.text.split()} <= {"love", "Beijing"}
 
 
-def test_of_entries_that_overlap_the_longest_is_said_and_of_equals_the_first() -> None:
-    entries = dict.fromkeys(("ab", "bcd", "de", "x"), "")
-    assert find_entries(["a", "b", "c", "d", "e", "f"], entries) == [
-        *("ab", "bcd", "bcd", "bcd", "de", ""),
-    ]
-    assert find_entries(["a", "b"], dict.fromkeys(("a", "ab"), "")) == ["ab", "ab"]
-    assert find_entries(["b", "ab"], dict.fromkeys(("ba", "ab"), "")) == ["", "ab"]
-    assert find_entries(["a", "b"], {}) == ["", ""]
+def test_a_prefix_stands_in_the_text_as_it_was_typed() -> None:
+    words = ["It", "￭’￭", "s", "10", "￭:￭", "30", "￭.", "a"]
+    moses = Codec(make_tokenizer("moses", "en", False), Vocabulary(words, [1] * len(words)))
+    model = make_model({"context": "attention"}, len(SRC.vocabulary), len(moses.vocabulary))
+    translator = Translator(model, SRC, moses, torch.device("cpu"))
+    for prefix in ("It’s 10:30.", "It’s  unheard-of", "￭ ▁x", "a "):
+        (found,) = translator.translate(["s t u"], Decoding(beam_size=2), [prefix])
+        assert found.text.startswith(prefix)
+
+
+def test_without_attention_unknown_words_are_never_said_unless_they_are_kept() -> None:
+    translator = make_translator("initial", unk_bias=50.0)
+    for search in ("beam", "sample"):
+        (found,) = translator.translate(["s new t"], Decoding(search=search, n_best=2))
+        assert not any("<unk>" in candidate.tokens for candidate in found.candidates)
+        (kept,) = translator.translate(["s new t"], Decoding(search=search, keep_unk=True))
+        assert "<unk>" in kept.text
+    (forced,) = translator.translate(["s t"], Decoding(), ["a unheard"])
+    assert forced.text.startswith("a unheard")

@@ -1,0 +1,97 @@
+"""`s2s tokenize`: text to tokens, and tokens back to text."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
+
+from s2s_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from s2s_cli.text.tokenizer import Tokenizer
+
+LINES_AT_A_TIME = 1_000
+
+
+def tokenize(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Text, one sentence a line; stdin if not given."),
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option("--lang", metavar="CODE", help="Language of the text, such as zh.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer", metavar="NAME", help="auto, jieba, moses, char, space or none."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", "-m", metavar="DIR", help="Use this model's tokens, subwords too."),
+    ] = None,
+    side: Annotated[
+        Literal["src", "tgt"], typer.Option("--side", help="Which side of the model.")
+    ] = "src",
+    detokenize: Annotated[
+        bool, typer.Option("--detokenize", "-d", help="Turn tokens back into text.")
+    ] = False,
+) -> None:
+    """Split text into tokens, separated by spaces, or turn tokens back into text."""
+    from s2s_cli.console import warn
+    from s2s_cli.data.stream import open_source, read_blocks
+
+    if model is not None and name is not None:
+        raise ConfigError(
+            "--tokenizer: cannot be combined with --model, which has a tokeniser; remove one"
+        )
+    tokenizer = _make_plain(name or "auto", lang) if model is None else _load(model, side, lang)
+
+    def convert(line: str) -> str:
+        if detokenize:
+            return tokenizer.detokenize([token for token in line.split(" ") if token])
+        return " ".join(tokenizer.tokenize(line))
+
+    for lines in read_blocks(open_source(file), warn, LINES_AT_A_TIME):
+        sys.stdout.buffer.write("".join(f"{convert(line)}\n" for line in lines).encode())
+        sys.stdout.buffer.flush()
+
+
+def _make_plain(name: str, lang: str | None) -> "Tokenizer":
+    """A tokeniser without subwords."""
+    from s2s_cli.config import TokenizerName
+    from s2s_cli.console import say
+    from s2s_cli.text.tokenizer import depends_on_language, make_tokenizer
+
+    names = get_args(TokenizerName)
+    if name not in names:
+        raise ConfigError(f"--tokenizer {name}: choose one of {', '.join(names)}")
+    if lang is None and depends_on_language(name):
+        say("no --lang: the text is assumed to be English (en)")
+    return make_tokenizer(name, lang or "en", lowercase=False)
+
+
+def _load(model: Path, side: Literal["src", "tgt"], lang: str | None) -> "Tokenizer":
+    """The tokeniser of one side of a model.
+
+    Raises:
+        ConfigError: the model has several languages on that side and none, or another, is named.
+    """
+    from s2s_cli.checkpoint import load_text
+    from s2s_cli.commands.loading import find_model
+    from s2s_cli.sources import plain_code
+    from s2s_cli.text.tokenizer import depends_on_language
+
+    loaded = load_text(find_model(model))
+    number = ("src", "tgt").index(side)
+    of_lang = {plain_code(one[number]): one for one in loaded.card.all_directions}
+    wanted = next(iter(of_lang)) if lang is None else plain_code(lang)
+    name = loaded.card.text.src_tokenizer if side == "src" else loaded.card.text.tgt_tokenizer
+    is_ambiguous = lang is None and len(of_lang) > 1 and depends_on_language(name)
+    if is_ambiguous or wanted not in of_lang:
+        known = ", ".join(of_lang)
+        problem = "missing" if lang is None else f"{lang} is not a language of this side"
+        raise ConfigError(f"--lang: {problem}; the model has {known}, name one")
+    return loaded.codecs_of(of_lang[wanted])[number].tokenizer

@@ -1,0 +1,84 @@
+"""Normalising a sentence: everything that a model's text does not keep of the original.
+
+Tokenisers only cut what this returns, so detokenising gives back exactly this, for any text.
+"""
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from s2s_cli.errors import ConfigError
+from s2s_cli.text.language import base_language
+
+Form = Literal["nfc", "nfkc", "none"]
+Script = Literal["keep", "simplified", "traditional"]
+
+_CHINESE = {"zh", "lzh"}
+"""Languages whose script `chinese` chooses."""
+
+_OPENCC_CONFIGS = {"simplified": "t2s", "traditional": "s2t"}
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """What a sentence loses before it is cut into tokens.
+
+    Composed or decomposed characters, runs of white space and white space at the ends always
+    count as the same; letter case and Chinese script where a recipe says so.
+    """
+
+    lang: str
+    lowercase: bool = False
+    form: Form = "nfc"
+    """Unicode normalisation form; `none` keeps the code points as they are."""
+    chinese: Script = "keep"
+    """Script that Chinese text is converted to."""
+
+    def __call__(self, sentence: str) -> str:
+        """The sentence as it is cut into tokens; normalising it again changes nothing.
+
+        Raises:
+            ConfigError: converting the script needs a package that is not installed.
+        """
+        cased = self.keep_case(sentence)
+        return self._compose(cased.lower()) if self.lowercase else cased
+
+    def keep_case(self, sentence: str) -> str:
+        """The same in the letter case of the original.
+
+        Raises:
+            ConfigError: converting the script needs a package that is not installed.
+        """
+        text = self._compose(sentence)
+        if self.chinese != "keep" and base_language(self.lang) in _CHINESE:
+            text = self._compose(_load_converter(self.chinese)(text))
+        return " ".join(text.split())
+
+    def _compose(self, text: str) -> str:
+        match self.form:
+            case "nfc":
+                return unicodedata.normalize("NFC", text)
+            case "nfkc":
+                return unicodedata.normalize("NFKC", text)
+            case "none":
+                return text
+
+
+@cache
+def _load_converter(script: Script) -> Callable[[str], str]:
+    """OpenCC's conversion to a script, phrase by phrase.
+
+    Raises:
+        ConfigError: OpenCC is not installed.
+    """
+    try:
+        import opencc  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise ConfigError(
+            f"text.chinese {script}: needs OpenCC, which is not installed; "
+            'pip install "s2s-cli[zh]", or set text.chinese to keep'
+        ) from error
+    convert: Callable[[str], str] = opencc.OpenCC(_OPENCC_CONFIGS[script]).convert
+    return convert
