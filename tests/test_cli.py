@@ -61,7 +61,7 @@ def test_the_phrasebook_is_learnt(learnt: Path) -> None:
 
 
 def test_eval_writes_a_report_that_the_sacrebleu_command_confirms(learnt: Path) -> None:
-    printed = json.loads(s2s("eval", cwd=learnt).stdout)
+    printed = json.loads(s2s("eval", "--bleu", "--chrf", "--ter", cwd=learnt).stdout)
     report = learnt / "runs/quickstart/reports/phrasebook-test"
     found = json.loads((report / "scores.json").read_text(encoding="utf-8"))
     assert found["scores"] == printed

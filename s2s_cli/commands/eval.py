@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    bleu: Annotated[bool, typer.Option("--bleu", help="BLEU (none named: all three).")] = False,
+    bleu: Annotated[bool, typer.Option("--bleu", help="BLEU (default: BLEU and chrF).")] = False,
     chrf: Annotated[bool, typer.Option("--chrf", help="chrF.")] = False,
-    ter: Annotated[bool, typer.Option("--ter", help="TER.")] = False,
+    ter: Annotated[bool, typer.Option("--ter", help="TER; slow for long sentences.")] = False,
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
     model: opt.ModelOption = None,
@@ -81,10 +81,10 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
-    from s2s_cli.scoring.metrics import METRIC_NAMES
+    from s2s_cli.scoring.metrics import DEFAULT_METRICS, METRIC_NAMES
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
-    names = [name for name in METRIC_NAMES if asked[name] or not any(asked.values())]
+    names = [name for name in METRIC_NAMES if asked[name]] or list(DEFAULT_METRICS)
     decoding = opt.given(
         decoding__beam_size=beam_size,
         decoding__length_penalty=length_penalty,
@@ -147,8 +147,8 @@ class How(NamedTuple):
         from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 
         settings = ScoringSettings(tgt_lang, self.lowercase, self.tokenize)
-        for name in self.names:
-            make_metric(name, settings)
+        if "bleu" in self.names:
+            make_metric("bleu", settings)
         return Measures(self.names, settings, self.tokenized, self.accuracy)
 
 

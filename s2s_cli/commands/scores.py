@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,9 +41,13 @@ class Found(NamedTuple):
     """If the test set asks for labels."""
 
     def as_dict(self) -> dict[str, dict[str, object]]:
-        """For JSON: each measure's score and signature."""
+        """For JSON: each measure's score and signature, and a note if there is one."""
         return {
-            score.name: {"score": score.value, "signature": score.signature}
+            score.name: {
+                "score": score.value,
+                "signature": score.signature,
+                **({"note": score.note} if score.note else {}),
+            }
             for score in self.scores
         }
 
@@ -61,7 +66,7 @@ class Evaluated(NamedTuple):
 
 def measure(measures: Measures, hypotheses: list[str], references: list[list[str]]) -> Found:
     """Score translations; says on stderr if the references are taken to be labels."""
-    from s2s_cli.console import say
+    from s2s_cli.console import counting, say
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
     from s2s_cli.text.tokenizer import make_tokenizer
@@ -71,7 +76,10 @@ def measure(measures: Measures, hypotheses: list[str], references: list[list[str
     def tokenize(line: str) -> list[str]:
         return make_tokenizer("auto", settings.tgt_lang, settings.lowercase).tokenize(line)
 
-    scores = score_corpus(measures.names, hypotheses, references, settings)
+    with counting("sentences") as advance:
+        scores = score_corpus(
+            measures.names, hypotheses, references, settings, partial(advance, "scoring TER")
+        )
     if measures.is_tokenized:
         tokenizer = make_tokenizer("auto", settings.tgt_lang, settings.lowercase)
         scores.append(score_tokens(hypotheses, references, settings, tokenizer))
@@ -102,12 +110,14 @@ def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> 
         found = {**found, **average_bleu(found)}
     is_one = len(found) == 1
     rows = [
-        (*([] if is_one else [name]), score.name, f"{score.value:.2f}", score.signature)
+        (*([] if is_one else [name]), score.name, f"{score.value:.2f}", score.signature, score.note)
         for name, one in found.items()
         for score in one.scores
     ]
-    columns = ("measure", "score", "signature")
-    show_table(title, columns if is_one else ("test set", *columns), rows)
+    columns = ["measure", "score", "signature", "note"]
+    if not any(note for *_, note in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    show_table(title, columns if is_one else ["test set", *columns], rows)
     for name, one in found.items():
         if one.confusion is not None:
             _show_labels("labels" if is_one else f"labels of {name}", one.confusion)
@@ -122,7 +132,7 @@ def average_bleu(found: dict[str, Found]) -> dict[str, Found]:
         return {}
     value = fmean(score.value for score in scores)
     signature = f"mean of {len(scores)} test sets"
-    mean = scores[0]._replace(value=value, signature=signature, text=f"{value:.2f} {signature}")
+    mean = scores[0]._replace(value=value, signature=signature)
     return {"mean": Found([mean], None)}
 
 

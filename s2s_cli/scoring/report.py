@@ -39,10 +39,13 @@ def format_report(
     """
     lines = [f"# {_escape(title)}", "", "| | |", "|---|---|"]
     lines += [f"| {_escape(name)} | {_escape(value)} |" for name, value in facts]
-    lines += ["", "## Scores", "", "| measure | score | signature |", "|---|---|---|"]
+    has_notes = any(score.note for score in scores)
+    lines += ["", "## Scores", "", f"| measure | score | signature |{' note |' * has_notes}"]
+    lines += ["|---" * (3 + has_notes) + "|"]
     for score in scores:
         signature = score.signature.replace("|", "\\|")  # else it would end the table's cell
-        lines.append(f"| {score.name} | {score.value:.2f} | `{signature}` |")
+        note = f" {_escape(score.note)} |" if has_notes else ""
+        lines.append(f"| {score.name} | {score.value:.2f} | `{signature}` |{note}")
     if confusion is not None and len(confusion.labels) <= MAX_LABELS:
         lines += _format_confusion(confusion)
     ranked = sorted(range(len(examples)), key=lambda i: (-examples[i].chrf, i))

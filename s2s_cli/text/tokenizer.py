@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from s2s_cli.text.language import base_language
+from s2s_cli.text.language import base_language, is_written_without_spaces
 from s2s_cli.text.subword import Subwords
 
 Split = Callable[[str], list[str]]
@@ -22,9 +22,6 @@ WORD_SEPARATOR = "\u2581"
 
 FIRST_CJK = "\u2e80"
 """Where the scripts that write no spaces begin."""
-
-_WITHOUT_SPACES = {"ja", "th", "lo", "km", "my", "bo", "lzh"}
-"""Languages that write no spaces between words and have no word tokeniser here."""
 
 
 class Tokenizer(NamedTuple):
@@ -57,10 +54,9 @@ def choose_tokenizer(name: str, lang: str) -> str:
     """Resolve `auto`: jieba for Chinese, characters where no spaces are written, else Moses."""
     if name != "auto":
         return name
-    code = base_language(lang)
-    if code == "zh":
+    if base_language(lang) == "zh":
         return "jieba"
-    return "char" if code in _WITHOUT_SPACES else "moses"
+    return "char" if is_written_without_spaces(lang) else "moses"
 
 
 def depends_on_language(name: str) -> bool:
@@ -81,8 +77,7 @@ def make_tokenizer(
     """
     chosen = choose_tokenizer(name, lang)
     split, join = _TOKENIZERS[chosen](base_language(lang))
-    code = base_language(lang)
-    is_whole = chosen == "none" and (code == "zh" or code in _WITHOUT_SPACES)
+    is_whole = chosen == "none" and is_written_without_spaces(lang)
     return Tokenizer(chosen, lowercase, split, join, subwords, not (is_whole or chosen == "char"))
 
 

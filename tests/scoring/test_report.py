@@ -4,7 +4,7 @@ from s2s_cli.scoring.labels import count_confusion
 from s2s_cli.scoring.metrics import Score, ScoringSettings
 from s2s_cli.scoring.report import Example, format_report
 
-SCORES = [Score("bleu", 12.344, "nrefs:1|case:lc", "BLEU = 12.3")]
+SCORES = [Score("bleu", 12.344, "nrefs:1|case:lc")]
 
 
 def examples(count: int) -> list[Example]:
@@ -18,6 +18,13 @@ def test_best_and_worst_are_twenty_each_and_in_order() -> None:
     assert best.index("hyp99") < best.index("hyp98") < best.index("hyp80")
     assert worst.index("hyp0\n") < worst.index("hyp1\n") < worst.index("hyp19\n")
     assert r"| bleu | 12.34 | `nrefs:1\|case:lc` |" in page
+
+
+def test_a_note_stands_beside_its_score() -> None:
+    page = format_report("t", [], [*SCORES, Score("ter", 1.0, "x", "of a|b")], examples(2))
+    assert "| measure | score | signature | note |\n|---|---|---|---|\n" in page
+    assert r"| ter | 1.00 | `x` | of a\|b |" in page
+    assert "note" not in format_report("t", [], SCORES, examples(2))
 
 
 def test_of_few_sentences_none_is_shown_twice() -> None:
