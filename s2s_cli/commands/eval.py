@@ -10,7 +10,14 @@ from s2s_cli.commands import options as opt
 from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
-from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
+from s2s_cli.commands.scores import (
+    Evaluated,
+    Measures,
+    measure,
+    show_scores,
+    warn_of_blank_lines,
+    write_report,
+)
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
 from s2s_cli.errors import ConfigError
@@ -194,12 +201,15 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
 def _score_files(files: Files, measures: Measures) -> None:
     """Score existing translations; no model is needed."""
     from s2s_cli.data.lines import read_lines
+    from s2s_cli.scoring.blank_lines import choose_scored_lines
 
     if files.hyp is None or not files.refs:
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
     hypotheses, references = read_lines(files.hyp), [read_lines(ref) for ref in files.refs]
-    found = measure(measures, hypotheses, references)
+    scored = choose_scored_lines(hypotheses, references)
+    warn_of_blank_lines(str(files.refs[0]), len(hypotheses) - len(scored.numbers))
+    found = measure(measures, scored)
     title = f"{files.hyp} against {', '.join(map(str, files.refs))}"
     show_scores(title, {str(files.hyp): found})
 
@@ -227,18 +237,30 @@ def _evaluate_model(
     found = {}
     for test, folder in tests:
         say(f"test set {test.name}: {len(test):,} sentences")
-        directed, how_here = loaded.between(*test.direction), measures[test.tgt_lang]
-        started = time.perf_counter()
-        translations = directed.translator.translate(test.src, loaded.decoding)
-        seconds = time.perf_counter() - started
-        num_unread = sum(translation.num_unread > 0 for translation in translations)
-        warn_of_unread(num_unread, len(test), loaded.decoding)
-        hypotheses = [translation.text for translation in translations]
-        found[test.name] = measure(how_here, hypotheses, test.references)
-        evaluated = Evaluated(models, directed, test, hypotheses, seconds)
+        how_here = measures[test.tgt_lang]
+        evaluated = _translate_test_set(models, loaded.between(*test.direction), test)
+        found[test.name] = measure(how_here, evaluated.scored)
         write_report(folder, evaluated, how_here.settings, found[test.name])
     names = ", ".join(f"{test.name} ({len(test):,} sentences)" for test, _ in tests)
     has_mean = len({test.direction for test, _ in tests}) > 1
     show_scores(f"{' + '.join(map(str, models))} on {names}", found, has_mean)
     for _, folder in tests:
         say(f"report: {folder}/report.md")
+
+
+def _translate_test_set(models: tuple[Path, ...], loaded: Loaded, test: "Corpus") -> Evaluated:
+    """Translate every row of a test set, blank ones included; warns of blank and of cut rows."""
+    from s2s_cli.scoring.blank_lines import choose_scored_lines
+
+    rows = test.rows()
+    started = time.perf_counter()
+    translations = loaded.translator.translate([row[0] for row in rows], loaded.decoding)
+    seconds = time.perf_counter() - started
+    num_unread = sum(translation.num_unread > 0 for translation in translations)
+    warn_of_unread(num_unread, len(test), loaded.decoding)
+    hypotheses = [translation.text for translation in translations]
+    references = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
+    scored = choose_scored_lines(hypotheses, references)
+    evaluated = Evaluated(models, loaded, test, hypotheses, scored, seconds)
+    warn_of_blank_lines(test.name, evaluated.num_left_out, evaluated.num_blank_sources)
+    return evaluated

@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from s2s_cli.commands.loading import Loaded
     from s2s_cli.data.corpus import Corpus
+    from s2s_cli.scoring.blank_lines import ScoredLines
     from s2s_cli.scoring.labels import Confusion
     from s2s_cli.scoring.metrics import MetricName, Score, ScoringSettings
 
@@ -53,25 +54,57 @@ class Found(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """A test set and what a model made of it."""
+    """A test set and a model's translations of it."""
 
     models: tuple[Path, ...]
     """One, or the members of an ensemble."""
     loaded: "Loaded"
     test: "Corpus"
     hypotheses: list[str]
+    """One for each row of the test set, blank ones included."""
+    scored: "ScoredLines"
     seconds: float
     """That the translation took."""
 
+    @property
+    def num_left_out(self) -> int:
+        """Lines without a reference."""
+        return len(self.hypotheses) - len(self.scored.numbers)
 
-def measure(measures: Measures, hypotheses: list[str], references: list[list[str]]) -> Found:
+    @property
+    def num_blank_sources(self) -> int:
+        """Lines without a source that have a reference: their translations are empty."""
+        rows = self.test.rows()
+        return sum(not rows[number][0].strip() for number in self.scored.numbers)
+
+
+def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0) -> None:
+    """Report which lines are not scored, and which are scored though they could not be translated.
+
+    Args:
+        name: of the test set.
+        num_left_out: lines without a reference.
+        num_blank_sources: lines with a reference but without a source.
+    """
+    from s2s_cli.console import warn
+
+    if num_left_out:
+        warn(f"{name}: lines with a blank reference are not scored ({num_left_out:,})")
+    if num_blank_sources:
+        warn(
+            f"{name}: lines with a blank source but a reference count as empty translations "
+            f"({num_blank_sources:,})"
+        )
+
+
+def measure(measures: Measures, scored: "ScoredLines") -> Found:
     """Score translations; says on stderr if the references are taken to be labels."""
     from s2s_cli.console import counting, say
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
     from s2s_cli.text.tokenizer import make_tokenizer
 
-    settings = measures.settings
+    settings, (_, hypotheses, references) = measures.settings, scored
 
     def tokenize(line: str) -> list[str]:
         return make_tokenizer("auto", settings.tgt_lang, settings.lowercase).tokenize(line)
@@ -164,22 +197,31 @@ def write_report(
     from s2s_cli.scoring.report import Example, format_report
     from s2s_cli.sealed import to_json
 
-    test, hypotheses = evaluated.test, evaluated.hypotheses
+    test, scored = evaluated.test, evaluated.scored
     facts = _gather_facts(evaluated)
     numbers: dict[str, object] = {"scores": found.as_dict()}
     if found.confusion is not None:
         numbers["confusion"] = found.confusion._asdict()
-    write_file(folder / "hypotheses.txt", _lines(hypotheses))
-    for number, reference in enumerate(test.references, start=1):
+    rows = test.rows()
+    write_file(folder / "hypotheses.txt", _lines(evaluated.hypotheses))
+    for number, reference in enumerate(zip(*(row[1:] for row in rows), strict=True), start=1):
         name = "references.txt" if number == 1 else f"references-{number}.txt"
         write_file(folder / name, _lines(reference))
     write_file(folder / "scores.json", to_json({**numbers, **facts}))
-    chrf = score_sentences(hypotheses, test.references, settings)
-    rows = zip(test.src, zip(*test.references, strict=True), hypotheses, chrf, strict=True)
+    chrf = score_sentences(scored.hypotheses, scored.references, settings)
+    examples = [
+        Example(number + 1, rows[number][0], refs, hypothesis, score)
+        for number, hypothesis, refs, score in zip(
+            scored.numbers,
+            scored.hypotheses,
+            zip(*scored.references, strict=True),
+            chrf,
+            strict=True,
+        )
+    ]
     title = f"{test.src_lang} to {test.tgt_lang} on {test.name}"
-    shown = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
-    examples = [Example(*row) for row in rows]
-    page = format_report(title, shown, found.scores, examples, found.confusion)
+    shown_facts = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
+    page = format_report(title, shown_facts, found.scores, examples, found.confusion)
     write_file(folder / "report.md", page)
 
 
@@ -193,9 +235,11 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
     cards = (loaded.card, *loaded.others)
     return {
         "test_set": test.name,
-        "sentences": len(test),
+        "lines": len(evaluated.hypotheses),
+        "sentences": len(evaluated.scored.numbers),
         "references_per_sentence": len(test.references),
-        "blank_pairs_left_out": test.num_blank,
+        "blank_pairs_left_out": evaluated.num_left_out,
+        "blank_sources_scored": evaluated.num_blank_sources,
         "command": shlex.join(["s2s", *sys.argv[1:]]),
         "model": _join(evaluated.models),
         "weights_sha256": _join(sealed_hash(folder, WEIGHTS) for folder in evaluated.models),
@@ -222,5 +266,6 @@ def _in_words(value: object) -> str:
     return str(value)
 
 
-def _lines(sentences: list[str]) -> str:
-    return "".join(f"{sentence}\n" for sentence in sentences)
+def _lines(sentences: Iterable[str]) -> str:
+    """One line each; a table's cell may hold line breaks."""
+    return "".join(sentence.replace("\n", " ") + "\n" for sentence in sentences)

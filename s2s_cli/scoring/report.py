@@ -13,6 +13,8 @@ NUM_EXAMPLES = 20
 class Example(NamedTuple):
     """One sentence of a test set, translated and scored."""
 
+    line: int
+    """In the test set, from 1."""
     source: str
     references: Sequence[str]
     hypothesis: str
@@ -34,7 +36,7 @@ def format_report(
         title: of the page.
         facts: name and value pairs: model, data, settings.
         scores: of the corpus.
-        examples: all sentences of the test set.
+        examples: all sentences that are scored.
         confusion: of the labels, if the test set asks for labels.
     """
     lines = [f"# {_escape(title)}", "", "| | |", "|---|---|"]
@@ -58,7 +60,7 @@ def format_report(
         for index in chosen:
             example = examples[index]
             lines += [
-                f"- line {index + 1}, chrF {example.chrf:.1f}",
+                f"- line {example.line}, chrF {example.chrf:.1f}",
                 f"  - source: {_escape(example.source)}",
                 *(f"  - reference: {_escape(reference)}" for reference in example.references),
                 f"  - translation: {_escape(example.hypothesis)}",

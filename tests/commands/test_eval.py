@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toys import error_of, s2s, save_toy
+from toys import error_of, output_of, s2s, save_toy
 
 from s2s_cli.config import Text
 
@@ -49,3 +49,56 @@ def test_options_of_the_other_search_are_refused(tmp_path: Path, files: list[obj
     for option in ("--beam-size", "--length-penalty"):
         assert f"{option}: of no use to sampling" in error_of(*ask, option, 2)
     assert "--run: of no use beside --model" in error_of(*ask, "--run", tmp_path)
+
+
+BLANK = (
+    ["", "s t u", " ", "v w", "", "x", "", "y z"],
+    ["", "A B", "", "", "c d", "e", "", "f a"],
+)
+"""Sources and references: lines 1, 3 and 7 are blank on both sides, 4 and 5 on one side."""
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "b.de", tmp_path / "b.en"]
+    for path, lines in zip(paths, BLANK, strict=True):
+        path.write_text("".join(f"{line}\n" for line in lines))
+    return paths
+
+
+def test_a_report_has_the_lines_of_the_test_set(tmp_path: Path, blank: list[Path]) -> None:
+    toy, report = save_toy(tmp_path / "toy"), tmp_path / "report"
+    test = ("--test-src", blank[0], "--test-tgt", blank[1], "--report", report)
+    done = s2s("eval", "-m", toy, *test)
+    hypotheses = (report / "hypotheses.txt").read_text()
+    assert (report / "references.txt").read_text() == blank[1].read_text()
+    assert hypotheses == output_of("translate", "-m", toy, blank[0])
+    found = json.loads((report / "scores.json").read_text())
+    assert (found["lines"], found["sentences"]) == (8, 4)
+    assert (found["blank_pairs_left_out"], found["blank_sources_scored"]) == (4, 1)
+    assert done.stderr.count("lines with a blank reference are not scored (4)") == 1
+    assert done.stderr.count("count as empty translations (1)") == 1
+    page = (report / "report.md").read_text()
+    shown = {line.split(",")[0] for line in page.split("\n") if line.startswith("- line")}
+    assert shown == {"- line 2", "- line 5", "- line 6", "- line 8"}
+    assert "- line 8, " in page.split("  - source: y z")[0].rsplit("\n", 2)[-2]
+
+
+def test_scores_agree_with_those_of_the_translations_in_a_file(
+    tmp_path: Path, blank: list[Path]
+) -> None:
+    toy, hyp = save_toy(tmp_path / "toy"), tmp_path / "out.en"
+    test = ("--test-src", blank[0], "--test-tgt", blank[1], "--report", tmp_path / "report")
+    asked = ("eval", "--bleu", "--chrf", "--ter")
+    by_model = json.loads(s2s(*asked, "-m", toy, *test).stdout)
+    output_of("translate", "-m", toy, blank[0], "-o", hyp)
+    done = s2s(*asked, "--hyp", hyp, "--ref", blank[1], "--tgt-lang", "en")
+    assert json.loads(done.stdout) == by_model
+    assert "b.en: lines with a blank reference are not scored (4)" in done.stderr
+
+
+def test_a_test_set_without_blank_lines_says_nothing_of_them(
+    tmp_path: Path, files: list[object]
+) -> None:
+    done = s2s("eval", "-m", save_toy(tmp_path / "toy"), *files, "--report", tmp_path / "report")
+    assert "with a blank" not in done.stderr
