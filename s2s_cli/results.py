@@ -33,8 +33,26 @@ SHOWN_DIGITS = 12
 """Of a SHA-256."""
 
 
-def gather_facts(run: RunFolder) -> Facts:
+def name_runs(paths: Iterable[Path]) -> dict[str, Path]:
+    """Run folders by name, each once: the shortest end of its path that no other run shares."""
+    folders = {path.resolve(): path for path in paths}
+    names = {}
+    for whole, path in folders.items():
+        others = [other for other in folders if other != whole]
+        for length in range(1, len(whole.parts) + 1):
+            end = whole.parts[-length:]
+            if end not in (other.parts[-length:] for other in others):
+                break
+        names["/".join(end)] = path
+    return names
+
+
+def gather_facts(run: RunFolder, name: str | None = None) -> Facts:
     """What one run folder says about itself; reports of an earlier model of it do not count.
+
+    Args:
+        run: a trained and evaluated run.
+        name: on the page; the folder's name if None.
 
     Raises:
         CheckpointError: it has no model, or this one was not evaluated.
@@ -52,7 +70,7 @@ def gather_facts(run: RunFolder) -> Facts:
     epochs = [entry for entry in log if "valid_seconds" in entry]
     return {
         **made,
-        "name": run.path.name,
+        "name": name or run.path.name,
         "seed": config["training"]["seed"],
         "config": {section: config[section] for section in ("text", "vocab", "model", "training")},
         "languages": f"{card['src_lang']}-{card['tgt_lang']}",

@@ -3,11 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from s2s_cli.cli import app
 from s2s_cli.config import Decoding
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import dump_yaml, load_recipe
-from s2s_cli.results import Page, format_page, gather_facts
+from s2s_cli.results import Page, format_page, gather_facts, name_runs
 from s2s_cli.run import RunFolder
 from s2s_cli.sealed import sha256, to_json, write_sealed
 
@@ -155,3 +157,30 @@ def test_a_page_remembers_runs_whose_folders_are_gone(tmp_path: Path) -> None:
     page.facts_path.write_text("[1]", encoding="utf-8")
     with pytest.raises(DataError, match="not the facts of a page"):
         page.read()
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    paths = [tmp_path / who / "runs" / "quickstart" for who in ("anna", "ben")]
+    assert name_runs([*paths, paths[0], tmp_path / "other"]) == {
+        "anna/runs/quickstart": paths[0],
+        "ben/runs/quickstart": paths[1],
+        "other": tmp_path / "other",
+    }
+    assert name_runs(paths[:1]) == {"quickstart": paths[0]}
+    for path, bleu in zip(paths, (10.0, 20.0), strict=True):
+        path.mkdir(parents=True)
+        make_run(path, bleu)
+    page = CliRunner().invoke(app, ["results", *map(str, paths)]).stdout
+    assert "| [anna/runs/quickstart](#annarunsquickstart) |" in page
+    assert "| data-test | 20.0 |" in page
+
+
+def test_a_run_that_replaces_another_on_a_page_is_reported(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for who, bleu in (("anna", 10.0), ("anna", 10.0), ("ben", 20.0)):
+        path = tmp_path / who / "quickstart"
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / "model").exists():
+            make_run(path, bleu)
+        said = CliRunner().invoke(app, ["results", str(path), "-o", str(page)]).stderr
+        assert ("replaces the former entry quickstart" in said) == (who == "ben")

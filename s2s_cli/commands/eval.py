@@ -9,22 +9,15 @@ import typer
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
+from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
-from s2s_cli.commands.scores import (
-    Evaluated,
-    Measures,
-    measure,
-    show_scores,
-    warn_of_blank_lines,
-    write_report,
-)
+from s2s_cli.commands.scores import Measures, measure, show_scores, warn_of_blank_lines
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.commands.loading import Place
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.scoring.metrics import MetricName
 
@@ -135,7 +128,7 @@ def evaluate(
     if config is not None:
         tell_recipe_search(config, loaded)
     how = How(names, _choose_case(lowercase, loaded.card), tokenize, tokenized, accuracy)
-    folders = _choose_folders(place, tests, report)
+    folders = choose_folders(place, tests, report)
     models = (place.folder, *place.others)
     _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), how)
 
@@ -212,15 +205,6 @@ def _score_files(files: Files, measures: Measures) -> None:
     found = measure(measures, scored)
     title = f"{files.hyp} against {', '.join(map(str, files.refs))}"
     show_scores(title, {str(files.hyp): found})
-
-
-def _choose_folders(place: "Place", tests: "list[Corpus]", report: Path | None) -> list[Path]:
-    """Where the report of each test set goes."""
-    if report is not None and len(tests) == 1:
-        return [report]
-    # An ensemble is not the first member's run, whose own report stays.
-    own = place.run.reports_path if place.run and not place.others else Path("reports")
-    return [(report or own) / test.name for test in tests]
 
 
 def _evaluate_model(

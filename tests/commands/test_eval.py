@@ -102,3 +102,46 @@ def test_a_test_set_without_blank_lines_says_nothing_of_them(
 ) -> None:
     done = s2s("eval", "-m", save_toy(tmp_path / "toy"), *files, "--report", tmp_path / "report")
     assert "with a blank" not in done.stderr
+
+
+def save_test_set(folder: Path, text: str) -> list[object]:
+    folder.mkdir(parents=True)
+    for name in ("test.de", "test.en"):
+        (folder / name).write_text(text)
+    return ["--test-src", folder / "test.de", "--test-tgt", folder / "test.en"]
+
+
+def test_test_sets_of_one_name_have_a_report_each(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    save_toy(run / "model")
+    tests = [save_test_set(tmp_path / name / "de-en", f"{name} a\n") for name in "xyz"]
+
+    def reports() -> dict[str, str]:
+        found = sorted((run / "reports").glob("*/references.txt"))
+        return {path.parent.name: path.read_text() for path in found}
+
+    for test in tests:
+        done = s2s("eval", "--run", run, *test)
+        assert done.exit_code == 0
+        has_other = "holds the report of another test set" in done.stderr
+        assert has_other == (test is not tests[0])
+    names = list(reports())
+    assert names[0] == "de-en-test"
+    assert all(name.startswith("de-en-test-") for name in names[1:])
+    assert sorted(reports().values()) == ["x a\n", "y a\n", "z a\n"]
+    before = reports()
+    for test in reversed(tests):
+        s2s("eval", "--run", run, *test)
+    assert reports() == before
+
+
+def test_models_that_share_a_folder_of_reports_have_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    test = save_test_set(tmp_path / "de-en", "a b\n")
+    toys = [save_toy(tmp_path / name) for name in ("one", "two")]
+    for toy in [*toys, *toys]:
+        s2s("eval", "-m", toy, *test)
+    found = [json.loads(path.read_text()) for path in Path("reports").glob("*/scores.json")]
+    assert sorted(facts["model"] for facts in found) == sorted(map(str, toys))
