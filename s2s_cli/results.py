@@ -68,6 +68,7 @@ def gather_facts(run: RunFolder, name: str | None = None) -> Facts:
         raise DataError(f"{run.path}: cannot be told about ({reason})") from error
     config = load_recipe(str(run.config_path)).config.model_dump(mode="json")
     epochs = [entry for entry in log if "valid_seconds" in entry]
+    ranked_by = [entry["ranked_by"] for entry in log if "ranked_by" in entry]
     return {
         **made,
         "name": name or run.path.name,
@@ -81,6 +82,7 @@ def gather_facts(run: RunFolder, name: str | None = None) -> Facts:
         "minutes": round(sum(e["seconds"] + e["valid_seconds"] for e in epochs) / 60, 1),
         "trained_on": card["trained_on"],
         "valid": card["valid_scores"],
+        "ranked_by": ranked_by[-1] if ranked_by else config["training"]["best_by"],
         "tests": tests,
     }
 
@@ -199,7 +201,8 @@ def _search_of(test: Facts) -> Facts:
 
 
 def _rows(group: Sequence[Facts]) -> list[str]:
-    first, best_by = group[0], group[0]["config"]["training"]["best_by"]
+    first = group[0]
+    best_by = first.get("ranked_by", first["config"]["training"]["best_by"])
     valid = [run["valid"].get(best_by) for run in group]
     start = [
         ", ".join(f"[{run['name']}](#{_anchor(run['name'])})" for run in group),
@@ -207,7 +210,7 @@ def _rows(group: Sequence[Facts]) -> list[str]:
         f"{first['num_parameters'] / 1e6:.1f} M",
         _spread([run["updates"] for run in group], 0),
         _spread([run["minutes"] for run in group], 0),
-        f"{_spread(valid, 3 if best_by == 'accuracy' else 1)} {best_by}",
+        f"{_spread(valid, 3 if best_by in ('accuracy', 'loss') else 1)} {best_by}",
     ]
     rows = []
     for name in dict.fromkeys(name for run in group for name in run["tests"]):

@@ -144,11 +144,11 @@ class How(NamedTuple):
 
     def measures(self, tgt_lang: str) -> Measures:
         """The same, set up for a language; checked before anything is translated."""
-        from s2s_cli.scoring.metrics import ScoringSettings, make_metric
+        from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
 
         settings = ScoringSettings(tgt_lang, self.lowercase, self.tokenize)
         if "bleu" in self.names:
-            make_metric("bleu", settings)
+            make_bleu(settings)
         return Measures(self.names, settings, self.tokenized, self.accuracy)
 
 

@@ -69,6 +69,7 @@ def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0
 def measure(measures: Measures, scored: "ScoredLines") -> Found:
     """Score translations; says on stderr if the references are taken to be labels."""
     from s2s_cli.console import counting, say
+    from s2s_cli.scoring.caveat import find_caveat
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
     from s2s_cli.text.tokenizer import make_tokenizer
@@ -85,6 +86,11 @@ def measure(measures: Measures, scored: "ScoredLines") -> Found:
     if measures.is_tokenized:
         tokenizer = make_tokenizer("auto", settings.tgt_lang, settings.lowercase)
         scores.append(score_tokens(hypotheses, references, settings, tokenizer))
+    if caveat := find_caveat(references, settings):
+        scores = [
+            score._replace(note=caveat.text) if score.name in ("bleu", "bleu-tokens") else score
+            for score in scores
+        ]
     is_of_labels = measures.is_of_labels
     if is_of_labels is None and (is_of_labels := look_like_labels(references, tokenize)):
         labels = ", ".join(sorted(set(references[0])))

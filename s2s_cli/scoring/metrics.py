@@ -76,7 +76,8 @@ def score_corpus(
             found = measure_ter(hypotheses, references, settings.tgt_lang, advance)
             scores.append(Score(name, found.value, found.signature, _note_on_ter(found)))
             continue
-        metric = make_metric(name, settings)
+        is_bleu = name == "bleu"
+        metric: Metric = make_bleu(settings) if is_bleu else CHRF(lowercase=settings.lowercase)
         result = metric.corpus_score(list(hypotheses), [list(ref) for ref in references])
         scores.append(Score(name, float(result.score), metric.get_signature().format()))
     return scores
@@ -123,7 +124,7 @@ def score_sentences(
 ) -> list[float]:
     """Sentence chrF of each, 0 to 100: kinder to single sentences than BLEU is."""
     check_lengths(hypotheses, references)
-    metric = make_metric("chrf", settings)
+    metric = CHRF(lowercase=settings.lowercase)
     return [
         float(metric.sentence_score(hypothesis, list(refs)).score)
         for hypothesis, *refs in zip(hypotheses, *references, strict=True)
@@ -148,14 +149,12 @@ def check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
             )
 
 
-def make_metric(name: Literal["bleu", "chrf"], settings: ScoringSettings) -> Metric:
-    """A sacrebleu metric set up for a language.
+def make_bleu(settings: ScoringSettings) -> BLEU:
+    """BLEU set up for a language.
 
     Raises:
-        ConfigError: the BLEU tokeniser is unknown or not installed.
+        ConfigError: the tokeniser is unknown or not installed.
     """
-    if name == "chrf":
-        return CHRF(lowercase=settings.lowercase)
     tokenize = settings.tokenize or choose_bleu_tokenizer(settings.tgt_lang)
     _check_tokenizer(tokenize)
     return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
