@@ -141,14 +141,19 @@ def format_page(runs: Iterable[Facts]) -> str:
         "The model is the epoch (or mean of epochs) that was best on the validation pairs; how it "
         "searched for the translations of a test set stands with its scores.",
         "",
-        "| run | languages | weights | updates | minutes | valid | test set | "
+        "| run | languages | weights | updates | minutes | valid | test set | case | "
         + " | ".join(MEASURES.values())
         + " |",
-        "|---" * (7 + len(MEASURES)) + "|",
+        "|---" * (8 + len(MEASURES)) + "|",
     ]
     for group in group_seeds(runs):
         lines += _rows(group)
-    lines += ["", "Several seeds in a row: the mean, and from the least to the greatest."]
+    lines += [
+        "",
+        "Several seeds in a row: the mean, and from the least to the greatest. Scores that ignore "
+        "case do not compare with scores in which it counts. Scores in which case counts are not "
+        "in the table for models that write lower case only; they stand below.",
+    ]
     for run in runs:
         lines += _describe(run)
     return "\n".join(lines) + "\n"
@@ -214,15 +219,37 @@ def _rows(group: Sequence[Facts]) -> list[str]:
     ]
     rows = []
     for name in dict.fromkeys(name for run in group for name in run["tests"]):
-        scores = [run["tests"][name]["scores"] for run in group if name in run["tests"]]
+        scores = [_comparable(run, name) for run in group if name in run["tests"]]
+        if not any(scores):
+            continue
+        case = "ignored" if _ignores_case(scores[0]) else "counts"
         cells = [
             _spread([score[key]["score"] if key in score else None for score in scores], 1)
             for key in MEASURES
         ]
         tail = "" if len(scores) == len(group) else f" ({len(scores)} of {len(group)} runs)"
-        rows.append(" | ".join(["", *start, f"{name}{tail}", *cells, ""]).strip())
+        rows.append(" | ".join(["", *start, f"{name}{tail}", case, *cells, ""]).strip())
         start = [""] * len(start)
     return rows
+
+
+def _comparable(run: Facts, test: str) -> Facts:
+    """The scores of a test set that are in the table.
+
+    A model that writes lower case only gets none in which case counts.
+    """
+    scores: Facts = run["tests"][test]["scores"]
+    is_lower_cased = run["config"]["text"]["lowercase"]
+    return {key: one for key, one in scores.items() if not (is_lower_cased and _is_cased(one))}
+
+
+def _is_cased(score: Facts) -> bool:
+    return "case:mixed" in score["signature"]
+
+
+def _ignores_case(scores: Facts) -> bool:
+    """Whether the scores that have a column ignore case; TER, which has none, always does."""
+    return not any(_is_cased(score) for key, score in scores.items() if key in MEASURES)
 
 
 def _spread(values: Sequence[float | None], digits: int) -> str:
@@ -254,13 +281,21 @@ def _describe(run: Facts) -> list[str]:
         lines.append(f"- {split}: {_hashes(files)}")
     for name, test in run["tests"].items():
         scores = "; ".join(
-            f"{key} {score['score']:.2f} (`{score['signature']}`)"
+            f"{key} {score['score']:.2f} (`{score['signature']}`{_note(run, score)})"
             for key, score in test["scores"].items()
         )
         lines.append(f"- test {name}, {test['sentences']:,} sentences: {scores}")
         lines.append(f"  - of {_hashes(test['data_sha256'])}")
         lines.append(f"  - search: {describe_search(test['decoding'])}")
     return lines
+
+
+def _note(run: Facts, score: Facts) -> str:
+    """What has to be known about a score; reports of earlier versions have no notes."""
+    note = score.get("note", "")
+    if not note and run["config"]["text"]["lowercase"] and _is_cased(score):
+        note = "the model writes lower case only; not comparable"
+    return f"; {note}" if note else ""
 
 
 def describe_search(decoding: Facts) -> str:

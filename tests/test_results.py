@@ -60,8 +60,8 @@ def test_a_page_tells_size_time_scores_data_and_commands(tmp_path: Path) -> None
     row = next(line for line in page.split("\n") if line.startswith("| [one]"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     # Minutes: three epochs of 90 seconds, the line of an average not counted.
-    expected = ["[one](#one)", "zh-en", "1.5 M", "300", "4", "31.0 bleu", "data-test", "30.0"]
-    assert cells[:8] == expected
+    expected = ["[one](#one)", "zh-en", "1.5 M", "300", "4", "31.0 bleu", "data-test", "counts"]
+    assert cells[:9] == [*expected, "30.0"]
     for text in ("s2s train --seed 1", "s2s eval", "a laptop", "abababababab", SIGNATURE):
         assert text in page
     assert "epochs: 3, chosen: 2" in page
@@ -110,8 +110,8 @@ def test_a_test_set_that_some_runs_have_is_told_with_their_number(
 ) -> None:
     two[1]["tests"]["more"] = two[1]["tests"]["data-test"]
     first, second = table_of(*two)
-    assert "| data-test | 30.5 (30.0 to 31.0) |" in first
-    assert "| more (1 of 2 runs) | 31.0 |" in second
+    assert "| data-test | counts | 30.5 (30.0 to 31.0) |" in first
+    assert "| more (1 of 2 runs) | counts | 31.0 |" in second
 
 
 def test_each_test_set_tells_its_search(two: list[dict[str, Any]]) -> None:
@@ -121,6 +121,20 @@ def test_each_test_set_tells_its_search(two: list[dict[str, Any]]) -> None:
     beam = "search: beam, beam_size 8, length_penalty 1.0, length_penalty_kind gnmt"
     assert f"  - {beam}, no_repeat_ngram 3\n" in page
     assert "  - search: sample, temperature 1.0, seed 1, top_k 5\n" in page
+
+
+def test_scores_with_case_of_a_lower_casing_model_are_not_in_the_table(tmp_path: Path) -> None:
+    facts = gather_facts(make_run(tmp_path / "one"))
+    facts["config"]["text"]["lowercase"] = True
+    cased = facts["tests"]["data-test"]
+    scores = {"bleu": {"score": 45.0, "signature": "nrefs:1|case:lc"}}
+    facts["tests"] = {"data-test": {**cased, "scores": scores}, "data-test-cased": cased}
+    (row,) = table_of(facts)
+    assert "| data-test | ignored | 45.0 |" in row
+    page = format_page([facts])
+    assert f"bleu 30.00 (`{SIGNATURE}`; the model writes lower case only; not comparable)" in page
+    facts["config"]["text"]["lowercase"] = False
+    assert len(table_of(facts)) == 2
 
 
 def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
@@ -172,7 +186,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> Non
         make_run(path, bleu)
     page = CliRunner().invoke(app, ["results", *map(str, paths)]).stdout
     assert "| [anna/runs/quickstart](#annarunsquickstart) |" in page
-    assert "| data-test | 20.0 |" in page
+    assert "| data-test | counts | 20.0 |" in page
 
 
 def test_a_run_that_replaces_another_on_a_page_is_reported(tmp_path: Path) -> None:

@@ -127,10 +127,15 @@ def evaluate(
         return
     if config is not None:
         tell_recipe_search(config, loaded)
-    how = How(names, _choose_case(lowercase, loaded.card), tokenize, tokenized, accuracy)
+    is_lower = loaded.card.text.lowercase
+    how = How(names, _choose_case(lowercase, loaded.card), tokenize, tokenized, accuracy, is_lower)
     folders = choose_folders(place, tests, report)
     models = (place.folder, *place.others)
     _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), how)
+
+
+LOWER_CASED = "the model writes lower case only, so case counts against it; not comparable"
+"""Note on scores in which case counts."""
 
 
 class How(NamedTuple):
@@ -141,6 +146,8 @@ class How(NamedTuple):
     tokenize: str | None
     tokenized: bool
     accuracy: bool | None
+    is_lower_cased: bool = False
+    """Whether the model writes lower case only."""
 
     def measures(self, tgt_lang: str) -> Measures:
         """The same, set up for a language; checked before anything is translated."""
@@ -149,7 +156,8 @@ class How(NamedTuple):
         settings = ScoringSettings(tgt_lang, self.lowercase, self.tokenize)
         if "bleu" in self.names:
             make_bleu(settings)
-        return Measures(self.names, settings, self.tokenized, self.accuracy)
+        note = LOWER_CASED if self.is_lower_cased and not self.lowercase else ""
+        return Measures(self.names, settings, self.tokenized, self.accuracy, note)
 
 
 class Files(NamedTuple):

@@ -26,6 +26,20 @@ class Measures(NamedTuple):
     """Whether BLEU of words is measured too."""
     is_of_labels: bool | None
     """Whether accuracy is measured too; None if the references are to say."""
+    case_note: str = ""
+    """What has to be known about scores in which case counts."""
+
+    def note_on(self, score: "Score", caveat: str | None) -> "Score":
+        """The score with what has to be known about it.
+
+        Args:
+            score: of any measure.
+            caveat: why BLEU says little here, if it does.
+        """
+        is_bleu = score.name in ("bleu", "bleu-tokens")
+        is_cased = "case:mixed" in score.signature
+        notes = [score.note, is_bleu and caveat, is_cased and self.case_note]
+        return score._replace(note="; ".join(note for note in notes if note))
 
 
 class Found(NamedTuple):
@@ -86,11 +100,6 @@ def measure(measures: Measures, scored: "ScoredLines") -> Found:
     if measures.is_tokenized:
         tokenizer = make_tokenizer("auto", settings.tgt_lang, settings.lowercase)
         scores.append(score_tokens(hypotheses, references, settings, tokenizer))
-    if caveat := find_caveat(references, settings):
-        scores = [
-            score._replace(note=caveat.text) if score.name in ("bleu", "bleu-tokens") else score
-            for score in scores
-        ]
     is_of_labels = measures.is_of_labels
     if is_of_labels is None and (is_of_labels := look_like_labels(references, tokenize)):
         labels = ", ".join(sorted(set(references[0])))
@@ -98,10 +107,13 @@ def measure(measures: Measures, scored: "ScoredLines") -> Found:
             f"the references look like labels ({labels}), so accuracy is scored; "
             "--no-accuracy leaves it out"
         )
-    if not is_of_labels:
-        return Found(scores, None)
-    confusion = count_confusion(hypotheses, references, settings)
-    return Found([*scores, score_accuracy(confusion, settings)], confusion)
+    confusion = None
+    if is_of_labels:
+        confusion = count_confusion(hypotheses, references, settings)
+        scores.append(score_accuracy(confusion, settings))
+    caveat = find_caveat(references, settings)
+    text = None if caveat is None else caveat.text
+    return Found([measures.note_on(score, text) for score in scores], confusion)
 
 
 def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> None:
@@ -140,7 +152,8 @@ def average_bleu(found: dict[str, Found]) -> dict[str, Found]:
         return {}
     value = fmean(score.value for score in scores)
     signature = f"mean of {len(scores)} test sets"
-    mean = scores[0]._replace(value=value, signature=signature)
+    notes = dict.fromkeys(score.note for score in scores if score.note)
+    mean = scores[0]._replace(value=value, signature=signature, note="; ".join(notes))
     return {"mean": Found([mean], None)}
 
 

@@ -22,8 +22,10 @@ def test_a_lower_cased_model_may_be_scored_with_case(tmp_path: Path, files: list
     done = s2s(*ask)
     assert "case:lc" in json.loads(done.stdout)["bleu"]["signature"]
     assert "--no-lowercase counts it" in done.stderr
+    assert "lower case only" not in done.stdout
     done = s2s(*ask, "--no-lowercase")
     assert "case:mixed" in json.loads(done.stdout)["bleu"]["signature"]
+    assert "not comparable" in json.loads(done.stdout)["bleu"]["note"]
     assert "ignore case" not in done.stderr
 
 
@@ -102,6 +104,17 @@ def test_a_test_set_without_blank_lines_says_nothing_of_them(
 ) -> None:
     done = s2s("eval", "-m", save_toy(tmp_path / "toy"), *files, "--report", tmp_path / "report")
     assert "with a blank" not in done.stderr
+
+
+def test_bleu_of_single_words_has_a_note(tmp_path: Path) -> None:
+    words = tmp_path / "e"
+    words.write_text("apple\nbanana\n")
+    done = s2s("eval", "--hyp", words, "--ref", words, "--tgt-lang", "en")
+    found = json.loads(done.stdout)
+    note = "BLEU says little: no reference has four tokens, fewer than 100 sentences"
+    assert found["bleu"]["note"] == note
+    assert "note" not in found["chrf"]
+    assert note in done.stderr
 
 
 def save_test_set(folder: Path, text: str) -> list[object]:
