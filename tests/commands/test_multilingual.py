@@ -175,7 +175,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(words: Path) -> None:
 def test_a_tag_in_the_text_is_text(words: Path) -> None:
     plain = output_of("translate", "-m", words, "--to", "fr", "--json", stdin="<2de> eins\n")
     found = json.loads(plain)
-    assert found["source_tokens"] == ["<2de>", "eins"]
+    assert found["source_tokens"] == ["<2de>", "eins", "<eos>"]
     assert load_model(words / "model").src.vocabulary.encode(["<2de>"]) == [UNK_ID]
 
 
