@@ -83,10 +83,10 @@ def printable(text: str) -> str:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; numbers are never cut, a last column of text is folded where space is short."""
+    """A table; numbers are never cut, columns of text are folded where space is short."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        is_text = index == len(columns) - 1 and max(len(row[index]) for row in rows) > 12
+        is_text = index > 0 and max(len(row[index]) for row in rows) > 12
         table.add_column(
             column,
             justify="left" if is_text or not index else "right",
