@@ -152,7 +152,8 @@ def format_page(runs: Iterable[Facts]) -> str:
         "",
         "Several seeds in a row: the mean, and from the least to the greatest. Scores that ignore "
         "case do not compare with scores in which it counts. Scores in which case counts are not "
-        "in the table for models that write lower case only; they stand below.",
+        "in the table for models that write lower case only; they stand below. † BLEU that says "
+        "little: of labels, of references shorter than four tokens, or of few sentences.",
     ]
     for run in runs:
         lines += _describe(run)
@@ -225,6 +226,7 @@ def _rows(group: Sequence[Facts]) -> list[str]:
         case = "ignored" if _ignores_case(scores[0]) else "counts"
         cells = [
             _spread([score[key]["score"] if key in score else None for score in scores], 1)
+            + ("†" if any(_says_little(score, key) for score in scores) else "")
             for key in MEASURES
         ]
         tail = "" if len(scores) == len(group) else f" ({len(scores)} of {len(group)} runs)"
@@ -241,6 +243,13 @@ def _comparable(run: Facts, test: str) -> Facts:
     scores: Facts = run["tests"][test]["scores"]
     is_lower_cased = run["config"]["text"]["lowercase"]
     return {key: one for key, one in scores.items() if not (is_lower_cased and _is_cased(one))}
+
+
+def _says_little(scores: Facts, key: str) -> bool:
+    """Whether a score is BLEU of a test set on which BLEU says little, as of labels."""
+    if key not in ("bleu", "bleu-tokens") or key not in scores:
+        return False
+    return "BLEU says little" in scores[key].get("note", "") or "accuracy" in scores
 
 
 def _is_cased(score: Facts) -> bool:

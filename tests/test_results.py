@@ -137,6 +137,16 @@ def test_scores_with_case_of_a_lower_casing_model_are_not_in_the_table(tmp_path:
     assert len(table_of(facts)) == 2
 
 
+def test_bleu_that_says_little_is_marked(two: list[dict[str, Any]]) -> None:
+    scores = two[0]["tests"]["data-test"]["scores"]
+    assert "†" not in table_of(two[0])[0]
+    scores["bleu"]["note"] = "BLEU says little: fewer than 100 sentences"
+    assert "| 30.0† |" in table_of(two[0])[0]
+    del scores["bleu"]["note"]
+    scores["accuracy"] = {"score": 70.0, "signature": "x"}
+    assert "| 30.0† |  |  | 70.0 |" in table_of(two[0])[0]
+
+
 def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one")
     run.facts_path.write_text("{", encoding="utf-8")
