@@ -9,7 +9,8 @@ from s2s_cli.cli import app
 from s2s_cli.config import Decoding
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import dump_yaml, load_recipe
-from s2s_cli.results import Page, format_page, gather_facts, name_runs
+from s2s_cli.results import Page, gather_facts, name_runs
+from s2s_cli.results_page import format_page
 from s2s_cli.run import RunFolder
 from s2s_cli.sealed import sha256, to_json, write_sealed
 

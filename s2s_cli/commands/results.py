@@ -25,7 +25,8 @@ def results(
     from s2s_cli.console import say, warn, write_result
     from s2s_cli.errors import DataError, S2SError
     from s2s_cli.files import write_file
-    from s2s_cli.results import Page, format_page, gather_facts, name_runs
+    from s2s_cli.results import Page, gather_facts, name_runs
+    from s2s_cli.results_page import format_page
     from s2s_cli.run import RUNS, RunFolder
     from s2s_cli.sealed import to_json
 
