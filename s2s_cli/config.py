@@ -357,7 +357,9 @@ class Training(Section):
     teacher_forcing_min: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Where the fall ends."""
     best_by: Literal["bleu", "chrf", "perplexity", "accuracy"] = "bleu"
-    """Measure on the validation pairs that chooses the model; `accuracy` is of single tokens."""
+    """Measure on the validation pairs that chooses the model; `accuracy` is of single tokens. Where
+    BLEU says little (labels, no reference of four tokens, fewer than 100 sentences), `accuracy` or
+    `perplexity` replaces it, and epochs with a BLEU below 1 rank by loss."""
     patience: Size = 5
     """Validations without a better score (or an equal one at lower loss) before training stops."""
     average: Size = 1

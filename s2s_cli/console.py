@@ -83,10 +83,10 @@ def printable(text: str) -> str:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; numbers are never cut, a last column of text is folded where space is short."""
+    """A table; numbers are never cut, columns of text are folded where space is short."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        is_text = index == len(columns) - 1 and len(rows[0][index]) > 12
+        is_text = index > 0 and max(len(row[index]) for row in rows) > 12
         table.add_column(
             column,
             justify="left" if is_text or not index else "right",
@@ -146,16 +146,33 @@ def training_bar() -> Iterator[TrainingBar]:
         yield TrainingBar(progress)
 
 
-@contextmanager
-def counting_line() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A live line that counts pairs while text is prepared; for terminals only.
+Count = Callable[[str, int, int | None], None]
+"""Reports progress: the stage, units done, and units in all if they are known."""
 
-    It shows only while something is told: stage, pairs done, and pairs in all if they are known.
-    """
+
+@contextmanager
+def counting(unit: str) -> Iterator[Count]:
+    """Show progress in a unit such as `pairs`: a live line on a terminal, else a line at times."""
+    if is_terminal():
+        with _counting_line(unit) as count:
+            yield count
+        return
+    pace = Pace()
+
+    def count_at_times(stage: str, done: int, total: int | None) -> None:
+        if pace.is_due():
+            say(f"{stage}: {done:,}{f' of {total:,}' if total else ''} {unit}")
+
+    yield count_at_times
+
+
+@contextmanager
+def _counting_line(unit: str) -> Iterator[Count]:
+    """A live line; it shows only while a stage is in progress."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:,} pairs", markup=False),
+        TextColumn(f"{{task.completed:,}} {unit}", markup=False),
         TimeRemainingColumn(compact=True),
     )
     stages: dict[str, TaskID] = {}

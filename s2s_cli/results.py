@@ -1,16 +1,14 @@
-"""What finished runs came to: gathered from their folders, written as one page.
+"""What finished runs came to: gathered from their folders.
 
 A page has a file of facts beside it (`results.json`), so that runs whose folders are gone stay on
 it, and those that are there again replace what was known of them.
 """
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from s2s_cli.config import Decoding
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
@@ -20,21 +18,28 @@ Facts = dict[str, Any]
 """All that a page says about one run, as JSON."""
 
 CARD, WEIGHTS = "config.json", "model.safetensors"
-MEASURES = {"bleu": "BLEU", "bleu-tokens": "BLEU, tokens", "chrf": "chrF", "accuracy": "accuracy"}
-"""Scores of a test set that have a column."""
-
-_MAIN_SETTINGS = {
-    "beam": ("beam_size", "length_penalty", "length_penalty_kind"),
-    "sample": ("temperature", "seed"),
-}
-"""Of a search, what is always shown."""
-
-SHOWN_DIGITS = 12
-"""Of a SHA-256."""
 
 
-def gather_facts(run: RunFolder) -> Facts:
+def name_runs(paths: Iterable[Path]) -> dict[str, Path]:
+    """Run folders by name, each once: the shortest end of its path that no other run shares."""
+    folders = {path.resolve(): path for path in paths}
+    names = {}
+    for whole, path in folders.items():
+        others = [other for other in folders if other != whole]
+        for length in range(1, len(whole.parts) + 1):
+            end = whole.parts[-length:]
+            if end not in (other.parts[-length:] for other in others):
+                break
+        names["/".join(end)] = path
+    return names
+
+
+def gather_facts(run: RunFolder, name: str | None = None) -> Facts:
     """What one run folder says about itself; reports of an earlier model of it do not count.
+
+    Args:
+        run: a trained and evaluated run.
+        name: on the page; the folder's name if None.
 
     Raises:
         CheckpointError: it has no model, or this one was not evaluated.
@@ -50,9 +55,10 @@ def gather_facts(run: RunFolder) -> Facts:
         raise DataError(f"{run.path}: cannot be told about ({reason})") from error
     config = load_recipe(str(run.config_path)).config.model_dump(mode="json")
     epochs = [entry for entry in log if "valid_seconds" in entry]
+    ranked_by = [entry["ranked_by"] for entry in log if "ranked_by" in entry]
     return {
         **made,
-        "name": run.path.name,
+        "name": name or run.path.name,
         "seed": config["training"]["seed"],
         "config": {section: config[section] for section in ("text", "vocab", "model", "training")},
         "languages": f"{card['src_lang']}-{card['tgt_lang']}",
@@ -63,6 +69,7 @@ def gather_facts(run: RunFolder) -> Facts:
         "minutes": round(sum(e["seconds"] + e["valid_seconds"] for e in epochs) / 60, 1),
         "trained_on": card["trained_on"],
         "valid": card["valid_scores"],
+        "ranked_by": ranked_by[-1] if ranked_by else config["training"]["best_by"],
         "tests": tests,
     }
 
@@ -106,164 +113,3 @@ class Page(NamedTuple):
             return {str(name): dict(facts) for name, facts in known.items()}
         except (ValueError, AttributeError, TypeError) as error:
             raise DataError(f"{self.facts_path}: not the facts of a page ({error})") from error
-
-
-def format_page(runs: Iterable[Facts]) -> str:
-    """The page as Markdown: a table of all runs, then what each was.
-
-    Runs that differ in nothing but their seed share a row: mean, and least to greatest.
-    """
-    runs = sorted(runs, key=lambda run: str(run["name"]))
-    lines = [
-        "# Results",
-        "",
-        "Written by `s2s results` from run folders; [results.json](results.json) has every number. "
-        "The model is the epoch (or mean of epochs) that was best on the validation pairs; how it "
-        "searched for the translations of a test set stands with its scores.",
-        "",
-        "| run | languages | weights | updates | minutes | valid | test set | "
-        + " | ".join(MEASURES.values())
-        + " |",
-        "|---" * (7 + len(MEASURES)) + "|",
-    ]
-    for group in group_seeds(runs):
-        lines += _rows(group)
-    lines += ["", "Several seeds in a row: the mean, and from the least to the greatest."]
-    for run in runs:
-        lines += _describe(run)
-    return "\n".join(lines) + "\n"
-
-
-def group_seeds(runs: Iterable[Facts]) -> list[list[Facts]]:
-    """Runs that differ in nothing but their seed together, in order.
-
-    Where both translated a test set they did it alike: the same text, search and signatures.
-    """
-    groups: list[list[Facts]] = []
-    for run in runs:
-        for group in groups:
-            if all(_differ_in_seed_alone(run, other) for other in group):
-                group.append(run)
-                break
-        else:
-            groups.append([run])
-    return groups
-
-
-def _differ_in_seed_alone(run: Facts, other: Facts) -> bool:
-    def train(run: Facts) -> Facts:
-        training = {key: v for key, v in run["config"]["training"].items() if key != "seed"}
-        return {**run["config"], "training": training, "data": run["trained_on"]}
-
-    if run["seed"] == other["seed"] or train(run) != train(other):
-        return False
-    return all(
-        _is_tested_alike(run["tests"][name], other["tests"][name])
-        for name in run["tests"].keys() & other["tests"].keys()
-    )
-
-
-def _is_tested_alike(test: Facts, other: Facts) -> bool:
-    scores, others = test["scores"], other["scores"]
-    return (
-        sorted(test["data_sha256"].values()) == sorted(other["data_sha256"].values())
-        and _search_of(test) == _search_of(other)
-        and all(
-            scores[key]["signature"] == others[key]["signature"]
-            for key in scores.keys() & others.keys()
-        )
-    )
-
-
-def _search_of(test: Facts) -> Facts:
-    """What decides on translations; how many are made at a time does not."""
-    return {key: value for key, value in test["decoding"].items() if key != "batch_size"}
-
-
-def _rows(group: Sequence[Facts]) -> list[str]:
-    first, best_by = group[0], group[0]["config"]["training"]["best_by"]
-    valid = [run["valid"].get(best_by) for run in group]
-    start = [
-        ", ".join(f"[{run['name']}](#{_anchor(run['name'])})" for run in group),
-        first["languages"],
-        f"{first['num_parameters'] / 1e6:.1f} M",
-        _spread([run["updates"] for run in group], 0),
-        _spread([run["minutes"] for run in group], 0),
-        f"{_spread(valid, 3 if best_by == 'accuracy' else 1)} {best_by}",
-    ]
-    rows = []
-    for name in dict.fromkeys(name for run in group for name in run["tests"]):
-        scores = [run["tests"][name]["scores"] for run in group if name in run["tests"]]
-        cells = [
-            _spread([score[key]["score"] if key in score else None for score in scores], 1)
-            for key in MEASURES
-        ]
-        tail = "" if len(scores) == len(group) else f" ({len(scores)} of {len(group)} runs)"
-        rows.append(" | ".join(["", *start, f"{name}{tail}", *cells, ""]).strip())
-        start = [""] * len(start)
-    return rows
-
-
-def _spread(values: Sequence[float | None], digits: int) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    if min(known) == max(known):
-        return f"{known[0]:,.{digits}f}"
-    mean = sum(known) / len(known)
-    return f"{mean:,.{digits}f} ({min(known):,.{digits}f} to {max(known):,.{digits}f})"
-
-
-def _describe(run: Facts) -> list[str]:
-    lines = ["", f"## {run['name']}", "", "```", run["command"]]
-    for test in run["tests"].values():
-        command = test.get("command", f"s2s eval --run {run['name']}")
-        if command not in lines:
-            lines.append(command)
-    lines += ["```", ""]
-    facts = {
-        "seed": run["seed"],
-        "epochs": f"{run['epochs_trained']}, chosen: {_chosen(run)}",
-        "machine": run["machine"],
-        "versions": f"s2s {run['s2s_version']}, torch {run['torch_version']}",
-        "valid": ", ".join(f"{name} {value:.4g}" for name, value in run["valid"].items()),
-    }
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    for split, files in run["trained_on"].items():
-        lines.append(f"- {split}: {_hashes(files)}")
-    for name, test in run["tests"].items():
-        scores = "; ".join(
-            f"{key} {score['score']:.2f} (`{score['signature']}`)"
-            for key, score in test["scores"].items()
-        )
-        lines.append(f"- test {name}, {test['sentences']:,} sentences: {scores}")
-        lines.append(f"  - of {_hashes(test['data_sha256'])}")
-        lines.append(f"  - search: {describe_search(test['decoding'])}")
-    return lines
-
-
-def describe_search(decoding: Facts) -> str:
-    """Which search, and every setting that is not the default one, as in a recipe."""
-    search = decoding["search"]
-    shown = {key: decoding[key] for key in _MAIN_SETTINGS[search]}
-    usual = Decoding().model_dump() | {"search": search, "batch_size": decoding["batch_size"]}
-    shown |= {key: value for key, value in decoding.items() if value != usual.get(key)}
-    return ", ".join([search, *(f"{key} {value}" for key, value in shown.items())])
-
-
-def _chosen(run: Facts) -> str:
-    if run.get("averaged_epochs"):
-        return f"the mean of {', '.join(map(str, run['averaged_epochs']))}"
-    return str(run["epoch"])
-
-
-def _hashes(files: dict[str, str]) -> str:
-    return ", ".join(
-        f"{'/'.join(Path(name).parts[-2:])} `{digest[:SHOWN_DIGITS]}`"
-        for name, digest in files.items()
-    )
-
-
-def _anchor(name: str) -> str:
-    """The link that Markdown gives a heading."""
-    return re.sub(r"[^\w-]", "", name.lower().replace(" ", "-"))

@@ -61,7 +61,7 @@ def test_the_phrasebook_is_learnt(learnt: Path) -> None:
 
 
 def test_eval_writes_a_report_that_the_sacrebleu_command_confirms(learnt: Path) -> None:
-    printed = json.loads(s2s("eval", cwd=learnt).stdout)
+    printed = json.loads(s2s("eval", "--bleu", "--chrf", "--ter", cwd=learnt).stdout)
     report = learnt / "runs/quickstart/reports/phrasebook-test"
     found = json.loads((report / "scores.json").read_text(encoding="utf-8"))
     assert found["scores"] == printed
@@ -109,12 +109,13 @@ def test_json_and_n_best(learnt: Path) -> None:
     assert first["score"] < 0
     assert len(first["alternatives"]) == 2
     assert len(first["attention"]) == len(first["tokens"])
-    assert len(first["attention"][0]) == len(first["source_tokens"]) + 1
+    assert len(first["attention"][0]) == len(first["source_tokens"])
+    assert first["source_tokens"][-1] == "<eos>"
     assert (blank["translation"], blank["tokens"]) == ("", [])
     plain = s2s("translate", "--n-best", 2, cwd=learnt, stdin=text).stdout.splitlines()
-    assert len(plain) == 3
+    assert len(plain) == 4
     assert re.fullmatch(r"0 \|\|\| I like studying machine learning\. \|\|\| -\d+\.\d{4}", plain[0])
-    assert plain[2].startswith("1 |||  |||")
+    assert plain[2:] == ["1 |||  ||| 0.0000"] * 2
 
 
 def test_input_that_is_not_utf8_keeps_its_lines_and_warns_once(learnt: Path) -> None:

@@ -18,7 +18,9 @@ RANKS = {
     ),
     **dict.fromkeys(("idle", "recipe", "sealed", "tokenizers"), 3),
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
-    **dict.fromkeys(("checkpoint", "device", "distributed", "results", "vocabularies"), 5),
+    **dict.fromkeys(
+        ("checkpoint", "device", "distributed", "results", "results_page", "vocabularies"), 5
+    ),
     "decoding": 6,
     "preparation": 6,
     "training": 7,
@@ -44,6 +46,7 @@ TORCH_FREE += (
     "launch",
     "preparation",
     "results",
+    "results_page",
     "sealed",
     "section",
     "sources",

@@ -3,11 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from s2s_cli.cli import app
 from s2s_cli.config import Decoding
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import dump_yaml, load_recipe
-from s2s_cli.results import Page, format_page, gather_facts
+from s2s_cli.results import Page, gather_facts, name_runs
+from s2s_cli.results_page import format_page
 from s2s_cli.run import RunFolder
 from s2s_cli.sealed import sha256, to_json, write_sealed
 
@@ -58,8 +61,8 @@ def test_a_page_tells_size_time_scores_data_and_commands(tmp_path: Path) -> None
     row = next(line for line in page.split("\n") if line.startswith("| [one]"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     # Minutes: three epochs of 90 seconds, the line of an average not counted.
-    expected = ["[one](#one)", "zh-en", "1.5 M", "300", "4", "31.0 bleu", "data-test", "30.0"]
-    assert cells[:8] == expected
+    expected = ["[one](#one)", "zh-en", "1.5 M", "300", "4", "31.0 bleu", "data-test", "counts"]
+    assert cells[:9] == [*expected, "30.0"]
     for text in ("s2s train --seed 1", "s2s eval", "a laptop", "abababababab", SIGNATURE):
         assert text in page
     assert "epochs: 3, chosen: 2" in page
@@ -108,8 +111,8 @@ def test_a_test_set_that_some_runs_have_is_told_with_their_number(
 ) -> None:
     two[1]["tests"]["more"] = two[1]["tests"]["data-test"]
     first, second = table_of(*two)
-    assert "| data-test | 30.5 (30.0 to 31.0) |" in first
-    assert "| more (1 of 2 runs) | 31.0 |" in second
+    assert "| data-test | counts | 30.5 (30.0 to 31.0) |" in first
+    assert "| more (1 of 2 runs) | counts | 31.0 |" in second
 
 
 def test_each_test_set_tells_its_search(two: list[dict[str, Any]]) -> None:
@@ -119,6 +122,30 @@ def test_each_test_set_tells_its_search(two: list[dict[str, Any]]) -> None:
     beam = "search: beam, beam_size 8, length_penalty 1.0, length_penalty_kind gnmt"
     assert f"  - {beam}, no_repeat_ngram 3\n" in page
     assert "  - search: sample, temperature 1.0, seed 1, top_k 5\n" in page
+
+
+def test_scores_with_case_of_a_lower_casing_model_are_not_in_the_table(tmp_path: Path) -> None:
+    facts = gather_facts(make_run(tmp_path / "one"))
+    facts["config"]["text"]["lowercase"] = True
+    cased = facts["tests"]["data-test"]
+    scores = {"bleu": {"score": 45.0, "signature": "nrefs:1|case:lc"}}
+    facts["tests"] = {"data-test": {**cased, "scores": scores}, "data-test-cased": cased}
+    (row,) = table_of(facts)
+    assert "| data-test | ignored | 45.0 |" in row
+    page = format_page([facts])
+    assert f"bleu 30.00 (`{SIGNATURE}`; the model writes lower case only; not comparable)" in page
+    facts["config"]["text"]["lowercase"] = False
+    assert len(table_of(facts)) == 2
+
+
+def test_bleu_that_says_little_is_marked(two: list[dict[str, Any]]) -> None:
+    scores = two[0]["tests"]["data-test"]["scores"]
+    assert "†" not in table_of(two[0])[0]
+    scores["bleu"]["note"] = "BLEU says little: fewer than 100 sentences"
+    assert "| 30.0† |" in table_of(two[0])[0]
+    del scores["bleu"]["note"]
+    scores["accuracy"] = {"score": 70.0, "signature": "x"}
+    assert "| 30.0† |  |  | 70.0 |" in table_of(two[0])[0]
 
 
 def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
@@ -155,3 +182,30 @@ def test_a_page_remembers_runs_whose_folders_are_gone(tmp_path: Path) -> None:
     page.facts_path.write_text("[1]", encoding="utf-8")
     with pytest.raises(DataError, match="not the facts of a page"):
         page.read()
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    paths = [tmp_path / who / "runs" / "quickstart" for who in ("anna", "ben")]
+    assert name_runs([*paths, paths[0], tmp_path / "other"]) == {
+        "anna/runs/quickstart": paths[0],
+        "ben/runs/quickstart": paths[1],
+        "other": tmp_path / "other",
+    }
+    assert name_runs(paths[:1]) == {"quickstart": paths[0]}
+    for path, bleu in zip(paths, (10.0, 20.0), strict=True):
+        path.mkdir(parents=True)
+        make_run(path, bleu)
+    page = CliRunner().invoke(app, ["results", *map(str, paths)]).stdout
+    assert "| [anna/runs/quickstart](#annarunsquickstart) |" in page
+    assert "| data-test | counts | 20.0 |" in page
+
+
+def test_a_run_that_replaces_another_on_a_page_is_reported(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for who, bleu in (("anna", 10.0), ("anna", 10.0), ("ben", 20.0)):
+        path = tmp_path / who / "quickstart"
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / "model").exists():
+            make_run(path, bleu)
+        said = CliRunner().invoke(app, ["results", str(path), "-o", str(page)]).stderr
+        assert ("replaces the former entry quickstart" in said) == (who == "ben")

@@ -9,23 +9,23 @@ import typer
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
+from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
-from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
+from s2s_cli.commands.scores import Measures, measure, show_scores, warn_of_blank_lines
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.commands.loading import Place
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.scoring.metrics import MetricName
 
 
 def evaluate(
-    bleu: Annotated[bool, typer.Option("--bleu", help="BLEU (none named: all three).")] = False,
+    bleu: Annotated[bool, typer.Option("--bleu", help="BLEU (default: BLEU and chrF).")] = False,
     chrf: Annotated[bool, typer.Option("--chrf", help="chrF.")] = False,
-    ter: Annotated[bool, typer.Option("--ter", help="TER.")] = False,
+    ter: Annotated[bool, typer.Option("--ter", help="TER; slow for long sentences.")] = False,
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
     model: opt.ModelOption = None,
@@ -81,10 +81,10 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
-    from s2s_cli.scoring.metrics import METRIC_NAMES
+    from s2s_cli.scoring.metrics import DEFAULT_METRICS, METRIC_NAMES
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
-    names = [name for name in METRIC_NAMES if asked[name] or not any(asked.values())]
+    names = [name for name in METRIC_NAMES if asked[name]] or list(DEFAULT_METRICS)
     decoding = opt.given(
         decoding__beam_size=beam_size,
         decoding__length_penalty=length_penalty,
@@ -127,10 +127,15 @@ def evaluate(
         return
     if config is not None:
         tell_recipe_search(config, loaded)
-    how = How(names, _choose_case(lowercase, loaded.card), tokenize, tokenized, accuracy)
-    folders = _choose_folders(place, tests, report)
+    is_lower = loaded.card.text.lowercase
+    how = How(names, _choose_case(lowercase, loaded.card), tokenize, tokenized, accuracy, is_lower)
+    folders = choose_folders(place, tests, report)
     models = (place.folder, *place.others)
     _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), how)
+
+
+LOWER_CASED = "the model writes lower case only, so case counts against it; not comparable"
+"""Note on scores in which case counts."""
 
 
 class How(NamedTuple):
@@ -141,15 +146,18 @@ class How(NamedTuple):
     tokenize: str | None
     tokenized: bool
     accuracy: bool | None
+    is_lower_cased: bool = False
+    """Whether the model writes lower case only."""
 
     def measures(self, tgt_lang: str) -> Measures:
         """The same, set up for a language; checked before anything is translated."""
-        from s2s_cli.scoring.metrics import ScoringSettings, make_metric
+        from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
 
         settings = ScoringSettings(tgt_lang, self.lowercase, self.tokenize)
-        for name in self.names:
-            make_metric(name, settings)
-        return Measures(self.names, settings, self.tokenized, self.accuracy)
+        if "bleu" in self.names:
+            make_bleu(settings)
+        note = LOWER_CASED if self.is_lower_cased and not self.lowercase else ""
+        return Measures(self.names, settings, self.tokenized, self.accuracy, note)
 
 
 class Files(NamedTuple):
@@ -194,23 +202,17 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
 def _score_files(files: Files, measures: Measures) -> None:
     """Score existing translations; no model is needed."""
     from s2s_cli.data.lines import read_lines
+    from s2s_cli.scoring.blank_lines import choose_scored_lines
 
     if files.hyp is None or not files.refs:
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
     hypotheses, references = read_lines(files.hyp), [read_lines(ref) for ref in files.refs]
-    found = measure(measures, hypotheses, references)
+    scored = choose_scored_lines(hypotheses, references)
+    warn_of_blank_lines(str(files.refs[0]), len(hypotheses) - len(scored.numbers))
+    found = measure(measures, scored)
     title = f"{files.hyp} against {', '.join(map(str, files.refs))}"
     show_scores(title, {str(files.hyp): found})
-
-
-def _choose_folders(place: "Place", tests: "list[Corpus]", report: Path | None) -> list[Path]:
-    """Where the report of each test set goes."""
-    if report is not None and len(tests) == 1:
-        return [report]
-    # An ensemble is not the first member's run, whose own report stays.
-    own = place.run.reports_path if place.run and not place.others else Path("reports")
-    return [(report or own) / test.name for test in tests]
 
 
 def _evaluate_model(
@@ -227,18 +229,30 @@ def _evaluate_model(
     found = {}
     for test, folder in tests:
         say(f"test set {test.name}: {len(test):,} sentences")
-        directed, how_here = loaded.between(*test.direction), measures[test.tgt_lang]
-        started = time.perf_counter()
-        translations = directed.translator.translate(test.src, loaded.decoding)
-        seconds = time.perf_counter() - started
-        num_unread = sum(translation.num_unread > 0 for translation in translations)
-        warn_of_unread(num_unread, len(test), loaded.decoding)
-        hypotheses = [translation.text for translation in translations]
-        found[test.name] = measure(how_here, hypotheses, test.references)
-        evaluated = Evaluated(models, directed, test, hypotheses, seconds)
+        how_here = measures[test.tgt_lang]
+        evaluated = _translate_test_set(models, loaded.between(*test.direction), test)
+        found[test.name] = measure(how_here, evaluated.scored)
         write_report(folder, evaluated, how_here.settings, found[test.name])
     names = ", ".join(f"{test.name} ({len(test):,} sentences)" for test, _ in tests)
     has_mean = len({test.direction for test, _ in tests}) > 1
     show_scores(f"{' + '.join(map(str, models))} on {names}", found, has_mean)
     for _, folder in tests:
         say(f"report: {folder}/report.md")
+
+
+def _translate_test_set(models: tuple[Path, ...], loaded: Loaded, test: "Corpus") -> Evaluated:
+    """Translate every row of a test set, blank ones included; warns of blank and of cut rows."""
+    from s2s_cli.scoring.blank_lines import choose_scored_lines
+
+    rows = test.rows()
+    started = time.perf_counter()
+    translations = loaded.translator.translate([row[0] for row in rows], loaded.decoding)
+    seconds = time.perf_counter() - started
+    num_unread = sum(translation.num_unread > 0 for translation in translations)
+    warn_of_unread(num_unread, len(test), loaded.decoding)
+    hypotheses = [translation.text for translation in translations]
+    references = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
+    scored = choose_scored_lines(hypotheses, references)
+    evaluated = Evaluated(models, loaded, test, hypotheses, scored, seconds)
+    warn_of_blank_lines(test.name, evaluated.num_left_out, evaluated.num_blank_sources)
+    return evaluated

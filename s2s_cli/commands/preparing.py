@@ -39,11 +39,12 @@ def preparing(
         workers: processes at most; one a core if None.
         stop: heard between two chunks of text.
     """
+    from s2s_cli.console import counting
     from s2s_cli.data.pool import count_cores
     from s2s_cli.preparation.preparation import Preparation
 
     with (
-        _showing() as show,
+        counting("pairs") as show,
         Preparation(
             recipe.config, run.data_path, workers or count_cores(), _stopping(show, stop)
         ) as preparation,
@@ -63,20 +64,3 @@ def _stopping(show: "Tell", stop: "StopRequest | None") -> "Tell":
         show(stage, done, total)
 
     return tell
-
-
-@contextmanager
-def _showing() -> "Iterator[Tell]":
-    from s2s_cli.console import Pace, counting_line, is_terminal, say
-
-    if is_terminal():
-        with counting_line() as show:
-            yield show
-        return
-    pace = Pace()
-
-    def tell(stage: str, done: int, total: int | None) -> None:
-        if pace.is_due():
-            say(f"{stage}: {done:,}{f' of {total:,}' if total else ''} pairs")
-
-    yield tell

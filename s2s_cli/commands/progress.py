@@ -20,6 +20,8 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
         for _ in fit.steps(stop.is_set):
             pass
         return
+    if fit.criterion.caveat:
+        say(f"valid {fit.criterion.caveat}; the best epoch is chosen by {fit.criterion.name}")
     if not is_terminal():
         pace = Pace()
         for event in _logged(fit, stop):
@@ -57,7 +59,7 @@ def describe_best(fit: "Fit") -> str:
     """The best score so far, by the measure that chooses the model."""
     from s2s_cli.training.validate import describe_rank
 
-    return describe_rank(fit.config.best_by, fit.record.best_score)
+    return describe_rank(fit.criterion, fit.record.best_score, fit.record.best_loss)
 
 
 def _describe(event: "Progress | Validation | Averaging", fit: "Fit") -> "Iterator[str]":
@@ -104,10 +106,12 @@ def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
         )
         return
     v = event
+    by_loss = " (below 1: ranked by loss)" if v.ranked_by == "loss" else ""
     yield (
         f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  ppl {v.perplexity:.2f}  "
-        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
-        f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
+        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}{by_loss}  chrF {v.chrf:.2f}"
+        f"{' best' if v.is_best else ''}  {v.tokens_per_second:,.0f} tokens/s  "
+        f"{v.seconds + v.valid_seconds:.0f} s"
     )
     source, reference, translation = v.example
     yield f"  {source} -> {translation} (reference: {reference})"
@@ -142,6 +146,6 @@ def describe_end(fit: "Fit") -> str:
     if epoch >= fit.config.epochs:
         return f"epoch {epoch} of {fit.config.epochs} is done (--epochs N goes on to N)"
     return (
-        f"{fit.record.num_worse} epochs without a better {fit.config.best_by} after epoch {epoch} "
+        f"{fit.record.num_worse} epochs without a better {fit.criterion.name} after epoch {epoch} "
         "(--set training.patience=N has more)"
     )

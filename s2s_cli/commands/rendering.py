@@ -4,10 +4,11 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.errors import ConfigError
+from s2s_cli.text.vocabulary import EOS_ID, MARKERS
 
 if TYPE_CHECKING:
     from s2s_cli.commands.loading import Loaded
-    from s2s_cli.decoding.translator import Translation
+    from s2s_cli.decoding.translator import Candidate, Translation
 
 
 class Rendering(NamedTuple):
@@ -20,9 +21,12 @@ class Rendering(NamedTuple):
 
     def text(self, translation: "Translation", number: int) -> str:
         """The translation of a line of the input, counted from 0."""
-        return format_translation(
-            translation, number, self.loaded.decoding.n_best, as_json=self.as_json
-        )
+        n_best = self.loaded.decoding.n_best
+        if self.as_json:
+            cards = (self.loaded.card, *self.loaded.others)
+            has_attention = any(card.model.context == "attention" for card in cards)
+            return format_json(translation, n_best, has_attention=has_attention)
+        return format_translation(translation, number, n_best)
 
     def links(self, translation: "Translation") -> str:
         """Its alignment, if one is asked for."""
@@ -47,32 +51,53 @@ def format_alignment(links: list[tuple[int, int]] | None) -> str:
     return f"{format_pharaoh(links)}\n"
 
 
-def format_translation(translation: "Translation", number: int, n_best: int, as_json: bool) -> str:
+def format_translation(translation: "Translation", number: int, n_best: int) -> str:
     """One line of output; with `n_best` above 1, that many in Moses' format."""
-    if as_json:
-        return json.dumps(_as_dict(translation), ensure_ascii=False) + "\n"
     if n_best == 1:
         return f"{translation.text}\n"
     return "".join(
         f"{number} ||| {candidate.text} ||| {candidate.score:.4f}\n"
-        for candidate in translation.candidates
+        for candidate in fill_candidates(translation, n_best)
     )
 
 
-def _as_dict(translation: "Translation") -> dict[str, object]:
-    best, *others = translation.candidates
-    found: dict[str, object] = {
+def format_json(translation: "Translation", n_best: int, *, has_attention: bool) -> str:
+    """One line of JSON, as docs/output.md describes it; the same fields for every line.
+
+    Args:
+        translation: of a line, which may be blank.
+        n_best: number of candidates.
+        has_attention: whether the model has attention.
+    """
+    best, *others = (
+        _describe(candidate, has_attention=has_attention)
+        for candidate in fill_candidates(translation, n_best)
+    )
+    found = {
         "source": translation.source,
-        "translation": best.text,
-        "score": best.score,
-        "log_prob": best.log_prob,
-        "source_tokens": translation.src_tokens,
-        "tokens": best.tokens,
-        "alternatives": [
-            {"translation": other.text, "score": other.score, "tokens": other.tokens}
-            for other in others
-        ],
+        "source_tokens": [*translation.src_tokens, MARKERS[EOS_ID]],
+        **best,
+        "alternatives": others,
     }
-    if best.weights is not None:
-        found["attention"] = [[round(weight, 4) for weight in row] for row in best.weights]
-    return found
+    return json.dumps(found, ensure_ascii=False) + "\n"
+
+
+def fill_candidates(translation: "Translation", n_best: int) -> list["Candidate"]:
+    """Exactly `n_best` candidates: the last is repeated where the search found fewer.
+
+    It finds one for a blank line, and few where a prefix or the length limit leaves few.
+    """
+    found = translation.candidates
+    return [*found, *[found[-1]] * (n_best - len(found))]
+
+
+def _describe(candidate: "Candidate", *, has_attention: bool) -> dict[str, object]:
+    weights = candidate.weights or []
+    rounded = [[round(weight, 4) for weight in row] for row in weights]
+    return {
+        "translation": candidate.text,
+        "score": candidate.score,
+        "log_prob": candidate.log_prob,
+        "tokens": candidate.tokens,
+        "attention": rounded if has_attention else None,
+    }

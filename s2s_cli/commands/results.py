@@ -25,19 +25,23 @@ def results(
     from s2s_cli.console import say, warn, write_result
     from s2s_cli.errors import DataError, S2SError
     from s2s_cli.files import write_file
-    from s2s_cli.results import Page, format_page, gather_facts
+    from s2s_cli.results import Page, gather_facts, name_runs
+    from s2s_cli.results_page import format_page
     from s2s_cli.run import RUNS, RunFolder
     from s2s_cli.sealed import to_json
 
     page = Page(output) if output is not None else None
     known = page.read() if page is not None else {}
-    for path in runs or sorted(path for path in RUNS.glob("*") if path.is_dir()):
+    paths = runs or sorted(path for path in RUNS.glob("*") if path.is_dir())
+    for name, path in name_runs(paths).items():
         try:
-            facts = gather_facts(RunFolder(path))
+            facts = gather_facts(RunFolder(path), name)
         except S2SError as error:
             warn(f"{path} is left out: {error}")
             continue
-        known[facts["name"]] = facts
+        if known.get(name, facts) != facts:
+            say(f"{path}: replaces the former entry {name} of {output}")
+        known[name] = facts
     if not known:
         raise DataError("no evaluated run to tell of; `s2s train`, then `s2s eval`")
     text = format_page(known.values())

@@ -1,18 +1,14 @@
-"""Scores of an evaluation: measured, shown, and written as a report."""
+"""Scores of an evaluation: measured and shown."""
 
 import json
-import shlex
-import sys
-from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
-    from s2s_cli.commands.loading import Loaded
-    from s2s_cli.data.corpus import Corpus
+    from s2s_cli.scoring.blank_lines import ScoredLines
     from s2s_cli.scoring.labels import Confusion
     from s2s_cli.scoring.metrics import MetricName, Score, ScoringSettings
 
@@ -30,6 +26,20 @@ class Measures(NamedTuple):
     """Whether BLEU of words is measured too."""
     is_of_labels: bool | None
     """Whether accuracy is measured too; None if the references are to say."""
+    case_note: str = ""
+    """What has to be known about scores in which case counts."""
+
+    def note_on(self, score: "Score", caveat: str | None) -> "Score":
+        """The score with what has to be known about it.
+
+        Args:
+            score: of any measure.
+            caveat: why BLEU says little here, if it does.
+        """
+        is_bleu = score.name in ("bleu", "bleu-tokens")
+        is_cased = "case:mixed" in score.signature
+        notes = [score.note, is_bleu and caveat, is_cased and self.case_note]
+        return score._replace(note="; ".join(note for note in notes if note))
 
 
 class Found(NamedTuple):
@@ -40,35 +50,50 @@ class Found(NamedTuple):
     """If the test set asks for labels."""
 
     def as_dict(self) -> dict[str, dict[str, object]]:
-        """For JSON: each measure's score and signature."""
+        """For JSON: each measure's score and signature, and a note if there is one."""
         return {
-            score.name: {"score": score.value, "signature": score.signature}
+            score.name: {
+                "score": score.value,
+                "signature": score.signature,
+                **({"note": score.note} if score.note else {}),
+            }
             for score in self.scores
         }
 
 
-class Evaluated(NamedTuple):
-    """A test set and what a model made of it."""
+def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0) -> None:
+    """Report which lines are not scored, and which are scored though they could not be translated.
 
-    models: tuple[Path, ...]
-    """One, or the members of an ensemble."""
-    loaded: "Loaded"
-    test: "Corpus"
-    hypotheses: list[str]
-    seconds: float
-    """That the translation took."""
+    Args:
+        name: of the test set.
+        num_left_out: lines without a reference.
+        num_blank_sources: lines with a reference but without a source.
+    """
+    from s2s_cli.console import warn
+
+    if num_left_out:
+        warn(f"{name}: lines with a blank reference are not scored ({num_left_out:,})")
+    if num_blank_sources:
+        warn(
+            f"{name}: lines with a blank source but a reference count as empty translations "
+            f"({num_blank_sources:,})"
+        )
 
 
-def measure(measures: Measures, hypotheses: list[str], references: list[list[str]]) -> Found:
+def measure(measures: Measures, scored: "ScoredLines") -> Found:
     """Score translations; says on stderr if the references are taken to be labels."""
-    from s2s_cli.console import say
+    from s2s_cli.console import counting, say
+    from s2s_cli.scoring.caveat import find_caveat
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
     from s2s_cli.text.tokenizer import split_plain
 
-    settings = measures.settings
+    settings, (_, hypotheses, references) = measures.settings, scored
 
-    scores = score_corpus(measures.names, hypotheses, references, settings)
+    with counting("sentences") as advance:
+        scores = score_corpus(
+            measures.names, hypotheses, references, settings, partial(advance, "scoring TER")
+        )
     if measures.is_tokenized:
         scores.append(score_tokens(hypotheses, references, settings))
     is_of_labels = measures.is_of_labels
@@ -80,10 +105,13 @@ def measure(measures: Measures, hypotheses: list[str], references: list[list[str
             f"the references look like labels ({labels}), so accuracy is scored; "
             "--no-accuracy leaves it out"
         )
-    if not is_of_labels:
-        return Found(scores, None)
-    confusion = count_confusion(hypotheses, references, settings)
-    return Found([*scores, score_accuracy(confusion, settings)], confusion)
+    confusion = None
+    if is_of_labels:
+        confusion = count_confusion(hypotheses, references, settings)
+        scores.append(score_accuracy(confusion, settings))
+    caveat = find_caveat(references, settings)
+    text = None if caveat is None else caveat.text
+    return Found([measures.note_on(score, text) for score in scores], confusion)
 
 
 def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> None:
@@ -100,12 +128,14 @@ def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> 
         found = {**found, **average_bleu(found)}
     is_one = len(found) == 1
     rows = [
-        (*([] if is_one else [name]), score.name, f"{score.value:.2f}", score.signature)
+        (*([] if is_one else [name]), score.name, f"{score.value:.2f}", score.signature, score.note)
         for name, one in found.items()
         for score in one.scores
     ]
-    columns = ("measure", "score", "signature")
-    show_table(title, columns if is_one else ("test set", *columns), rows)
+    columns = ["measure", "score", "signature", "note"]
+    if not any(note for *_, note in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    show_table(title, columns if is_one else ["test set", *columns], rows)
     for name, one in found.items():
         if one.confusion is not None:
             _show_labels("labels" if is_one else f"labels of {name}", one.confusion)
@@ -120,7 +150,8 @@ def average_bleu(found: dict[str, Found]) -> dict[str, Found]:
         return {}
     value = fmean(score.value for score in scores)
     signature = f"mean of {len(scores)} test sets"
-    mean = scores[0]._replace(value=value, signature=signature, text=f"{value:.2f} {signature}")
+    notes = dict.fromkeys(score.note for score in scores if score.note)
+    mean = scores[0]._replace(value=value, signature=signature, note="; ".join(notes))
     return {"mean": Found([mean], None)}
 
 
@@ -141,74 +172,3 @@ def _show_labels(title: str, confusion: "Confusion") -> None:
     translated = [f"as {name}" for name in (*confusion.labels, OTHER)] if is_wide else []
     columns = ("reference", "lines", *translated, "precision", "recall", "F1")
     show_table(title, columns, rows)
-
-
-def write_report(
-    folder: Path, evaluated: Evaluated, settings: "ScoringSettings", found: Found
-) -> None:
-    """Write translations, references, scores and a page to read."""
-    from s2s_cli.files import write_file
-    from s2s_cli.scoring.metrics import score_sentences
-    from s2s_cli.scoring.report import Example, format_report
-    from s2s_cli.sealed import to_json
-
-    test, hypotheses = evaluated.test, evaluated.hypotheses
-    facts = _gather_facts(evaluated)
-    numbers: dict[str, object] = {"scores": found.as_dict()}
-    if found.confusion is not None:
-        numbers["confusion"] = found.confusion._asdict()
-    write_file(folder / "hypotheses.txt", _lines(hypotheses))
-    for number, reference in enumerate(test.references, start=1):
-        name = "references.txt" if number == 1 else f"references-{number}.txt"
-        write_file(folder / name, _lines(reference))
-    write_file(folder / "scores.json", to_json({**numbers, **facts}))
-    chrf = score_sentences(hypotheses, test.references, settings)
-    rows = zip(test.src, zip(*test.references, strict=True), hypotheses, chrf, strict=True)
-    title = f"{test.src_lang} to {test.tgt_lang} on {test.name}"
-    shown = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
-    examples = [Example(*row) for row in rows]
-    page = format_report(title, shown, found.scores, examples, found.confusion)
-    write_file(folder / "report.md", page)
-
-
-def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
-    """Which model translated what, how, where and how fast."""
-    from s2s_cli.checkpoint import WEIGHTS, s2s_version
-    from s2s_cli.scoring.metrics import sacrebleu_version
-    from s2s_cli.sealed import sealed_hash
-
-    test, loaded = evaluated.test, evaluated.loaded
-    cards = (loaded.card, *loaded.others)
-    return {
-        "test_set": test.name,
-        "sentences": len(test),
-        "references_per_sentence": len(test.references),
-        "blank_pairs_left_out": test.num_blank,
-        "command": shlex.join(["s2s", *sys.argv[1:]]),
-        "model": _join(evaluated.models),
-        "weights_sha256": _join(sealed_hash(folder, WEIGHTS) for folder in evaluated.models),
-        "epoch": _join(card.epoch for card in cards) if loaded.others else loaded.card.epoch,
-        "step": _join(card.step for card in cards) if loaded.others else loaded.card.step,
-        "languages": f"{test.src_lang}-{test.tgt_lang}",
-        "decoding": loaded.decoding.model_dump(),
-        "device": str(loaded.translator.device),
-        "seconds": round(evaluated.seconds, 3),
-        "sentences_per_second": round(len(test) / evaluated.seconds, 1),
-        "data_sha256": test.origin,
-        "s2s_version": s2s_version(),
-        "sacrebleu_version": sacrebleu_version(),
-    }
-
-
-def _join(parts: Iterable[object]) -> str:
-    return " + ".join(map(str, parts))
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {entry}" for key, entry in value.items())
-    return str(value)
-
-
-def _lines(sentences: list[str]) -> str:
-    return "".join(f"{sentence}\n" for sentence in sentences)

@@ -2,8 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, compress, repeat, zip_longest
 from pathlib import Path
 
@@ -35,6 +35,9 @@ class Corpus:
     """Source language, if it is known to be one."""
     tgt_lang: str = SEVERAL_LANGUAGES
     """Target language."""
+    blank_rows: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """The pairs left out, by their row (from 0) in the text; empty where rows are not known, as in
+    joined corpora."""
 
     def __len__(self) -> int:
         return len(self.src)
@@ -49,6 +52,14 @@ class Corpus:
         """All translations of the sentences, the main ones first."""
         return [self.tgt, *self.more_references]
 
+    def rows(self) -> list[tuple[str, ...]]:
+        """All rows of the text, blank ones in their places: source and references."""
+        pairs = iter(zip(self.src, *self.references, strict=True))
+        num_rows = len(self) + len(self.blank_rows)
+        return [
+            self.blank_rows[n] if n in self.blank_rows else next(pairs) for n in range(num_rows)
+        ]
+
     def keep(self, kept: Sequence[bool]) -> "Corpus":
         """The pairs whose place in `kept` is True."""
         return replace(
@@ -56,6 +67,7 @@ class Corpus:
             src=list(compress(self.src, kept)),
             tgt=list(compress(self.tgt, kept)),
             more_references=tuple(list(compress(ref, kept)) for ref in self.more_references),
+            blank_rows={},
         )
 
 

@@ -28,6 +28,8 @@ class Findings:
     num_pairs: int = 0
     digests: tuple[str, ...] = ()
     """SHA-256 of what `SentencePairs.origin_names` names."""
+    blank_rows: dict[int, Row] | None = None
+    """Gets the blank rows by their number, from 0, if they are to be kept."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class SentencePairs:
             DataError: the text is malformed, or no pair is left of it.
         """
         digests: list[str] = []
-        for row in self.stream(digests):
+        for number, row in enumerate(self.stream(digests)):
             if self.takes(row):
                 found.num_pairs += 1
                 yield row if len(row) == 2 else _fill(row)
@@ -67,6 +69,8 @@ class SentencePairs:
                 found.num_not_utf8 += 1
             else:
                 found.num_blank += 1
+                if found.blank_rows is not None:
+                    found.blank_rows[number] = row
         found.digests = tuple(digests)
         if not found.num_pairs:
             raise DataError(
@@ -87,7 +91,8 @@ class SentencePairs:
         Raises:
             DataError: as `read`.
         """
-        found = Findings()
+        blank_rows: dict[int, Row] = {}
+        found = Findings(blank_rows=blank_rows)
         src, tgt, *more = map(list, zip(*self.read(found), strict=True))
         return Corpus(
             name=self.name,
@@ -99,6 +104,7 @@ class SentencePairs:
             weight=self.weight,
             src_lang=self.direction.src,
             tgt_lang=self.direction.tgt,
+            blank_rows=blank_rows,
         )
 
     def renamed(self, name: str) -> "SentencePairs":

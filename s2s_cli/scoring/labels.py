@@ -115,4 +115,4 @@ def score_accuracy(confusion: Confusion, settings: ScoringSettings) -> Score:
     value = 100 * confusion.accuracy
     case = "lc" if settings.lowercase else "mixed"
     signature = f"nrefs:1|case:{case}|match:exact|labels:{len(confusion.labels)}"
-    return Score("accuracy", value, signature, f"accuracy|{signature} = {value:.1f}")
+    return Score("accuracy", value, signature)

@@ -8,14 +8,16 @@ from typing import Literal, NamedTuple
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from sacrebleu.metrics.ter import TER
 
 from s2s_cli.errors import ConfigError, DataError
-from s2s_cli.text.language import base_language
+from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, Advance, CorpusTER, measure_ter
+from s2s_cli.text.language import base_language, is_written_without_spaces
 from s2s_cli.text.tokenizer import choose_tokenizer, split_plain
 
 MetricName = Literal["bleu", "chrf", "ter"]
 METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
+DEFAULT_METRICS: tuple[MetricName, ...] = ("bleu", "chrf")
+"""TER takes a minute where these take a second, so it is computed on request."""
 
 _BLEU_TOKENIZERS = {"zh": "zh", "lzh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _NEEDED_MODULES = {
@@ -43,8 +45,8 @@ class Score(NamedTuple):
     name: str
     value: float
     signature: str
-    text: str
-    """As the sacrebleu command prints it."""
+    note: str = ""
+    """What a reader has to know to interpret the value; usually empty."""
 
 
 def score_corpus(
@@ -52,6 +54,7 @@ def score_corpus(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     settings: ScoringSettings,
+    advance: Advance = lambda _done, _total: None,
 ) -> list[Score]:
     """Score translations against one or more references, as the sacrebleu command does.
 
@@ -60,6 +63,7 @@ def score_corpus(
         hypotheses: one detokenised translation a line.
         references: one or more lists of raw references, each as long as `hypotheses`.
         settings: language, case and tokeniser.
+        advance: called after each sentence of TER.
 
     Raises:
         DataError: nothing to score, or lists of different length.
@@ -68,12 +72,24 @@ def score_corpus(
     check_lengths(hypotheses, references)
     scores = []
     for name in names:
-        metric = make_metric(name, settings)
+        if name == "ter":
+            found = measure_ter(hypotheses, references, settings.tgt_lang, advance)
+            scores.append(Score(name, found.value, found.signature, _note_on_ter(found)))
+            continue
+        is_bleu = name == "bleu"
+        metric: Metric = make_bleu(settings) if is_bleu else CHRF(lowercase=settings.lowercase)
         result = metric.corpus_score(list(hypotheses), [list(ref) for ref in references])
-        signature = metric.get_signature().format()
-        text = result.format(signature=signature)
-        scores.append(Score(name, float(result.score), signature, text))
+        scores.append(Score(name, float(result.score), metric.get_signature().format()))
     return scores
+
+
+def _note_on_ter(found: CorpusTER) -> str:
+    if not found.num_without_shifts:
+        return ""
+    return (
+        f"{found.num_without_shifts:,} sentences of more than {MAX_SHIFT_TOKENS} tokens are scored "
+        "without shifts, by plain edit distance"
+    )
 
 
 def score_tokens(
@@ -103,7 +119,7 @@ def score_tokens(
     result = metric.corpus_score(cut(hypotheses), [cut(side) for side in references])
     name = choose_tokenizer("auto", settings.tgt_lang)
     signature = f"{metric.get_signature().format()}|words:{name}"
-    return Score("bleu-tokens", float(result.score), signature, result.format(signature=signature))
+    return Score("bleu-tokens", float(result.score), signature)
 
 
 def score_sentences(
@@ -111,7 +127,7 @@ def score_sentences(
 ) -> list[float]:
     """Sentence chrF of each, 0 to 100: kinder to single sentences than BLEU is."""
     check_lengths(hypotheses, references)
-    metric = make_metric("chrf", settings)
+    metric = CHRF(lowercase=settings.lowercase)
     return [
         float(metric.sentence_score(hypothesis, list(refs)).score)
         for hypothesis, *refs in zip(hypotheses, *references, strict=True)
@@ -136,25 +152,21 @@ def check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
             )
 
 
-def make_metric(name: MetricName, settings: ScoringSettings) -> Metric:
-    """A sacrebleu metric set up for a language.
+def make_bleu(settings: ScoringSettings) -> BLEU:
+    """BLEU set up for a language.
 
     Raises:
-        ConfigError: the BLEU tokeniser is unknown or not installed.
+        ConfigError: the tokeniser is unknown or not installed.
     """
-    lang = base_language(settings.tgt_lang)
-    match name:
-        case "bleu":
-            tokenize = settings.tokenize or _BLEU_TOKENIZERS.get(lang, "13a")
-            _check_tokenizer(tokenize)
-            return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
-        case "chrf":
-            return CHRF(lowercase=settings.lowercase)
-        case "ter":
-            # As the command has it, TER ignores case. Without --ter-normalized and
-            # --ter-asian-support a Chinese or Japanese sentence would count as one word.
-            is_asian = lang in {"zh", "lzh", "ja"}
-            return TER(normalized=is_asian, asian_support=is_asian)
+    tokenize = settings.tokenize or choose_bleu_tokenizer(settings.tgt_lang)
+    _check_tokenizer(tokenize)
+    return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
+
+
+def choose_bleu_tokenizer(lang: str) -> str:
+    """Tokeniser of sacrebleu for a language; characters where it has none that finds words."""
+    usual = "char" if is_written_without_spaces(lang) else "13a"
+    return _BLEU_TOKENIZERS.get(base_language(lang), usual)
 
 
 def _check_tokenizer(tokenize: str) -> None:

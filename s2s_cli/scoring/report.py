@@ -13,6 +13,8 @@ NUM_EXAMPLES = 20
 class Example(NamedTuple):
     """One sentence of a test set, translated and scored."""
 
+    line: int
+    """In the test set, from 1."""
     source: str
     references: Sequence[str]
     hypothesis: str
@@ -34,15 +36,18 @@ def format_report(
         title: of the page.
         facts: name and value pairs: model, data, settings.
         scores: of the corpus.
-        examples: all sentences of the test set.
+        examples: all sentences that are scored.
         confusion: of the labels, if the test set asks for labels.
     """
     lines = [f"# {_escape(title)}", "", "| | |", "|---|---|"]
     lines += [f"| {_escape(name)} | {_escape(value)} |" for name, value in facts]
-    lines += ["", "## Scores", "", "| measure | score | signature |", "|---|---|---|"]
+    has_notes = any(score.note for score in scores)
+    lines += ["", "## Scores", "", f"| measure | score | signature |{' note |' * has_notes}"]
+    lines += ["|---" * (3 + has_notes) + "|"]
     for score in scores:
         signature = score.signature.replace("|", "\\|")  # else it would end the table's cell
-        lines.append(f"| {score.name} | {score.value:.2f} | `{signature}` |")
+        note = f" {_escape(score.note)} |" if has_notes else ""
+        lines.append(f"| {score.name} | {score.value:.2f} | `{signature}` |{note}")
     if confusion is not None and len(confusion.labels) <= MAX_LABELS:
         lines += _format_confusion(confusion)
     ranked = sorted(range(len(examples)), key=lambda i: (-examples[i].chrf, i))
@@ -55,7 +60,7 @@ def format_report(
         for index in chosen:
             example = examples[index]
             lines += [
-                f"- line {index + 1}, chrF {example.chrf:.1f}",
+                f"- line {example.line}, chrF {example.chrf:.1f}",
                 f"  - source: {_escape(example.source)}",
                 *(f"  - reference: {_escape(reference)}" for reference in example.references),
                 f"  - translation: {_escape(example.hypothesis)}",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import regex
 
-from s2s_cli.text.language import base_language
+from s2s_cli.text.language import base_language, is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
 from s2s_cli.text.spacing import (
     PIECE_SPACE,
@@ -34,9 +34,6 @@ from s2s_cli.text.subword import Subwords
 
 Cut = Callable[[str], list[str]]
 """Cuts a text; what it returns is only asked for its lengths."""
-
-_WITHOUT_SPACES = {"ja", "th", "lo", "km", "my", "bo", "lzh"}
-"""Languages that write no spaces between words and have no word tokeniser here."""
 
 _GAP = "\n"
 """Stands for a literal inside a word; no token holds white space."""
@@ -165,10 +162,9 @@ def choose_tokenizer(name: str, lang: str) -> str:
     """Resolve `auto`: jieba for Chinese, characters where no spaces are written, else Moses."""
     if name != "auto":
         return name
-    code = base_language(lang)
-    if code == "zh":
+    if base_language(lang) == "zh":
         return "jieba"
-    return "char" if code in _WITHOUT_SPACES else "moses"
+    return "char" if is_written_without_spaces(lang) else "moses"
 
 
 def depends_on_language(name: str) -> bool:
@@ -196,7 +192,7 @@ def make_tokenizer(
     """
     chosen, code = choose_tokenizer(name, lang), base_language(lang)
     make_cut, default_space = _TOKENIZERS[chosen]
-    is_whole = chosen == "none" and (code == "zh" or code in _WITHOUT_SPACES)
+    is_whole = chosen == "none" and is_written_without_spaces(lang)
     return Tokenizer(
         chosen,
         Normalizer(lang, lowercase, normalize, chinese),

@@ -11,6 +11,7 @@ from s2s_cli.checkpoint import load_card, load_model
 from s2s_cli.config import Training
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import RunFolder
+from s2s_cli.training.validate import Criterion
 
 PREFIX = "ema"
 
@@ -46,12 +47,11 @@ def mean_weights(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def epochs_to_average(run: RunFolder, config: Training) -> list[Path]:
+def epochs_to_average(run: RunFolder, config: Training, criterion: Criterion) -> list[Path]:
     """Folders of the last or of the best epochs, as many as are asked for, oldest first."""
     folders = run.epochs()
     if config.average_of == "best":
-        sign = -1 if config.best_by == "perplexity" else 1
-        folders.sort(key=lambda path: sign * load_card(path).valid_scores[config.best_by])
+        folders.sort(key=lambda path: criterion.rank(load_card(path).valid_scores))
     return sorted(folders[-config.average :])
 
 

@@ -24,7 +24,7 @@ from s2s_cli.training.randomness import gather_random_states, seed_rank
 from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch
 from s2s_cli.training.saving import check_room, saving
 from s2s_cli.training.state import Learner, pack_state, restore_state
-from s2s_cli.training.validate import Material, Measures, validate
+from s2s_cli.training.validate import Material, Measures, choose_criterion, validate
 
 
 class Fit:
@@ -48,6 +48,7 @@ class Fit:
         self.config = config
         self.run = run
         self.ranks = ranks
+        self.criterion = choose_criterion(config.best_by, material.valid_texts)
         self.record = Record()
         loaded.model.compute_by(config.kernels)
         self.device = next(loaded.model.parameters()).device
@@ -166,7 +167,9 @@ class Fit:
         measures = self._measure()
         improved = self._is_better(measures)
         record = self.record
-        validation = describe_epoch(record, progress, measures, self.material, is_best=improved)
+        validation = describe_epoch(
+            record, progress, measures, self.material, self.criterion, is_best=improved
+        )
         num_flat = 0 if improved else record.num_flat + 1
         is_plateau = num_flat > self.config.decay_patience
         position = Position(progress.position.epoch + 1, 0, progress.position.step)
@@ -206,7 +209,7 @@ class Fit:
         model = self.judged().model
         former = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         epochs = self.ranks.from_first(
-            lambda: take_mean(model, epochs_to_average(self.run, self.config))
+            lambda: take_mean(model, epochs_to_average(self.run, self.config, self.criterion))
         )
         measures = self._measure()
         improved = self._is_better(measures)
@@ -225,21 +228,26 @@ class Fit:
             self.record.position.step,
             **measures.scores(),
             is_best=improved,
+            ranked_by=self.criterion.ranked_by(measures.scores()),
         )
 
     def _drop_epochs(self) -> None:
         if not self.ranks.is_first:
             return
-        for folder in set(self.run.epochs()) - set(epochs_to_average(self.run, self.config)):
+        for folder in set(self.run.epochs()) - set(
+            epochs_to_average(self.run, self.config, self.criterion)
+        ):
             self.run.remove(folder)
 
     def _is_better(self, measures: Measures) -> bool:
-        found = (measures.rank(self.config.best_by), -measures.loss)
-        return found > (self.record.best_score, -self.record.best_loss)
+        return self.criterion.rank(measures.scores()) > (
+            self.record.best_score,
+            -self.record.best_loss,
+        )
 
     def _note_best(self, measures: Measures) -> None:
         self.record = self.record._replace(
-            best_score=measures.rank(self.config.best_by),
+            best_score=self.criterion.rank(measures.scores())[0],
             best_loss=measures.loss,
             best_epoch=self.record.position.epoch,
             num_worse=0,

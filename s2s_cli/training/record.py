@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from s2s_cli.scoring.collapse import find_collapse
 from s2s_cli.training.loop import BEGINNING, Position, Progress
-from s2s_cli.training.validate import CRITERIA, Material, Measures
+from s2s_cli.training.validate import CRITERIA, Criterion, Material, Measures
 
 
 class Record(NamedTuple):
@@ -15,7 +15,7 @@ class Record(NamedTuple):
 
     position: Position = BEGINNING
     best_score: float = -sys.float_info.max
-    """Of the measure that chooses the model, turned so that more is better."""
+    """Of the measure that chooses the model, as `Criterion.rank` has it."""
     best_loss: float = sys.float_info.max
     """Valid loss at the best score; of equal scores (0 or 100, often) the lower loss is better."""
     best_epoch: int = 0
@@ -48,11 +48,10 @@ class Record(NamedTuple):
             **{name: getattr(begun, name) for name in Record._fields if name.startswith("epoch_")},
         )
 
-    def with_last_as_best(self, best_by: str) -> "Record":
+    def with_last_as_best(self, criterion: Criterion) -> "Record":
         """The same, where the best model is lost and the last one stands in for it."""
-        score = self.valid_scores[best_by]
         return self._replace(
-            best_score=-score if best_by == "perplexity" else score,
+            best_score=criterion.rank(self.valid_scores)[0],
             best_loss=self.valid_scores["loss"],
             best_epoch=self.position.epoch,
             num_worse=0,
@@ -100,6 +99,10 @@ class Validation(NamedTuple):
     """Source, reference and present translation of one validation sentence."""
     collapse: str | None
     """If most validation sentences are translated alike: that, and the likely cause."""
+    ranked_by: str
+    """What compares this epoch with others: the recipe's measure, unless that says little."""
+    caveat: str | None
+    """Why BLEU says little about these validation pairs, if the recipe ranks by it."""
 
 
 class Averaging(NamedTuple):
@@ -114,10 +117,18 @@ class Averaging(NamedTuple):
     chrf: float
     is_best: bool
     """Better than every single epoch, so that it is the model now."""
+    ranked_by: str
+    """As of a single epoch."""
 
 
 def describe_epoch(
-    record: Record, progress: Progress, measures: Measures, material: Material, *, is_best: bool
+    record: Record,
+    progress: Progress,
+    measures: Measures,
+    material: Material,
+    criterion: Criterion,
+    *,
+    is_best: bool,
 ) -> Validation:
     """What an epoch came to; another sentence is shown after each.
 
@@ -126,6 +137,7 @@ def describe_epoch(
         progress: of its last one.
         measures: of the model after it.
         material: whose validation pairs were measured.
+        criterion: what compares epochs.
         is_best: whether no earlier epoch scored better.
     """
     shown = progress.position.epoch % len(measures.hypotheses)
@@ -142,6 +154,8 @@ def describe_epoch(
         valid_seconds=measures.seconds,
         example=(source, reference, measures.hypotheses[shown]),
         collapse=explain_collapse(record, progress, measures, material),
+        ranked_by=criterion.ranked_by(measures.scores()),
+        caveat=criterion.caveat,
     )
 
 

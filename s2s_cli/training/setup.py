@@ -27,7 +27,7 @@ from s2s_cli.preparation.facts import weigh_pairs
 from s2s_cli.preparation.preparation import Preparation
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
-from s2s_cli.scoring.metrics import ScoringSettings, make_metric
+from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.fit import Fit
 from s2s_cli.training.resume import (
@@ -167,7 +167,7 @@ def choose_scoring(config: Config, tgt_lang: str, say: Say) -> ScoringSettings:
     """How validation scores; by characters where the language's tokeniser is not installed."""
     settings = ScoringSettings(tgt_lang, config.text.lowercase)
     try:
-        make_metric("bleu", settings)
+        make_bleu(settings)
     except ConfigError as error:
         say(f"{error}; until then validation BLEU is of characters")
         return settings._replace(tokenize="char")
@@ -272,7 +272,7 @@ def _tend_model(fit: Fit, say: Say) -> None:
     except CheckpointError as error:
         say(f"warning: the best model is lost ({error}); the last one takes its place")
         save_model(path, fit.judged())
-        fit.record = fit.record.with_last_as_best(fit.config.best_by)
+        fit.record = fit.record.with_last_as_best(fit.criterion)
         return
     wanted = fit.loaded.card.decoding
     if best.card.decoding != wanted:

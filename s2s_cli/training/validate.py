@@ -1,7 +1,7 @@
 """How good a model is on the validation pairs, and by which measure models are compared."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from statistics import fmean
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.data.tokenized import EncodedCorpus, EncodedPairs
 from s2s_cli.decoding.directions import make_translators
+from s2s_cli.scoring.caveat import find_caveat
 from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
 from s2s_cli.training.loss import measure_tokens
 
@@ -77,23 +78,77 @@ class Measures(NamedTuple):
             name: getattr(self, name) for name in ("bleu", "chrf", "loss", "perplexity", "accuracy")
         }
 
-    def rank(self, best_by: str) -> float:
-        """The chosen measure, turned so that more is better."""
-        value: float = getattr(self, best_by)
-        return -value if best_by == "perplexity" else value
-
 
 CRITERIA = {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity", "accuracy": "accuracy"}
 """The measures by which the best model can be chosen, as people write them."""
 
+LEAST_BLEU = 1.0
+"""Differences below it are noise."""
 
-def describe_rank(best_by: str, rank: float) -> str:
-    """The best score in words, as in `BLEU 31.40`."""
-    return (
-        f"{CRITERIA[best_by]} {abs(rank):.3f}"
-        if abs(rank) < 1
-        else (f"{CRITERIA[best_by]} {abs(rank):.2f}")
-    )
+
+class Criterion(NamedTuple):
+    """What ranks models by their validation scores."""
+
+    name: str
+    """The measure, one of `CRITERIA`."""
+    caveat: str | None = None
+    """Why it is not the BLEU that the recipe asks for."""
+
+    def rank(self, scores: Mapping[str, float]) -> tuple[float, float]:
+        """Orders models: the greater the better; of equal scores the lower loss is better.
+
+        BLEU below `LEAST_BLEU` counts as 0, so that such models rank by their loss.
+
+        Args:
+            scores: as `Measures.scores`.
+        """
+        score = scores[self.name]
+        if self.name == "perplexity":
+            score = -score
+        elif self.is_noise(score):
+            score = 0.0
+        return score, -scores["loss"]
+
+    def is_noise(self, score: float) -> bool:
+        """Whether a score of this measure is too low to tell models apart."""
+        return self.name == "bleu" and score < LEAST_BLEU
+
+    def ranked_by(self, scores: Mapping[str, float]) -> str:
+        """Name of what ranks a model of these scores."""
+        return "loss" if self.is_noise(scores[self.name]) else self.name
+
+
+def choose_criterion(best_by: str, valid_texts: Sequence[ValidText]) -> Criterion:
+    """The recipe's measure, but for BLEU where it says little about the validation pairs.
+
+    Labels are ranked by accuracy then, and other text by perplexity.
+
+    Args:
+        best_by: the recipe's.
+        valid_texts: the validation pairs.
+    """
+    if best_by != "bleu":
+        return Criterion(best_by)
+    found = [find_caveat(text.references, scoring) for text, scoring in valid_texts]
+    caveats = [caveat for caveat in found if caveat is not None]
+    if not caveats:
+        return Criterion(best_by)
+    has_labels = all(caveat.has_labels for caveat in caveats)
+    return Criterion("accuracy" if has_labels else "perplexity", caveats[0].text)
+
+
+def describe_rank(criterion: Criterion, score: float, loss: float) -> str:
+    """The best score in words, as in `BLEU 31.40`.
+
+    Args:
+        criterion: what chose it.
+        score: as `Criterion.rank` has it.
+        loss: of the same model.
+    """
+    if criterion.is_noise(score):
+        return f"loss {loss:.3f} (BLEU below {LEAST_BLEU})"
+    value = abs(score)
+    return f"{CRITERIA[criterion.name]} {value:.{3 if value < 1 else 2}f}"
 
 
 def validate(loaded: LoadedModel, material: Material, config: Training) -> Measures:

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toys import error_of, s2s, save_toy
+from toys import error_of, output_of, s2s, save_toy
 
 from s2s_cli.config import Text
 
@@ -22,8 +22,10 @@ def test_a_lower_cased_model_may_be_scored_with_case(tmp_path: Path, files: list
     done = s2s(*ask)
     assert "case:lc" in json.loads(done.stdout)["bleu"]["signature"]
     assert "--no-lowercase counts it" in done.stderr
+    assert "lower case only" not in done.stdout
     done = s2s(*ask, "--no-lowercase")
     assert "case:mixed" in json.loads(done.stdout)["bleu"]["signature"]
+    assert "not comparable" in json.loads(done.stdout)["bleu"]["note"]
     assert "ignore case" not in done.stderr
 
 
@@ -49,3 +51,110 @@ def test_options_of_the_other_search_are_refused(tmp_path: Path, files: list[obj
     for option in ("--beam-size", "--length-penalty"):
         assert f"{option}: of no use to sampling" in error_of(*ask, option, 2)
     assert "--run: of no use beside --model" in error_of(*ask, "--run", tmp_path)
+
+
+BLANK = (
+    ["", "s t u", " ", "v w", "", "x", "", "y z"],
+    ["", "A B", "", "", "c d", "e", "", "f a"],
+)
+"""Sources and references: lines 1, 3 and 7 are blank on both sides, 4 and 5 on one side."""
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "b.de", tmp_path / "b.en"]
+    for path, lines in zip(paths, BLANK, strict=True):
+        path.write_text("".join(f"{line}\n" for line in lines))
+    return paths
+
+
+def test_a_report_has_the_lines_of_the_test_set(tmp_path: Path, blank: list[Path]) -> None:
+    toy, report = save_toy(tmp_path / "toy"), tmp_path / "report"
+    test = ("--test-src", blank[0], "--test-tgt", blank[1], "--report", report)
+    done = s2s("eval", "-m", toy, *test)
+    hypotheses = (report / "hypotheses.txt").read_text()
+    assert (report / "references.txt").read_text() == blank[1].read_text()
+    assert hypotheses == output_of("translate", "-m", toy, blank[0])
+    found = json.loads((report / "scores.json").read_text())
+    assert (found["lines"], found["sentences"]) == (8, 4)
+    assert (found["blank_pairs_left_out"], found["blank_sources_scored"]) == (4, 1)
+    assert done.stderr.count("lines with a blank reference are not scored (4)") == 1
+    assert done.stderr.count("count as empty translations (1)") == 1
+    page = (report / "report.md").read_text()
+    shown = {line.split(",")[0] for line in page.split("\n") if line.startswith("- line")}
+    assert shown == {"- line 2", "- line 5", "- line 6", "- line 8"}
+    assert "- line 8, " in page.split("  - source: y z")[0].rsplit("\n", 2)[-2]
+
+
+def test_scores_agree_with_those_of_the_translations_in_a_file(
+    tmp_path: Path, blank: list[Path]
+) -> None:
+    toy, hyp = save_toy(tmp_path / "toy"), tmp_path / "out.en"
+    test = ("--test-src", blank[0], "--test-tgt", blank[1], "--report", tmp_path / "report")
+    asked = ("eval", "--bleu", "--chrf", "--ter")
+    by_model = json.loads(s2s(*asked, "-m", toy, *test).stdout)
+    output_of("translate", "-m", toy, blank[0], "-o", hyp)
+    done = s2s(*asked, "--hyp", hyp, "--ref", blank[1], "--tgt-lang", "en")
+    assert json.loads(done.stdout) == by_model
+    assert "b.en: lines with a blank reference are not scored (4)" in done.stderr
+
+
+def test_a_test_set_without_blank_lines_says_nothing_of_them(
+    tmp_path: Path, files: list[object]
+) -> None:
+    done = s2s("eval", "-m", save_toy(tmp_path / "toy"), *files, "--report", tmp_path / "report")
+    assert "with a blank" not in done.stderr
+
+
+def test_bleu_of_single_words_has_a_note(tmp_path: Path) -> None:
+    words = tmp_path / "e"
+    words.write_text("apple\nbanana\n")
+    done = s2s("eval", "--hyp", words, "--ref", words, "--tgt-lang", "en")
+    found = json.loads(done.stdout)
+    note = "BLEU says little: no reference has four tokens, fewer than 100 sentences"
+    assert found["bleu"]["note"] == note
+    assert "note" not in found["chrf"]
+    assert note in done.stderr
+
+
+def save_test_set(folder: Path, text: str) -> list[object]:
+    folder.mkdir(parents=True)
+    for name in ("test.de", "test.en"):
+        (folder / name).write_text(text)
+    return ["--test-src", folder / "test.de", "--test-tgt", folder / "test.en"]
+
+
+def test_test_sets_of_one_name_have_a_report_each(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    save_toy(run / "model")
+    tests = [save_test_set(tmp_path / name / "de-en", f"{name} a\n") for name in "xyz"]
+
+    def reports() -> dict[str, str]:
+        found = sorted((run / "reports").glob("*/references.txt"))
+        return {path.parent.name: path.read_text() for path in found}
+
+    for test in tests:
+        done = s2s("eval", "--run", run, *test)
+        assert done.exit_code == 0
+        has_other = "holds the report of another test set" in done.stderr
+        assert has_other == (test is not tests[0])
+    names = list(reports())
+    assert names[0] == "de-en-test"
+    assert all(name.startswith("de-en-test-") for name in names[1:])
+    assert sorted(reports().values()) == ["x a\n", "y a\n", "z a\n"]
+    before = reports()
+    for test in reversed(tests):
+        s2s("eval", "--run", run, *test)
+    assert reports() == before
+
+
+def test_models_that_share_a_folder_of_reports_have_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    test = save_test_set(tmp_path / "de-en", "a b\n")
+    toys = [save_toy(tmp_path / name) for name in ("one", "two")]
+    for toy in [*toys, *toys]:
+        s2s("eval", "-m", toy, *test)
+    found = [json.loads(path.read_text()) for path in Path("reports").glob("*/scores.json")]
+    assert sorted(facts["model"] for facts in found) == sorted(map(str, toys))

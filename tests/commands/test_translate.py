@@ -179,3 +179,41 @@ def test_a_long_text_is_translated_as_its_parts_are(
     numbers = [int(line.split(" ||| ")[0]) for line in listed]
     assert numbers == sorted(numbers)
     assert {*numbers} == {*range(len(SOURCES) * 7)}
+
+
+@pytest.mark.parametrize("context", ["attention", "initial"])
+@pytest.mark.parametrize("n_best", [1, 3])
+def test_every_line_of_json_has_the_same_fields(tmp_path: Path, context: str, n_best: int) -> None:
+    toy = save_toy(tmp_path / "toy", context=context)
+    text = "s t u\n\nv\n \n"
+    ask = ("translate", "-m", toy, "--json", "--n-best", n_best)
+    found = [json.loads(line) for line in output_of(*ask, stdin=text).split("\n")[:-1]]
+    assert [line["source"] for line in found] == text.split("\n")[:-1]
+    shared = ["translation", "score", "log_prob", "tokens", "attention"]
+    for line in found:
+        assert list(line) == ["source", "source_tokens", *shared, "alternatives"]
+        assert line["source_tokens"] == [*line["source"].split(), "<eos>"]
+        assert len(line["alternatives"]) == n_best - 1
+        for candidate in (line, *line["alternatives"]):
+            assert [key for key in candidate if key in shared] == shared
+            assert candidate["log_prob"] <= 0
+            if context == "initial":
+                assert candidate["attention"] is None
+            else:
+                assert len(candidate["attention"]) == len(candidate["tokens"])
+                for row in candidate["attention"]:
+                    assert len(row) == len(line["source_tokens"])
+                    assert sum(row) == pytest.approx(1, abs=0.001)
+
+
+def test_every_line_has_as_many_candidates(tmp_path: Path) -> None:
+    ask = ("translate", "-m", save_toy(tmp_path / "toy"), "--n-best", 3)
+    lines = output_of(*ask, stdin="s t u\n\nv\n \n").split("\n")[:-1]
+    assert [line.split(" ||| ")[0] for line in lines] == [*"000111222333"]
+    assert lines[3:6] == ["1 |||  ||| 0.0000"] * 3
+    # Behind a prefix as long as a translation may be, only the end mark can follow.
+    prefix = " ".join("abcdef" * 20)
+    lines = output_of(*ask, "--prefix", prefix, stdin="s\n").split("\n")[:-1]
+    assert len(lines) == 3
+    assert set(lines) == {lines[0]}
+    assert prefix in lines[0]

@@ -65,7 +65,15 @@ def test_scores_are_the_sacrebleu_commands(
 
 
 @pytest.mark.parametrize(
-    ("lang", "token"), [("zh", "tok:zh"), ("en", "tok:13a"), ("de", "tok:13a"), ("zh-TW", "tok:zh")]
+    ("lang", "token"),
+    [
+        *((lang, "tok:zh") for lang in ("zh", "zh-TW", "yue", "lzh")),
+        *((lang, "tok:13a") for lang in ("en", "de", "vi", "jv")),
+        *(
+            (lang, "tok:char")
+            for lang in ("th", "tha", "th-TH", "lo", "km", "my", "bo", "tib", "dz", "shn")
+        ),
+    ],
 )
 def test_the_target_language_chooses_the_tokeniser(lang: str, token: str) -> None:
     score = score_corpus(["bleu"], ["a"], [["a"]], ScoringSettings(lang))[0]
@@ -82,6 +90,13 @@ def test_a_tokeniser_that_is_not_installed_is_named_with_its_remedy(
     with pytest.raises(ConfigError) as caught:
         score_corpus(["bleu"], ["a"], [["a"]], ScoringSettings(lang))
     assert extra in str(caught.value)
+
+
+def test_a_language_without_spaces_is_scored_by_characters() -> None:
+    hypothesis, reference = "ฉันรักแมวสีขาวตัวนี้มากที่สุด", "ฉันรักแมวสีดำตัวนี้มากที่สุด"
+    for lang, value in (("th", 83.3), ("en", 0.0)):
+        score = score_corpus(["bleu"], [hypothesis], [[reference]], ScoringSettings(lang))[0]
+        assert score.value == pytest.approx(value, abs=0.05)
 
 
 def test_an_unknown_tokeniser_is_refused() -> None:

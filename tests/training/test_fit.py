@@ -34,7 +34,7 @@ from s2s_cli.training.loop import Progress
 from s2s_cli.training.loss import batch_loss
 from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import check_same_run, find_resumable
-from s2s_cli.training.validate import Measures
+from s2s_cli.training.validate import Criterion, Measures
 
 
 def test_pairs_are_seen_as_often_as_their_weights_say(tmp_path: Path) -> None:
@@ -99,9 +99,11 @@ def test_a_process_that_dies_repeats_at_most_one_save_interval(tmp_path: Path) -
 def test_the_best_model_is_kept_and_two_checkpoints(tmp_path: Path) -> None:
     fit = make_fit(tmp_path, CONFIG)
     validations = finish(fit)
-    best = max(validations, key=lambda v: (v.bleu, -v.loss))
+    best = min(validations, key=lambda v: v.loss)  # BLEU says little of so few short sentences
     card = load_model(fit.run.model_path).card
-    assert (card.epoch, card.valid_scores["bleu"]) == (best.epoch, best.bleu)
+    assert (card.epoch, card.valid_scores["loss"]) == (best.epoch, best.loss)
+    assert {v.ranked_by for v in validations} == {"perplexity"}
+    assert "fewer than 100 sentences" in str(validations[0].caveat)
     assert [path.name for path in fit.run.checkpoints()] == ["step-00000021", "step-00000020"]
     assert load_training_state(fit.run.checkpoints()[0]).facts["position"]["step"] == 21
     names = {path.name for path in tmp_path.iterdir()}
@@ -141,7 +143,7 @@ def test_a_plateau_lowers_the_learning_rate(
     assert seen == [0, 0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("best_by", ["bleu", "chrf", "perplexity", "accuracy"])
+@pytest.mark.parametrize("best_by", ["chrf", "perplexity", "accuracy"])
 def test_the_chosen_measure_chooses_the_model(tmp_path: Path, best_by: str) -> None:
     config = CONFIG.model_copy(update={"best_by": best_by, "learning_rate": 0.2, "epochs": 6})
     fit = make_fit(tmp_path, config)
@@ -150,6 +152,30 @@ def test_the_chosen_measure_chooses_the_model(tmp_path: Path, best_by: str) -> N
     best = max(validations, key=lambda v: (sign * getattr(v, best_by), -v.loss))
     assert load_model(fit.run.model_path).card.epoch == best.epoch
     assert fit.record.best_score == sign * getattr(best, best_by)
+
+
+def test_epochs_of_noise_rank_by_loss_and_under_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.model_copy(update={"average": 2, "epochs": 9, "patience": 3})
+    #         1     2     3    4    5    6    7: no better than 4, nor are 5 and 6
+    bleus = [0.28, 0.10, 0.11, 1.0, 0.9, 0.9, 0.0, 0.0]
+    losses = [4.8, 4.5, 4.2, 9.0, 1.0, 8.0, 7.0, 0.1]
+    measure, scores = s2s_cli.training.fit.validate, zip(bleus, losses, strict=True)
+
+    def pretend(*arguments: object) -> Measures:
+        bleu, loss = next(scores)
+        return measure(*arguments)._replace(bleu=bleu, loss=loss)
+
+    monkeypatch.setattr("s2s_cli.training.fit.validate", pretend)
+    fit = make_fit(tmp_path, config)
+    fit.criterion = Criterion("bleu")
+    *validations, averaging = finish(fit)
+    assert [v.is_best for v in validations] == [True] * 4 + [False] * 3
+    assert [v.ranked_by for v in validations] == ["loss"] * 3 + ["bleu"] + ["loss"] * 3
+    assert averaging.averaged_epochs == [4, 5]  # 5: the least loss of those below 1
+    assert (averaging.is_best, averaging.ranked_by) == (False, "loss")
+    assert fit.record.best_epoch == 4
 
 
 @pytest.mark.parametrize("average_of", ["last", "best"])

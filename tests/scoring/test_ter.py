@@ -1,0 +1,70 @@
+import random
+
+import pytest
+from sacrebleu.metrics.ter import TER
+
+from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
+from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, count_edits, measure_ter
+
+
+def test_edits_are_counted_as_by_hand() -> None:
+    for hypothesis, reference, edits in (
+        ("", "", 0),
+        ("", "a b", 2),
+        ("a b", "", 2),
+        ("kitten", "sitting", 3),
+        ("a b c d", "c d a b", 4),
+        ("same", "same", 0),
+    ):
+        ours, theirs = (
+            text.split() if " " in text else list(text) for text in (hypothesis, reference)
+        )
+        assert count_edits(ours, theirs) == edits, (hypothesis, reference)
+
+
+def test_a_long_sentence_is_scored_without_shifts_and_says_so() -> None:
+    words = [f"w{number}" for number in range(MAX_SHIFT_TOKENS)]
+    swapped = " ".join([*words[10:15], *words[:10], *words[15:]])
+    at_limit = measure_ter([swapped], [[" ".join(words)]], "en")
+    assert at_limit.value == pytest.approx(100 * 1 / MAX_SHIFT_TOKENS)  # one shift
+    assert at_limit.num_without_shifts == 0
+    longer = measure_ter([f"{swapped} end"], [[" ".join([*words, "end"])]], "en")
+    # Moved word by word: five are deleted at one place and inserted at another.
+    assert longer.value == pytest.approx(100 * 10 / (MAX_SHIFT_TOKENS + 1))
+    assert longer.signature == f"{at_limit.signature}|noshift:1>{MAX_SHIFT_TOKENS}tokens"
+    score = score_corpus(["ter"], [f"{swapped} end"], [[" ".join(words)]], ScoringSettings("en"))[0]
+    assert "1 sentences of more than 200 tokens are scored without shifts" in score.note
+
+
+def test_sentences_of_any_length_take_no_time() -> None:
+    randomly = random.Random(1)
+    words = [str(randomly.randrange(50)) for _ in range(4000)]
+    other = randomly.sample(words, len(words))
+    assert 0 < measure_ter([" ".join(words)], [[" ".join(other)]], "en").value < 100
+
+
+@pytest.mark.parametrize("lang", ["en", "zh", "ja"])
+def test_several_references_are_those_of_sacrebleu(lang: str) -> None:
+    hypotheses = ["the cat sat there", "我喜欢机器学习。", "", "a b c d e f"]
+    references = [
+        ["there sat the cat", "我很喜欢学习。", "x", "d e f a b c"],
+        ["the cat", "我", "", "b"],
+    ]
+    is_asian = lang != "en"
+    metric = TER(normalized=is_asian, asian_support=is_asian)
+    theirs = metric.corpus_score(hypotheses, references)
+    ours = measure_ter(hypotheses, references, lang)
+    assert ours.value == pytest.approx(theirs.score)
+    assert ours.signature == metric.get_signature().format()
+
+
+def test_ter_without_spaces_counts_characters() -> None:
+    found = measure_ter(["ฉันรักแมว"], [["ฉันรักหมา"]], "th")  # two of nine differ
+    assert found.value == pytest.approx(100 * 2 / 9)
+    assert found.signature.endswith("|units:characters")
+
+
+def test_progress_is_told_sentence_by_sentence() -> None:
+    told: list[tuple[int, int]] = []
+    measure_ter(["a", "b"], [["a", "b"]], "en", lambda done, total: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]
