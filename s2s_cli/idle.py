@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from s2s_cli.config import Config, Decoding, Model, Training, Vocab
+from s2s_cli.config import Config, Decoding, Model, Text, Training, Vocab
 from s2s_cli.section import Section
+from s2s_cli.text.language import is_chinese
 
 
 class Case(NamedTuple):
@@ -46,6 +47,9 @@ def _cases(config: Config) -> Iterator[Case]:
     if config.text.src_subword == config.text.tgt_subword == "none":
         keys = ("character_coverage", "subword_sentences")
         yield Case("no subwords", config.vocab, Vocab(), keys)
+    languages = {lang for direction in config.data.all_directions for lang in direction}
+    if not any(map(is_chinese, languages)):
+        yield Case("no Chinese side", config.text, Text(), ("chinese",))
     if config.decoding.search == "beam":
         keys = ("temperature", "top_k", "top_p")
         yield Case("decoding.search beam", config.decoding, Decoding(), keys)

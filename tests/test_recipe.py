@@ -229,6 +229,10 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
             "model.attend: does nothing with model.context initial",
         ),
         ({"training": {"decay_every": 2}}, "training.decay_every: does nothing with training.sch"),
+        (
+            {"data": {"src_lang": "de"}, "text": {"chinese": "simplified"}},
+            "text.chinese: does nothing with no Chinese side",
+        ),
         ({"decoding": {"top_k": 5}}, "decoding.top_k: does nothing with decoding.search beam"),
         ({"vocab": {"character_coverage": 0.99}}, "does nothing with no subwords"),
         (

@@ -32,6 +32,16 @@ def test_vocabularies_survive_their_folder(tmp_path: Path) -> None:
         run.load_vocabularies()
 
 
+def test_vocabularies_of_another_format_are_refused_in_one_line(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    older = CARD.model_copy(update={"format": 1})
+    run.save_vocabularies(Vocabularies(Vocabulary(["我"], [2]), Vocabulary(["I"], [3]), older))
+    with pytest.raises(
+        DataError, match=r"vocab: format 1, this s2s reads format 2; build .* again"
+    ):
+        run.load_vocabularies()
+
+
 def test_the_latest_run_is_the_one_saved_last_whatever_the_clock_of_the_files(
     tmp_path: Path,
 ) -> None:

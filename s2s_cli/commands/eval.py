@@ -11,7 +11,13 @@ from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
-from s2s_cli.commands.scores import Measures, measure, show_scores, warn_of_blank_lines
+from s2s_cli.commands.scores import (
+    Measures,
+    measure,
+    show_scores,
+    warn_of_blank_lines,
+    warn_of_normalized,
+)
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
 from s2s_cli.errors import ConfigError
@@ -203,11 +209,15 @@ def _score_files(files: Files, measures: Measures) -> None:
     """Score existing translations; no model is needed."""
     from s2s_cli.data.lines import read_lines
     from s2s_cli.scoring.blank_lines import choose_scored_lines
+    from s2s_cli.text.normalize import Normalizer
 
     if files.hyp is None or not files.refs:
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
-    hypotheses, references = read_lines(files.hyp), [read_lines(ref) for ref in files.refs]
+    raw = [read_lines(path) for path in (files.hyp, *files.refs)]
+    normalize = Normalizer(measures.settings.tgt_lang).keep_case
+    hypotheses, *references = [[normalize(line) for line in side] for side in raw]
+    warn_of_normalized(str(files.hyp), raw, [hypotheses, *references])
     scored = choose_scored_lines(hypotheses, references)
     warn_of_blank_lines(str(files.refs[0]), len(hypotheses) - len(scored.numbers))
     found = measure(measures, scored)
@@ -251,7 +261,9 @@ def _translate_test_set(models: tuple[Path, ...], loaded: Loaded, test: "Corpus"
     num_unread = sum(translation.num_unread > 0 for translation in translations)
     warn_of_unread(num_unread, len(test), loaded.decoding)
     hypotheses = [translation.text for translation in translations]
-    references = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
+    raw = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
+    references = loaded.translator.normalize_references(raw)
+    warn_of_normalized(test.name, raw, references)
     scored = choose_scored_lines(hypotheses, references)
     evaluated = Evaluated(models, loaded, test, hypotheses, scored, seconds)
     warn_of_blank_lines(test.name, evaluated.num_left_out, evaluated.num_blank_sources)

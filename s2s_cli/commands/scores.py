@@ -80,6 +80,22 @@ def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0
         )
 
 
+def warn_of_normalized(name: str, raw: list[list[str]], normalized: list[list[str]]) -> None:
+    """Report lines that are scored with other characters than they have, white space aside."""
+    from s2s_cli.console import warn
+
+    num_changed = sum(
+        before.split() != after.split()
+        for sides in zip(raw, normalized, strict=True)
+        for before, after in zip(*sides, strict=True)
+    )
+    if num_changed:
+        warn(
+            f"{name}: {num_changed:,} lines are normalised before they are scored (text.normalize, "
+            "text.chinese)"
+        )
+
+
 def measure(measures: Measures, scored: "ScoredLines") -> Found:
     """Score translations; says on stderr if the references are taken to be labels."""
     from s2s_cli.console import counting, say

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from s2s_cli.data.sentence_pairs import Findings, SentencePairs
 from s2s_cli.errors import DataError
+from s2s_cli.text.normalize import Normalizer
 
 Ids = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -170,9 +171,12 @@ def _find_first(
     return first
 
 
+_NORMALIZE = Normalizer("", lowercase=True)
+
+
 def _fold(sentence: str) -> str:
     """A sentence as a lower-cased model reads it; the same shares whether or not one does."""
-    return " ".join(sentence.split()).lower()
+    return _NORMALIZE(sentence)
 
 
 def _hash(text: str) -> int:

@@ -33,6 +33,11 @@ def has_many_characters(lang: str) -> bool:
     return base_language(lang) in _MANY_CHARACTERS
 
 
+def is_chinese(lang: str) -> bool:
+    """Whether a language is written in simplified or traditional Chinese script."""
+    return base_language(lang) in {"zh", "lzh"}
+
+
 def is_written_without_spaces(lang: str) -> bool:
     """Whether a language is written without spaces between words."""
     return base_language(lang) in _WITHOUT_SPACES

@@ -10,13 +10,10 @@ from functools import cache
 from typing import Literal
 
 from s2s_cli.errors import ConfigError
-from s2s_cli.text.language import base_language
+from s2s_cli.text.language import is_chinese
 
 Form = Literal["nfc", "nfkc", "none"]
 Script = Literal["keep", "simplified", "traditional"]
-
-_CHINESE = {"zh", "lzh"}
-"""Languages whose script `chinese` chooses."""
 
 _OPENCC_CONFIGS = {"simplified": "t2s", "traditional": "s2t"}
 
@@ -52,7 +49,7 @@ class Normalizer:
             ConfigError: converting the script needs a package that is not installed.
         """
         text = self._compose(sentence)
-        if self.chinese != "keep" and base_language(self.lang) in _CHINESE:
+        if self.chinese != "keep" and is_chinese(self.lang):
             text = self._compose(_load_converter(self.chinese)(text))
         return " ".join(text.split())
 

@@ -167,9 +167,10 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     hypotheses: list[str] = []
     scores: list[list[float]] = []
     for text, scoring in material.valid_texts:
-        found = translators[str(text.direction)].translate(text.src, GREEDY)
-        said = [translation.text for translation in found]
-        both = score_corpus(["bleu", "chrf"], said, text.references, scoring)
+        translator = translators[str(text.direction)]
+        said = [found.text for found in translator.translate(text.src, GREEDY)]
+        references = translator.normalize_references(text.references)
+        both = score_corpus(["bleu", "chrf"], said, references, scoring)
         scores.append([score.value for score in both])
         hypotheses += said
     bleu, chrf = (fmean(values) for values in zip(*scores, strict=True))

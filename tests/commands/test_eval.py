@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,14 @@ def test_models_that_share_a_folder_of_reports_have_one_each(
         s2s("eval", "-m", toy, *test)
     found = [json.loads(path.read_text()) for path in Path("reports").glob("*/scores.json")]
     assert sorted(facts["model"] for facts in found) == sorted(map(str, toys))
+
+
+def test_composed_and_decomposed_letters_score_alike_and_that_is_reported(tmp_path: Path) -> None:
+    line = "Fünf schöne Bäume stehen dort drüben.\n"
+    (tmp_path / "h").write_text(unicodedata.normalize("NFD", line), encoding="utf-8")
+    (tmp_path / "r").write_text(line, encoding="utf-8")
+    done = s2s("eval", "--hyp", tmp_path / "h", "--ref", tmp_path / "r", "--tgt-lang", "de")
+    scores = json.loads(done.stdout)
+    assert scores["bleu"]["score"] == pytest.approx(100)
+    assert scores["chrf"]["score"] == pytest.approx(100)
+    assert "h: 1 lines are normalised before they are scored" in done.stderr
