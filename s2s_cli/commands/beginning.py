@@ -124,7 +124,7 @@ def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device
     from s2s_cli.training.provenance import describe_run
 
     run = fit.run
-    forget_after(run.log_path, fit.record.position.step)
+    forget_after(run.log_path, fit.record)
     write_file(run.config_path, dump_yaml(config))
     num_parameters = fit.loaded.model.num_parameters()
     facts = describe_run(name, num_parameters, device, fit.ranks)

@@ -22,7 +22,7 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
         return
     if not is_terminal():
         pace = Pace()
-        for event in _logged(fit, stop):
+        for event in logged(fit, stop):
             for line in _describe(event, fit):
                 say(line)
             if not isinstance(event, Progress):
@@ -33,7 +33,7 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
         return
     with training_bar() as bar:
         label = ""
-        for event in _logged(fit, stop):
+        for event in logged(fit, stop):
             for line in _describe(event, fit):
                 bar.say(line)
             if not isinstance(event, Progress):
@@ -115,7 +115,7 @@ def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
         yield f"warning: {v.collapse}"
 
 
-def _logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":
+def logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":
     """What a training yields, each validation and every so many updates written to its log."""
     from s2s_cli.training.log import append_progress, append_validation
     from s2s_cli.training.loop import Progress

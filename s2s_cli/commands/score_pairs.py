@@ -26,6 +26,26 @@ def refuse_beside_pairs(**options: object) -> None:
         )
 
 
+BATCH_SIZE = "decoding.batch_size"
+
+
+def refuse_search_settings(sets: Sequence[str]) -> None:
+    """Refuse settings of a search: scores are the model's own, in float32, by its plain steps.
+
+    Raises:
+        ConfigError: a `--set` names a key of the section `decoding` other than the batch size.
+    """
+    from s2s_cli.recipe import parse_override
+
+    keys = (parse_override(text)[0] for text in sets)
+    needless = [key for key in keys if key.startswith("decoding.") and key != BATCH_SIZE]
+    if needless:
+        raise ConfigError(
+            f"--set {', '.join(needless)}: has no effect with --score-pairs, which does not search "
+            f"and always computes in float32; leave it out ({BATCH_SIZE} may be set)"
+        )
+
+
 def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
     """One TSV line per pair on stdout, after a header; their sum on stderr.
 

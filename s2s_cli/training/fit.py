@@ -107,7 +107,7 @@ class Fit:
         if not self.has_trained():
             yield from self._train(one_should_stop)
         if self.has_trained() and not self.is_finished() and not one_should_stop():
-            yield self._average_epochs()
+            yield from self._average_epochs()
 
     def _train(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
         if self.ranks.is_first:
@@ -201,7 +201,7 @@ class Fit:
         )
         return Measures(*measures)
 
-    def _average_epochs(self) -> Averaging:
+    def _average_epochs(self) -> Iterator[Averaging]:
         """Try the mean of the kept epochs' weights; it becomes the model if it is better."""
         model = self.judged().model
         former = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -216,16 +216,18 @@ class Fit:
             self.record = self.record._replace(valid_scores=measures.scores())
             self._note_best(measures)
             self.record = self.record._replace(num_worse=num_worse, averaged_epochs=epochs)
-            self._save(self.run.model_path)
-        model.load_state_dict(former)
-        self.record = self.record._replace(is_averaged=True)
-        self._save_last()
-        return Averaging(
+        # Told before it is saved, and the best model before the last, as after an epoch.
+        yield Averaging(
             epochs,
             self.record.position.step,
             **measures.scores(),
             is_best=improved,
         )
+        if improved:
+            self._save(self.run.model_path)
+        model.load_state_dict(former)
+        self.record = self.record._replace(is_averaged=True)
+        self._save_last()
 
     def _drop_epochs(self) -> None:
         if not self.ranks.is_first:
