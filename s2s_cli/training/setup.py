@@ -38,7 +38,7 @@ from s2s_cli.training.resume import (
     find_resumable,
 )
 from s2s_cli.training.validate import Material, ValidText
-from s2s_cli.training.warm_start import load_former, take_vectors, take_weights
+from s2s_cli.training.warm_start import take_vectors, take_weights
 from s2s_cli.vocabularies import tokenize_corpora
 
 Say = Callable[[str], None]
@@ -64,6 +64,8 @@ class Plan(NamedTuple):
     material: Material
     device: torch.device
     ranks: Ranks = ALONE
+    former: LoadedModel | None = None
+    """The model that training begins with, where it begins with one."""
 
 
 def read_texts(config: Config, train: Preparation, *, is_known: bool) -> Texts:
@@ -223,11 +225,10 @@ def begin(plan: Plan, say: Say) -> Fit:
     card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
     torch.manual_seed(plan.config.training.seed)
     model = build_model(card.model, src, tgt)
-    if plan.config.training.init_from is not None:
-        former = load_former(plan.config.training.init_from)
-        differing = take_weights(model, plan.config, plan.vocabularies, former)
+    if plan.former is not None:
+        differing = take_weights(model, plan.config, plan.vocabularies, plan.former)
         tail = f"; other than there: {', '.join(differing)}" if differing else ""
-        say(f"fine-tuning {plan.config.training.init_from}, epoch {former.card.epoch}{tail}")
+        say(f"fine-tuning {plan.config.training.init_from}, epoch {plan.former.card.epoch}{tail}")
     for key, coverage in take_vectors(model, plan.config, plan.vocabularies):
         say(
             f"{key}: {coverage.num_found:,} of {coverage.num_entries:,} entries have vectors, "
