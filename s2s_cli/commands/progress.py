@@ -93,26 +93,29 @@ def _describe_mishaps(progress: "Progress", fit: "Fit") -> "Iterator[str]":
 
 def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
     """An epoch's result on the validation set, and one translation to watch the model learn."""
+    from s2s_cli.scoring.perplexity import describe_perplexity
     from s2s_cli.training.record import Averaging
 
     if isinstance(event, Averaging):
-        kept = "kept: best" if event.is_best else "not kept: a single epoch is better"
+        kept = "kept: best" if event.is_best else "not kept: no better than a single epoch"
         yield (
             f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
-            f"{event.loss:.3f}  ppl {event.perplexity:.2f}  acc {event.accuracy:.1%}  "
-            f"BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
+            f"{event.loss:.3f}  ppl {describe_perplexity(event.perplexity)}  "
+            f"acc {event.accuracy:.1%}  BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
         )
         return
     v = event
     yield (
-        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  ppl {v.perplexity:.2f}  "
-        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
+        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  "
+        f"ppl {describe_perplexity(v.perplexity)}  acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}  "
+        f"chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
         f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
     )
     source, reference, translation = v.example
     yield f"  {source} -> {translation} (reference: {reference})"
-    if v.collapse is not None:
-        yield f"warning: {v.collapse}"
+    for problem in (v.divergence, v.collapse):
+        if problem is not None:
+            yield f"warning: {problem}"
 
 
 def logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":

@@ -59,6 +59,7 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
     from s2s_cli.console import show_table, write_result
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.decoding.pairs import perplexity, score_pairs
+    from s2s_cli.scoring.perplexity import describe_perplexity
 
     test = join_corpora(tests)
     if test.num_blank:
@@ -83,6 +84,6 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
         f"{len(scores):,}",
         f"{sum(score.num_tokens for score in scores):,}",
         f"{sum(score.log_prob for score in scores):.4f}",
-        f"{perplexity(scores):.4f}",
+        describe_perplexity(perplexity(scores), digits=4),
     )
     show_table(f"pairs of {test.name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])

@@ -19,7 +19,7 @@ from s2s_cli.commands.fine_tuning import (
 from s2s_cli.commands.own_settings import find_own_config, name_recipe
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
-from s2s_cli.errors import DataError, NotFiniteError, StoppedError, UnsavedError
+from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError, UnsavedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,6 +210,12 @@ def _train(
             f"stopped after update {fit.record.position.step}, all saved; "
             "the same command goes on from here",
             number,
+        )
+    if not fit.record.best_epoch:
+        raise ConfigError(
+            f"{folder.path}: training diverged in every epoch, so there is no model; lower "
+            f"training.learning_rate ({recipe.config.training.peak_learning_rate:g}) and train "
+            "anew with --fresh"
         )
     say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
     if ranks.is_first:

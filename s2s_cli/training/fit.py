@@ -17,6 +17,7 @@ from s2s_cli.training.average import (
     make_moving_average,
     take_mean,
 )
+from s2s_cli.training.divergence import find_divergence
 from s2s_cli.training.loop import Lessons, Position, Progress, train
 from s2s_cli.training.not_finite import explain_skipped, find_not_finite
 from s2s_cli.training.optimizer import make_optimizer, make_scaler
@@ -89,6 +90,11 @@ class Fit:
         """Whether the last epoch is done or patience is at its end."""
         done, worse = self.record.position.epoch, self.record.num_worse
         return done >= self.config.epochs or worse >= self.config.patience
+
+    def has_diverged(self) -> bool:
+        """Whether the latest validation found a loss that is much too high."""
+        loss = self.record.valid_scores.get("loss")
+        return loss is not None and self._find_divergence(loss) is not None
 
     def is_finished(self) -> bool:
         """Whether there is nothing left to do, averaging included."""
@@ -167,6 +173,9 @@ class Fit:
         improved = self._is_better(measures)
         record = self.record
         validation = describe_epoch(record, progress, measures, self.material, is_best=improved)
+        divergence = self._explain_divergence(validation)
+        if divergence is not None:
+            validation = validation._replace(divergence=divergence, collapse=None)
         num_flat = 0 if improved else record.num_flat + 1
         is_plateau = num_flat > self.config.decay_patience
         position = Position(progress.position.epoch + 1, 0, progress.position.step)
@@ -235,7 +244,25 @@ class Fit:
         for folder in set(self.run.epochs()) - set(epochs_to_average(self.run, self.config)):
             self.run.remove(folder)
 
+    def _find_divergence(self, loss: float) -> str | None:
+        best_loss = self.record.best_loss if self.record.best_epoch else None
+        return find_divergence(loss, best_loss, len(self.loaded.tgt.vocabulary))
+
+    def _explain_divergence(self, validation: Validation) -> str | None:
+        """That an epoch's losses are much too high, and what to lower; None if they are not."""
+        remedy = (
+            f"lower training.learning_rate ({validation.learning_rate:g}) or training.clip_norm "
+            f"({self.config.clip_norm:g})"
+        )
+        if problem := self._find_divergence(validation.loss):
+            return f"training diverges: the valid loss is {problem}; not kept as best; {remedy}"
+        if problem := self._find_divergence(validation.train_loss):
+            return f"training diverged for a while: its loss is {problem}; {remedy}"
+        return None
+
     def _is_better(self, measures: Measures) -> bool:
+        if self._find_divergence(measures.loss):
+            return False
         found = (measures.rank(self.config.best_by), -measures.loss)
         return found > (self.record.best_score, -self.record.best_loss)
 

@@ -100,6 +100,8 @@ class Validation(NamedTuple):
     """Source, reference and present translation of one validation sentence."""
     collapse: str | None
     """If most validation sentences are translated alike: that, and the likely cause."""
+    divergence: str | None
+    """If a loss is much too high: that, and what to lower."""
 
 
 class Averaging(NamedTuple):
@@ -142,6 +144,7 @@ def describe_epoch(
         valid_seconds=measures.seconds,
         example=(source, reference, measures.hypotheses[shown]),
         collapse=explain_collapse(record, progress, measures, material),
+        divergence=None,
     )
 
 

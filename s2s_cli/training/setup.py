@@ -271,6 +271,11 @@ def _tend_model(fit: Fit, say: Say) -> None:
     try:
         best = load_model(path)
     except CheckpointError as error:
+        if fit.has_diverged():
+            raise CheckpointError(
+                f"{error}; the last state of its training has diverged and cannot take its place; "
+                "--fresh trains anew"
+            ) from error
         say(f"warning: the best model is lost ({error}); the last one takes its place")
         save_model(path, fit.judged())
         fit.record = fit.record.with_last_as_best(fit.config.best_by)

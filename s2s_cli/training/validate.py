@@ -1,5 +1,6 @@
 """How good a model is on the validation pairs, and by which measure models are compared."""
 
+import math
 import time
 from collections.abc import Sequence
 from itertools import chain, islice
@@ -16,7 +17,9 @@ from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.data.tokenized import EncodedCorpus, EncodedPairs
 from s2s_cli.decoding.directions import make_translators
+from s2s_cli.errors import S2SError
 from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
+from s2s_cli.scoring.perplexity import describe_perplexity
 from s2s_cli.training.loss import measure_tokens
 
 GREEDY = Decoding(beam_size=1, length_penalty=0.0)
@@ -89,6 +92,8 @@ CRITERIA = {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity", "accurac
 
 def describe_rank(best_by: str, rank: float) -> str:
     """The best score in words, as in `BLEU 31.40`."""
+    if best_by == "perplexity":
+        return f"perplexity {describe_perplexity(abs(rank), 3 if abs(rank) < 1 else 2)}"
     return (
         f"{CRITERIA[best_by]} {abs(rank):.3f}"
         if abs(rank) < 1
@@ -97,7 +102,11 @@ def describe_rank(best_by: str, rank: float) -> str:
 
 
 def validate(loaded: LoadedModel, material: Material, config: Training) -> Measures:
-    """Measure a model with the reference as input, and by its own translations."""
+    """Measure a model with the reference as input, and by its own translations.
+
+    Raises:
+        S2SError: the loss is not finite.
+    """
     started = time.perf_counter()
     model = loaded.model
     model.eval()
@@ -109,6 +118,11 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     measures = measure_tokens(
         predictor, (collate(pairs[i : i + size]).to(device) for i in range(0, len(pairs), size))
     )
+    if not math.isfinite(measures.loss):
+        raise S2SError(
+            "the validation loss is not finite; lower training.learning_rate "
+            f"({config.peak_learning_rate:g}) and train anew with --fresh"
+        )
     hypotheses: list[str] = []
     scores: list[list[float]] = []
     for text, scoring in material.valid_texts:

@@ -87,3 +87,17 @@ def test_a_run_is_trained_anew_with_its_own_settings(
     output_of("train", "--run", "run", "--fresh")
     assert (texts / "run.bak-1").is_dir()
     assert (texts / "run/model/model.safetensors").read_bytes() == first
+
+
+def test_a_training_that_only_diverges_ends_with_one_line(
+    texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(texts)
+    rate = ["--set", "training.learning_rate=100"]
+    for _ in range(2):  # once more, with nothing to do
+        done = s2s("train", *FILES, *VALID, *TINY, *rate, "--run", "run", "--epochs", 1)
+        assert "training diverged in every epoch" in str(done.exception)
+        assert "training.learning_rate (100)" in str(done.exception)
+        assert done.stdout == ""
+        assert "best" not in done.stderr.replace("not kept as best", "")
+    assert "ppl >1e6" in s2s("train", "--run", "run", "--epochs", 2).stderr
