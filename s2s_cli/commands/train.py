@@ -183,6 +183,7 @@ def _train(
     )
     from s2s_cli.distributed import present_ranks
     from s2s_cli.training.agreement import agree
+    from s2s_cli.training.memory import check_memory
 
     recipe, folder = job
     prepare_device()
@@ -196,6 +197,7 @@ def _train(
     say(
         f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
     )
+    check_memory(recipe.config, device)  # before minutes of reading; its vocabularies count later
     with ranks.in_turn():
         fit = prepare(recipe, folder, device, how, stop)
     agree(fit)

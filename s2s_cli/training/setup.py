@@ -30,6 +30,7 @@ from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_metric
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.fit import Fit
+from s2s_cli.training.memory import check_memory
 from s2s_cli.training.resume import (
     Resumable,
     allow_other_ranks,
@@ -221,8 +222,10 @@ def begin(plan: Plan, say: Say) -> Fit:
 
     Raises:
         ConfigError: the model cannot be made, or does not fit what it is to begin with.
+        DeviceError: it does not fit into the memory.
     """
     card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
+    check_memory(plan.config, plan.device, len(src), len(tgt))
     torch.manual_seed(plan.config.training.seed)
     model = build_model(card.model, src, tgt)
     if plan.former is not None:
