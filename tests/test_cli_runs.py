@@ -322,7 +322,8 @@ def test_a_model_is_fine_tuned_on_other_text(texts: Path) -> None:
     for name in ("my.zh", "my.en"):
         lines = (texts / name).read_text(encoding="utf-8").split("\n")
         (texts / name).write_text("\n".join(lines[:16]) + "\n", encoding="utf-8")
-    special = tiny_train("--from", "general", "--run", "special")
+    files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--from", "general"]
+    special = ["train", *files, "--run", "special", "--epochs", 1]
     done = s2s(*special, cwd=texts)
     assert "vocabularies: those of" in done.stderr
     assert "fine-tuning" in done.stderr
@@ -330,7 +331,7 @@ def test_a_model_is_fine_tuned_on_other_text(texts: Path) -> None:
         theirs, ours = (texts / run / "vocab" / f"{side}.tsv" for run in ("general", "special"))
         assert theirs.read_bytes() == ours.read_bytes()
     assert "is trained already" in s2s(*special, cwd=texts).stderr
-    other = tiny_train("--from", "general", "--run", "other", "--set", "model.cell=lstm")
+    other = ["train", *files, "--run", "other", "--set", "model.cell=lstm"]
     assert "its model.cell is gru" in s2s(*other, cwd=texts, status=1).stderr
 
 

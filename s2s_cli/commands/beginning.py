@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from s2s_cli.commands.fine_tuning import show_known_text
 from s2s_cli.commands.preparing import preparing
 from s2s_cli.errors import ConfigError
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from s2s_cli.checkpoint import LoadedModel
     from s2s_cli.config import Config
     from s2s_cli.launch import Marks
     from s2s_cli.preparation.preparation import Preparation
@@ -32,6 +34,8 @@ class How(NamedTuple):
     is_fresh: bool
     names_sizes: bool
     """Whether `--set vocab.*` asks for vocabularies of certain sizes."""
+    are_languages_named: bool
+    """Whether options or a recipe say of which languages the text is."""
     marks: "Marks | None" = None
     """Where to note that an older run was moved."""
 
@@ -76,7 +80,8 @@ def _begin(
     ranks = present_ranks()
     is_known = run.has_vocabularies() or recipe.config.training.init_from is not None
     texts = read_texts(recipe.config, preparation, is_known=is_known)
-    vocabularies, is_new = _vocabularies(recipe.config, run, texts, how)
+    former = _load_former(recipe.config, run, how)
+    vocabularies, is_new = _vocabularies(recipe.config, run, texts, how, former)
     material = encode_texts(recipe.config, texts, vocabularies, say)
     if ranks.is_first and not is_new and not run.checkpoints():
         # Work that need not be done again, should the model be refused; but what a run was begun
@@ -84,7 +89,7 @@ def _begin(
         preparation.commit()
     config = _as_run(recipe.config, vocabularies)
     card = make_card(config, texts, vocabularies)
-    plan = Plan(config, run, card, vocabularies, material, device, ranks)
+    plan = Plan(config, run, card, vocabularies, material, device, ranks, former)
     if not ranks.is_first:
         return begin(plan, say) if how.is_fresh else begin_or_resume(plan, say), config
     if how.is_fresh:
@@ -104,14 +109,28 @@ def _begin(
     return fit, config
 
 
+def _load_former(config: "Config", run: "RunFolder", how: How) -> "LoadedModel | None":
+    """The model to begin with; None where there is none, or a run goes on that began before."""
+    from s2s_cli.training.warm_start import load_former
+
+    goes_on = run.has_vocabularies() and run.checkpoints() and not how.is_fresh
+    if config.training.init_from is None or goes_on:
+        return None
+    return load_former(config.training.init_from)
+
+
 def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
     """The recipe as it is run: vocabularies may have been built, or taken over, with other keys."""
     from s2s_cli.vocabularies import sizes_of
 
     card = vocabularies.card
     vocab = config.vocab.model_copy(update={**sizes_of(card), "shared": card.shared})
+    # Names of folders hold from wherever the run goes on.
     data = config.data.model_copy(update={"folder": str(Path(config.data.folder).absolute())})
-    return config.model_copy(update={"vocab": vocab, "data": data})
+    former = config.training.init_from
+    init_from = None if former is None else str(Path(former).absolute())
+    training = config.training.model_copy(update={"init_from": init_from})
+    return config.model_copy(update={"vocab": vocab, "data": data, "training": training})
 
 
 def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device") -> None:
@@ -124,7 +143,7 @@ def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device
     from s2s_cli.training.provenance import describe_run
 
     run = fit.run
-    forget_after(run.log_path, fit.record.position.step)
+    forget_after(run.log_path, fit.record)
     write_file(run.config_path, dump_yaml(config))
     num_parameters = fit.loaded.model.num_parameters()
     facts = describe_run(name, num_parameters, device, fit.ranks)
@@ -151,13 +170,15 @@ def _tell_moved(run: "RunFolder", facts: "Mapping[str, object]") -> None:
         say(f"goes on elsewhere ({', '.join(changed)}): the weights will not be the same bytes")
 
 
-def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) -> Found:
+def _vocabularies(
+    config: "Config", run: "RunFolder", texts: "Texts", how: How, former: "LoadedModel | None"
+) -> Found:
     """The run folder's vocabularies, refused if they are of other text; else new ones."""
     from s2s_cli.console import say
     from s2s_cli.vocabularies import check_vocabularies, describe_vocabularies, sizes_of
 
     if not run.has_vocabularies():
-        return Found(_new_vocabularies(config, run, texts), is_new=True)
+        return Found(_new_vocabularies(config, run, texts, how, former), is_new=True)
     vocabularies = run.load_vocabularies()
     found, wanted = (
         vocabularies.card,
@@ -165,13 +186,13 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
     )
     if config.training.init_from is not None:
         if how.is_fresh:
-            return Found(_new_vocabularies(config, run, texts), is_new=True)
+            return Found(_new_vocabularies(config, run, texts, how, former), is_new=True)
         # Those of the model with which the run was begun, whatever the recipe would have built.
         own = {"trained_on": found.trained_on, "shared": found.shared, **sizes_of(found)}
         wanted = wanted.model_copy(update=own)
     if how.is_fresh and found != wanted:
         say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
-        return Found(_new_vocabularies(config, run, texts), is_new=True)
+        return Found(_new_vocabularies(config, run, texts, how, former), is_new=True)
     check_vocabularies(found, wanted, run)
     sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
     if found.character_coverage is not None:
@@ -189,17 +210,22 @@ def _vocabularies(config: "Config", run: "RunFolder", texts: "Texts", how: How) 
     return Found(vocabularies, is_new=False)
 
 
-def _new_vocabularies(config: "Config", run: "RunFolder", texts: "Texts") -> "Vocabularies":
+def _new_vocabularies(
+    config: "Config", run: "RunFolder", texts: "Texts", how: How, former: "LoadedModel | None"
+) -> "Vocabularies":
     """Vocabularies of the training text, or of the model that the training begins with."""
     from s2s_cli.commands.vocab import show_vocabularies
     from s2s_cli.console import say
     from s2s_cli.data.tokenized import count_tokens
     from s2s_cli.preparation.learning import learn_vocabularies
-    from s2s_cli.training.warm_start import adopt_vocabularies, load_former
+    from s2s_cli.training.warm_start import adopt_vocabularies
 
-    if config.training.init_from is not None:
+    if former is not None:
         say(f"vocabularies: those of {config.training.init_from}")
-        return adopt_vocabularies(config, load_former(config.training.init_from))
+        vocabularies = adopt_vocabularies(config, former)
+        named = how.are_languages_named
+        show_known_text(config, texts, vocabularies, are_languages_named=named)
+        return vocabularies
     if not run.has_vocabularies():
         say(f"no vocabularies in {run.vocab_path}: building them")
     vocabularies, counts = learn_vocabularies(config, texts.train, say)

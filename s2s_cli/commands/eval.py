@@ -10,7 +10,11 @@ from s2s_cli.commands import options as opt
 from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
-from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
+from s2s_cli.commands.score_pairs import (
+    refuse_beside_pairs,
+    refuse_search_settings,
+    show_pair_scores,
+)
 from s2s_cli.commands.scores import (
     Measures,
     measure,
@@ -108,6 +112,7 @@ def evaluate(
             **{"--precision": precision, "--tokenized": tokenized or None, "--accuracy": accuracy},
             **{"--lowercase": lowercase, "--keep-unk": keep_unk, "--dictionary": dictionary},
         )
+        refuse_search_settings(sets or ())
     if hyp is not None or ref:
         needless = {
             **{"--run": run, "--model": model, "--report": report, "--device": device},

@@ -24,7 +24,7 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
         say(f"valid {fit.criterion.caveat}; the best epoch is chosen by {fit.criterion.name}")
     if not is_terminal():
         pace = Pace()
-        for event in _logged(fit, stop):
+        for event in logged(fit, stop):
             for line in _describe(event, fit):
                 say(line)
             if not isinstance(event, Progress):
@@ -35,7 +35,7 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
         return
     with training_bar() as bar:
         label = ""
-        for event in _logged(fit, stop):
+        for event in logged(fit, stop):
             for line in _describe(event, fit):
                 bar.say(line)
             if not isinstance(event, Progress):
@@ -95,31 +95,33 @@ def _describe_mishaps(progress: "Progress", fit: "Fit") -> "Iterator[str]":
 
 def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
     """An epoch's result on the validation set, and one translation to watch the model learn."""
+    from s2s_cli.scoring.perplexity import describe_perplexity
     from s2s_cli.training.record import Averaging
 
     if isinstance(event, Averaging):
-        kept = "kept: best" if event.is_best else "not kept: a single epoch is better"
+        kept = "kept: best" if event.is_best else "not kept: no better than a single epoch"
         yield (
             f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
-            f"{event.loss:.3f}  ppl {event.perplexity:.2f}  acc {event.accuracy:.1%}  "
-            f"BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
+            f"{event.loss:.3f}  ppl {describe_perplexity(event.perplexity)}  "
+            f"acc {event.accuracy:.1%}  BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
         )
         return
     v = event
     by_loss = " (below 1: ranked by loss)" if v.ranked_by == "loss" else ""
     yield (
-        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  ppl {v.perplexity:.2f}  "
-        f"acc {v.accuracy:.1%}  BLEU {v.bleu:.2f}{by_loss}  chrF {v.chrf:.2f}"
-        f"{' best' if v.is_best else ''}  {v.tokens_per_second:,.0f} tokens/s  "
-        f"{v.seconds + v.valid_seconds:.0f} s"
+        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  "
+        f"ppl {describe_perplexity(v.perplexity)}  acc {v.accuracy:.1%}  "
+        f"BLEU {v.bleu:.2f}{by_loss}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
+        f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
     )
     source, reference, translation = v.example
     yield f"  {source} -> {translation} (reference: {reference})"
-    if v.collapse is not None:
-        yield f"warning: {v.collapse}"
+    for problem in (v.divergence, v.collapse):
+        if problem is not None:
+            yield f"warning: {problem}"
 
 
-def _logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":
+def logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":
     """What a training yields, each validation and every so many updates written to its log."""
     from s2s_cli.training.log import append_progress, append_validation
     from s2s_cli.training.loop import Progress

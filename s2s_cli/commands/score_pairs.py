@@ -26,6 +26,26 @@ def refuse_beside_pairs(**options: object) -> None:
         )
 
 
+BATCH_SIZE = "decoding.batch_size"
+
+
+def refuse_search_settings(sets: Sequence[str]) -> None:
+    """Refuse settings of a search: scores are the model's own, in float32, by its plain steps.
+
+    Raises:
+        ConfigError: a `--set` names a key of the section `decoding` other than the batch size.
+    """
+    from s2s_cli.recipe import parse_override
+
+    keys = (parse_override(text)[0] for text in sets)
+    needless = [key for key in keys if key.startswith("decoding.") and key != BATCH_SIZE]
+    if needless:
+        raise ConfigError(
+            f"--set {', '.join(needless)}: has no effect with --score-pairs, which does not search "
+            f"and always computes in float32; leave it out ({BATCH_SIZE} may be set)"
+        )
+
+
 def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
     """One TSV line per pair on stdout, after a header; their sum on stderr.
 
@@ -39,6 +59,7 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
     from s2s_cli.console import show_table, write_result
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.decoding.pairs import perplexity, score_pairs
+    from s2s_cli.scoring.perplexity import describe_perplexity
 
     test = join_corpora(tests)
     if test.num_blank:
@@ -63,6 +84,6 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
         f"{len(scores):,}",
         f"{sum(score.num_tokens for score in scores):,}",
         f"{sum(score.log_prob for score in scores):.4f}",
-        f"{perplexity(scores):.4f}",
+        describe_perplexity(perplexity(scores), digits=4),
     )
     show_table(f"pairs of {test.name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])

@@ -1,17 +1,25 @@
 """`s2s train`: fit a model to a recipe's data."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.beginning import FRESH, How, prepare
+from s2s_cli.commands.fine_tuning import (
+    check_languages,
+    check_recipes_vocab,
+    refuse_vocab_sets,
+    settings_of,
+)
+from s2s_cli.commands.own_settings import find_own_config, name_recipe
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
-from s2s_cli.errors import DataError, NotFiniteError, StoppedError, UnsavedError
+from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError, UnsavedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,36 +105,60 @@ def train(
             training__precision=precision,
             training__init_from=None if init_from is None else str(init_from.absolute()),
         )
-        former = _settings_of(init_from) if init_from is not None and config is None else []
-        job = opt.make_job(config, run, [*former, *data.overrides(), *given], sets)
+        asked = _Asked(config, run, init_from, data, given, sets or ())
+        job, are_languages_named = _make_job(asked)
         warn_of_idle(job.recipe.config)
         # Begun anew by torchrun, the run is not to be thrown away a second time.
         is_heeded = launch.marks.has(FRESH) if launch.marks else launch.num_restarts > 0
         if fresh and is_heeded:
             say("begun again by torchrun: --fresh was heeded the first time")
         names_sizes = any(text.startswith("vocab.") for text in sets or ())
-        how = How(fresh and not is_heeded, names_sizes, launch.marks)
+        how = How(fresh and not is_heeded, names_sizes, are_languages_named, launch.marks)
         with locked(job.run.path, warn) if launch.is_first else nullcontext():
             _train(job, how, stop, launch, rescue_dir)
 
 
-def _settings_of(model: Path) -> list[tuple[str, object]]:
-    """What a model to begin with decides, where no recipe is named."""
-    from s2s_cli.console import say
-    from s2s_cli.training.warm_start import load_former
+class _Asked(NamedTuple):
+    """What the options say about the settings."""
 
-    card = load_former(str(model)).card
-    say(f"text, model and languages: those of {model}")
-    languages = (
-        {"directions": card.directions}
-        if card.directions
-        else {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang}
+    config: str | None
+    run: Path | None
+    init_from: Path | None
+    data: opt.DataOptions
+    given: Sequence[tuple[str, object]]
+    """Keys that options set."""
+    sets: Sequence[str]
+
+
+def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
+    """The recipe with all overrides, and whether anybody named the languages of the text.
+
+    Without a recipe, a run that exists goes on with its own settings, and fine-tuning takes those
+    of the model to begin with.
+    """
+    from s2s_cli.console import say
+
+    config, run, init_from, data, given, sets = asked
+    keys = {text.partition("=")[0].strip() for text in sets}
+    if config is None and init_from is None and run is not None:
+        own = find_own_config(run, data)
+        if own is not None:
+            say(f"settings: those of {own}; options override them")
+            recipe, folder = opt.make_job(str(own), run, [*data.overrides(), *given], sets)
+            return opt.Job(recipe._replace(name=name_recipe(run)), folder), True
+    former = settings_of(init_from) if init_from is not None and config is None else []
+    job = opt.make_job(config, run, [*former, *data.overrides(), *given], sets)
+    are_languages_named = bool(
+        config or data.src_lang or data.tgt_lang or keys & {"data.src_lang", "data.tgt_lang"}
     )
-    return [
-        ("text", card.text.model_dump(mode="json")),
-        ("model", card.model.model_dump(mode="json") | {"src_vectors": None, "tgt_vectors": None}),
-        *((f"data.{key}", value) for key, value in languages.items()),
-    ]
+    if job.recipe.config.training.init_from is not None:
+        refuse_vocab_sets(job.recipe.config, sets)
+        if config is not None:
+            is_option = init_from is not None or "training.init_from" in keys
+            check_recipes_vocab(job.recipe.config, names_model=not is_option)
+        if not are_languages_named:
+            check_languages(job.recipe.config)
+    return job, are_languages_named
 
 
 def warn_of_idle(config: "Config") -> None:
@@ -151,6 +183,7 @@ def _train(
     )
     from s2s_cli.distributed import present_ranks
     from s2s_cli.training.agreement import agree
+    from s2s_cli.training.memory import check_memory
 
     recipe, folder = job
     prepare_device()
@@ -164,6 +197,7 @@ def _train(
     say(
         f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
     )
+    check_memory(recipe.config, device)  # before minutes of reading; its vocabularies count later
     with ranks.in_turn():
         fit = prepare(recipe, folder, device, how, stop)
     agree(fit)
@@ -178,6 +212,12 @@ def _train(
             f"stopped after update {fit.record.position.step}, all saved; "
             "the same command goes on from here",
             number,
+        )
+    if not fit.record.best_epoch:
+        raise ConfigError(
+            f"{folder.path}: training diverged in every epoch, so there is no model; lower "
+            f"training.learning_rate ({recipe.config.training.peak_learning_rate:g}) and train "
+            "anew with --fresh"
         )
     say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
     if ranks.is_first:

@@ -166,9 +166,8 @@ def show(
 def show_vocabularies(
     vocabularies: "Vocabularies", run: "RunFolder", splits: "dict[str, TokenCounts]"
 ) -> None:
-    """Print how much of each split the vocabularies know."""
-    from s2s_cli.console import say, show_table
-    from s2s_cli.vocabularies import measure_coverage
+    """Print what the vocabularies are of, and how much of each split they know."""
+    from s2s_cli.console import say
 
     card = vocabularies.card
     src, tgt = card.describe_tokens()
@@ -180,6 +179,16 @@ def show_vocabularies(
     for (lang, vocabulary), subwords in zip(sides, vocabularies.subwords, strict=True):
         if subwords is not None and len(vocabulary) < card.max_size:
             say(f"{lang}: the text gives {len(vocabulary):,} entries, not {card.max_size:,}")
+    show_coverage(f"vocabularies in {run.vocab_path}", vocabularies, splits)
+
+
+def show_coverage(
+    title: str, vocabularies: "Vocabularies", splits: "dict[str, TokenCounts]"
+) -> None:
+    """Print how much of each split the vocabularies know, as a table."""
+    from s2s_cli.console import show_table
+    from s2s_cli.vocabularies import measure_coverage
+
     has_subwords = vocabularies.subwords != (None, None)
     rows = []
     for name, counts in splits.items():
@@ -188,7 +197,7 @@ def show_vocabularies(
             rows.append((*row, f"{per_word:.2f}" if per_word else "") if has_subwords else row)
     columns = ("", "lines", "tokens", "types", "kept", "coverage")
     show_table(
-        f"vocabularies in {run.vocab_path}",
+        title,
         (*columns, "tokens/word") if has_subwords else columns,
         rows,
     )

@@ -38,6 +38,7 @@ def beam_search(
     src_lengths: Tensor,
     config: Decoding,
     prefixes: Sequence[list[int]] | None = None,
+    num_tags: int = 0,
 ) -> list[list[Hypothesis]]:
     """Translate a batch.
 
@@ -51,6 +52,8 @@ def beam_search(
         src_lengths: `(batch,)` on the CPU, eos counted.
         config: beam size, penalties, length limits, `n_best`.
         prefixes: token ids that each sentence's translation begins with.
+        num_tags: language tags at the beginning of each source, which no length limit or coverage
+            penalty counts as words.
 
     Returns:
         For each sentence its hypotheses, best first, at most `n_best`.
@@ -61,7 +64,8 @@ def beam_search(
     """
     finished: list[list[Finished]] = [[] for _ in range(src.size(0))]
     trace = Trace()
-    living = begin(model, src, src_lengths, 1, config, prefixes)  # one row: all would begin alike
+    # One row, because all would begin alike.
+    living = begin(model, src, src_lengths, 1, config, prefixes, num_tags)
     while living.sentences:
         steps = []
         for _ in range(LOOK_EVERY.get(src.device.type, 1)):

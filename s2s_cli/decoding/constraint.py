@@ -32,17 +32,16 @@ class Bounds(NamedTuple):
 
 
 def make_bounds(
-    src_lengths: Tensor, prefixes: Sequence[list[int]], config: Decoding, device: torch.device
+    num_words: Tensor, prefixes: Sequence[list[int]], config: Decoding, device: torch.device
 ) -> Bounds:
     """Bounds of a batch; where a prefix is longer than the limit, only eos follows it.
 
     Args:
-        src_lengths: `(batch,)`, eos counted.
+        num_words: tokens of each source `(batch,)` on the CPU, its language tag and eos left out.
         prefixes: token ids that each translation begins with, maybe none.
         config: the length factors.
         device: where the bounds are needed.
     """
-    num_words = src_lengths.cpu() - 1
     width = max(map(len, prefixes))
     padded = [[*prefix, *[PAD_ID] * (width - len(prefix))] for prefix in prefixes]
     longest = (config.max_length_factor * num_words).long() + MAX_LENGTH_EXTRA + 1

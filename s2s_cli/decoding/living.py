@@ -72,6 +72,7 @@ def begin(
     beam: int,
     config: Decoding,
     prefixes: Sequence[list[int]] | None,
+    num_tags: int,
 ) -> Living:
     """Encode a batch; every row begins alike, with bos.
 
@@ -82,16 +83,19 @@ def begin(
         beam: rows for each sentence.
         config: length limits; whether coverage counts.
         prefixes: token ids that each translation begins with.
+        num_tags: language tags at the beginning of each source, which are no words.
     """
     batch = src.size(0)
     state, memory = model.encode(src, src_lengths)
     rows = torch.arange(batch, device=src.device).repeat_interleave(beam)
     coverage = None
     if config.coverage_penalty:
-        coverage = first_coverage(src_lengths.cpu(), src.size(1)).to(src.device)[rows]
+        covered = first_coverage(src_lengths.cpu(), src.size(1), num_tags)
+        coverage = covered.to(src.device)[rows]
+    num_words = src_lengths.cpu() - num_tags - 1
     return Living(
         sentences=list(range(batch)),
-        bounds=make_bounds(src_lengths, prefixes or [[]] * batch, config, src.device),
+        bounds=make_bounds(num_words, prefixes or [[]] * batch, config, src.device),
         scores=torch.zeros((batch, beam), device=src.device),
         tokens=torch.full((batch * beam, 1), BOS_ID, device=src.device),
         rows=torch.arange(batch * beam, device=src.device),

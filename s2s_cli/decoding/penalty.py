@@ -18,12 +18,18 @@ def length_penalty(length: int, alpha: float, kind: str = "gnmt") -> float:
     return float(LENGTH_PENALTIES[kind](length) ** alpha)
 
 
-def first_coverage(src_lengths: Tensor, src_len: int) -> Tensor:
+def first_coverage(src_lengths: Tensor, src_len: int, num_tags: int = 0) -> Tensor:
     """Coverage before the first step `(batch, src_len)`: 0 at words, 1 where there is none.
 
-    Eos and padding need no attention, so they start out covered.
+    Language tags, eos and padding need no attention, so they start out covered.
+
+    Args:
+        src_lengths: `(batch,)` on the CPU, tags and eos counted.
+        src_len: of the longest source.
+        num_tags: at the beginning of each source.
     """
-    is_word = torch.arange(src_len) < (src_lengths - 1).unsqueeze(1)
+    positions = torch.arange(src_len)
+    is_word = (positions >= num_tags) & (positions < (src_lengths - 1).unsqueeze(1))
     return 1 - is_word.float()
 
 

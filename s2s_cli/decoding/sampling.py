@@ -29,6 +29,7 @@ def sample(
     src_lengths: Tensor,
     config: Decoding,
     prefixes: Sequence[list[int]] | None = None,
+    num_tags: int = 0,
 ) -> list[list[Hypothesis]]:
     """Draw `n_best` translations of each sentence of a batch.
 
@@ -41,6 +42,8 @@ def sample(
         src_lengths: `(batch,)` on the CPU, eos counted.
         config: temperature, `top_k`, `top_p`, seed, length limits, `n_best`.
         prefixes: token ids that each sentence's translation begins with.
+        num_tags: language tags at the beginning of each source, which no length limit or coverage
+            penalty counts as words.
 
     Returns:
         For each sentence its hypotheses, in the order drawn.
@@ -50,7 +53,7 @@ def sample(
     """
     finished: list[list[Finished]] = [[] for _ in range(src.size(0))]
     trace = Trace()
-    living = begin(model, src, src_lengths, config.n_best, config, prefixes)
+    living = begin(model, src, src_lengths, config.n_best, config, prefixes, num_tags)
     randoms = _draw_randoms(src, src_lengths, max(living.bounds.limits), config)
     while living.sentences:
         living = _extend(model, living, trace, randoms, config)

@@ -93,7 +93,8 @@ class Translator(NamedTuple):
             encoded = [self.encode_src(tokens[i]) for i in batch]
             src, src_lengths = collate_src(encoded)
             forced = [self.tgt.vocabulary.encode(begun[i]) for i in batch]
-            found = search(self.model, src.to(self.device), src_lengths, config, forced)
+            num_tags = len(self.src_prefix)
+            found = search(self.model, src.to(self.device), src_lengths, config, forced, num_tags)
             for i, hypotheses in zip(batch, found, strict=True):
                 results[i] = hypotheses
         self.model.train(was_training)

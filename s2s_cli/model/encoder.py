@@ -10,7 +10,14 @@ from s2s_cli.config import Model
 from s2s_cli.model.cells import State
 from s2s_cli.model.dropout import SequenceDropout
 from s2s_cli.model.fused_layer import can_fuse_layer, run_packed
-from s2s_cli.model.recurrent import RNN_CLASSES, as_state, make_norms, normalize, stack_layers
+from s2s_cli.model.recurrent import (
+    RNN_CLASSES,
+    as_state,
+    call_layer,
+    make_norms,
+    normalize,
+    stack_layers,
+)
 
 
 class Encoding(NamedTuple):
@@ -80,7 +87,7 @@ class Encoder(nn.Module):
         if self.is_fused and can_fuse_layer(self.cell, packed.data):
             outputs, state = run_packed(layer, self.cell, packed)  # type: ignore[arg-type]
             return packed._replace(data=outputs), state
-        packed, last = layer(packed)
+        packed, last = call_layer(layer, packed)
         return packed, as_state(last)
 
 

@@ -13,7 +13,7 @@ with the same vector is multiplied at once. With E the embeddings, and the names
 Sums come in another order than in `Seq2Seq.step`, so the logits equal its but for rounding.
 """
 
-from typing import cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,12 @@ class FusedStep(nn.Module):
             self.from_word = _Words(model.tgt_table, weight, cast("Tensor", bias), precision)
             weight, bias = model.projection
             self.projection, self.projection_bias = pack(weight, precision), bias.detach()
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever `mode` says: there is nothing here to train."""
+        del mode
+        return super().train(mode=False)
 
     def encode(self, src: Tensor, src_lengths: Tensor) -> Start:
         """Read the source, as the model does.

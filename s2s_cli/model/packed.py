@@ -118,7 +118,7 @@ def _by_onednn(weight: Tensor) -> Multiply:
         product = product[: len(rows)].to(inputs.dtype)
         if bias is not None and added is None:
             product.add_(bias)
-        return product.view(*inputs.shape[:-1], -1)
+        return product.view(*inputs.shape[:-1], len(weight))
 
     return multiply
 
@@ -133,7 +133,9 @@ def _by_pytorch(weight: Tensor) -> Multiply:
 
 def _in_8_bits(weight: Tensor) -> Multiply:
     narrow, scales = _round(weight)
-    transposed = narrow.t().contiguous()
+    # Cloned, because `contiguous` keeps the strides of a matrix with one column, by which `_int_mm`
+    # would read beyond its end.
+    transposed = narrow.t().clone(memory_format=torch.contiguous_format)
 
     def multiply(inputs: Tensor, bias: Tensor | None) -> Tensor:
         rows, row_scales = _round(inputs.reshape(-1, inputs.size(-1)))
@@ -141,7 +143,7 @@ def _in_8_bits(weight: Tensor) -> Multiply:
         product = sums.to(inputs.dtype).mul_(row_scales).mul_(scales.t())
         if bias is not None:
             product.add_(bias)
-        return product.view(*inputs.shape[:-1], -1)
+        return product.view(*inputs.shape[:-1], len(weight))
 
     return multiply
 

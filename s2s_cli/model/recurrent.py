@@ -1,6 +1,6 @@
 """Where the cells meet: one state type, one layer, whole sequences or single steps."""
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,22 @@ RNN_CLASSES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
     "gru": nn.GRU,
     "lstm": nn.LSTM,
 }
+
+
+def call_layer(rnn: nn.Module, *inputs: Any) -> Any:
+    """Call one of PyTorch's recurrent layers, on any device, in any precision.
+
+    oneDNN, which computes an LSTM on CPUs, has no float16 LSTM on most of them: PyTorch's own loop
+    takes its place there.
+    """
+    onednn: Any = torch.backends.mkldnn  # whose settings PyTorch's types do not know
+    is_half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.float16
+    was_enabled = onednn.enabled
+    try:
+        onednn.enabled = was_enabled and not is_half
+        return rnn(*inputs)
+    finally:
+        onednn.enabled = was_enabled
 
 
 class RecurrentLayer(nn.Module):
@@ -47,7 +63,7 @@ class RecurrentLayer(nn.Module):
         if self.is_fused and can_fuse_layer(self.cell, inputs):
             return run_sequences(self.rnn, self.cell, inputs, state)
         first = tuple(part.unsqueeze(0).contiguous() for part in state)
-        outputs, last = self.rnn(inputs, first if len(first) > 1 else first[0])
+        outputs, last = call_layer(self.rnn, inputs, first if len(first) > 1 else first[0])
         return outputs, tuple(part[0] for part in as_state(last))
 
     def project(self, inputs: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from s2s_cli.training.average import (
     make_moving_average,
     take_mean,
 )
+from s2s_cli.training.divergence import find_divergence
 from s2s_cli.training.loop import Lessons, Position, Progress, train
 from s2s_cli.training.not_finite import explain_skipped, find_not_finite
 from s2s_cli.training.optimizer import make_optimizer, make_scaler
@@ -91,6 +92,11 @@ class Fit:
         done, worse = self.record.position.epoch, self.record.num_worse
         return done >= self.config.epochs or worse >= self.config.patience
 
+    def has_diverged(self) -> bool:
+        """Whether the latest validation found a loss that is much too high."""
+        loss = self.record.valid_scores.get("loss")
+        return loss is not None and self._find_divergence(loss) is not None
+
     def is_finished(self) -> bool:
         """Whether there is nothing left to do, averaging included."""
         return self.has_trained() and (self.config.average == 1 or self.record.is_averaged)
@@ -108,7 +114,7 @@ class Fit:
         if not self.has_trained():
             yield from self._train(one_should_stop)
         if self.has_trained() and not self.is_finished() and not one_should_stop():
-            yield self._average_epochs()
+            yield from self._average_epochs()
 
     def _train(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
         if self.ranks.is_first:
@@ -170,6 +176,9 @@ class Fit:
         validation = describe_epoch(
             record, progress, measures, self.material, self.criterion, is_best=improved
         )
+        divergence = self._explain_divergence(validation)
+        if divergence is not None:
+            validation = validation._replace(divergence=divergence, collapse=None)
         num_flat = 0 if improved else record.num_flat + 1
         is_plateau = num_flat > self.config.decay_patience
         position = Position(progress.position.epoch + 1, 0, progress.position.step)
@@ -204,7 +213,7 @@ class Fit:
         )
         return Measures(*measures)
 
-    def _average_epochs(self) -> Averaging:
+    def _average_epochs(self) -> Iterator[Averaging]:
         """Try the mean of the kept epochs' weights; it becomes the model if it is better."""
         model = self.judged().model
         former = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -219,17 +228,19 @@ class Fit:
             self.record = self.record._replace(valid_scores=measures.scores())
             self._note_best(measures)
             self.record = self.record._replace(num_worse=num_worse, averaged_epochs=epochs)
-            self._save(self.run.model_path)
-        model.load_state_dict(former)
-        self.record = self.record._replace(is_averaged=True)
-        self._save_last()
-        return Averaging(
+        # Told before it is saved, and the best model before the last, as after an epoch.
+        yield Averaging(
             epochs,
             self.record.position.step,
             **measures.scores(),
             is_best=improved,
             ranked_by=self.criterion.ranked_by(measures.scores()),
         )
+        if improved:
+            self._save(self.run.model_path)
+        model.load_state_dict(former)
+        self.record = self.record._replace(is_averaged=True)
+        self._save_last()
 
     def _drop_epochs(self) -> None:
         if not self.ranks.is_first:
@@ -239,7 +250,25 @@ class Fit:
         ):
             self.run.remove(folder)
 
+    def _find_divergence(self, loss: float) -> str | None:
+        best_loss = self.record.best_loss if self.record.best_epoch else None
+        return find_divergence(loss, best_loss, len(self.loaded.tgt.vocabulary))
+
+    def _explain_divergence(self, validation: Validation) -> str | None:
+        """That an epoch's losses are much too high, and what to lower; None if they are not."""
+        remedy = (
+            f"lower training.learning_rate ({validation.learning_rate:g}) or training.clip_norm "
+            f"({self.config.clip_norm:g})"
+        )
+        if problem := self._find_divergence(validation.loss):
+            return f"training diverges: the valid loss is {problem}; not kept as best; {remedy}"
+        if problem := self._find_divergence(validation.train_loss):
+            return f"training diverged for a while: its loss is {problem}; {remedy}"
+        return None
+
     def _is_better(self, measures: Measures) -> bool:
+        if self._find_divergence(measures.loss):
+            return False
         return self.criterion.rank(measures.scores()) > (
             self.record.best_score,
             -self.record.best_loss,

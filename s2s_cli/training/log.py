@@ -1,8 +1,10 @@
 """`train.jsonl`: one JSON object per validation, and one every so many updates if asked for."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from s2s_cli.files import write_file
 from s2s_cli.training.loop import Progress
@@ -34,17 +36,30 @@ def append_progress(path: Path, progress: Progress, record: Record) -> None:
 def _append(path: Path, line: Mapping[str, object]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        # On disk before the checkpoint that says that this is done: a log may say too much, which
+        # `forget_after` takes back, but never too little.
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def forget_after(path: Path, step: int) -> None:
-    """Drop the lines of steps that a resumed run will do again."""
+def forget_after(path: Path, record: Record) -> None:
+    """Drop the lines about what a resumed run will do again."""
     if not path.is_file():
         return
     kept = []
     for line in path.read_text(encoding="utf-8").split("\n"):
         try:
-            if json.loads(line)["step"] <= step:
+            if not _is_ahead(json.loads(line), record):
                 kept.append(line)
         except (ValueError, KeyError, TypeError):
             continue  # blank, or cut short by a kill
     write_file(path, "".join(f"{line}\n" for line in kept))
+
+
+def _is_ahead(line: Mapping[str, Any], record: Record) -> bool:
+    """Whether a line tells of something that the checkpoint with this record has not done yet."""
+    step = record.position.step
+    is_averaging = "averaged_epochs" in line
+    if line["step"] == step and is_averaging:
+        return not record.is_averaged
+    return bool(line["step"] > step)

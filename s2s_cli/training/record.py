@@ -103,6 +103,8 @@ class Validation(NamedTuple):
     """What compares this epoch with others: the recipe's measure, unless that says little."""
     caveat: str | None
     """Why BLEU says little about these validation pairs, if the recipe ranks by it."""
+    divergence: str | None
+    """If a loss is much too high: that, and what to lower."""
 
 
 class Averaging(NamedTuple):
@@ -156,6 +158,7 @@ def describe_epoch(
         collapse=explain_collapse(record, progress, measures, material),
         ranked_by=criterion.ranked_by(measures.scores()),
         caveat=criterion.caveat,
+        divergence=None,
     )
 
 

@@ -30,6 +30,7 @@ from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.fit import Fit
+from s2s_cli.training.memory import check_memory
 from s2s_cli.training.resume import (
     Resumable,
     allow_other_ranks,
@@ -38,7 +39,7 @@ from s2s_cli.training.resume import (
     find_resumable,
 )
 from s2s_cli.training.validate import Material, ValidText
-from s2s_cli.training.warm_start import load_former, take_vectors, take_weights
+from s2s_cli.training.warm_start import take_vectors, take_weights
 from s2s_cli.vocabularies import tokenize_corpora
 
 Say = Callable[[str], None]
@@ -64,6 +65,8 @@ class Plan(NamedTuple):
     material: Material
     device: torch.device
     ranks: Ranks = ALONE
+    former: LoadedModel | None = None
+    """The model that training begins with, where it begins with one."""
 
 
 def read_texts(config: Config, train: Preparation, *, is_known: bool) -> Texts:
@@ -219,15 +222,16 @@ def begin(plan: Plan, say: Say) -> Fit:
 
     Raises:
         ConfigError: the model cannot be made, or does not fit what it is to begin with.
+        DeviceError: it does not fit into the memory.
     """
     card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
+    check_memory(plan.config, plan.device, len(src), len(tgt))
     torch.manual_seed(plan.config.training.seed)
     model = build_model(card.model, src, tgt)
-    if plan.config.training.init_from is not None:
-        former = load_former(plan.config.training.init_from)
-        differing = take_weights(model, plan.config, plan.vocabularies, former)
+    if plan.former is not None:
+        differing = take_weights(model, plan.config, plan.vocabularies, plan.former)
         tail = f"; other than there: {', '.join(differing)}" if differing else ""
-        say(f"fine-tuning {plan.config.training.init_from}, epoch {former.card.epoch}{tail}")
+        say(f"fine-tuning {plan.config.training.init_from}, epoch {plan.former.card.epoch}{tail}")
     for key, coverage in take_vectors(model, plan.config, plan.vocabularies):
         say(
             f"{key}: {coverage.num_found:,} of {coverage.num_entries:,} entries have vectors, "
@@ -270,6 +274,11 @@ def _tend_model(fit: Fit, say: Say) -> None:
     try:
         best = load_model(path)
     except CheckpointError as error:
+        if fit.has_diverged():
+            raise CheckpointError(
+                f"{error}; the last state of its training has diverged and cannot take its place; "
+                "--fresh trains anew"
+            ) from error
         say(f"warning: the best model is lost ({error}); the last one takes its place")
         save_model(path, fit.judged())
         fit.record = fit.record.with_last_as_best(fit.criterion)

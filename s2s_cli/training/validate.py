@@ -1,5 +1,6 @@
 """How good a model is on the validation pairs, and by which measure models are compared."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice
@@ -16,8 +17,10 @@ from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.data.tokenized import EncodedCorpus, EncodedPairs
 from s2s_cli.decoding.directions import make_translators
+from s2s_cli.errors import S2SError
 from s2s_cli.scoring.caveat import find_caveat
 from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
+from s2s_cli.scoring.perplexity import describe_perplexity
 from s2s_cli.training.loss import measure_tokens
 
 GREEDY = Decoding(beam_size=1, length_penalty=0.0)
@@ -148,11 +151,17 @@ def describe_rank(criterion: Criterion, score: float, loss: float) -> str:
     if criterion.is_noise(score):
         return f"loss {loss:.3f} (BLEU below {LEAST_BLEU})"
     value = abs(score)
+    if criterion.name == "perplexity":
+        return f"perplexity {describe_perplexity(value, 3 if value < 1 else 2)}"
     return f"{CRITERIA[criterion.name]} {value:.{3 if value < 1 else 2}f}"
 
 
 def validate(loaded: LoadedModel, material: Material, config: Training) -> Measures:
-    """Measure a model with the reference as input, and by its own translations."""
+    """Measure a model with the reference as input, and by its own translations.
+
+    Raises:
+        S2SError: the loss is not finite.
+    """
     started = time.perf_counter()
     model = loaded.model
     model.eval()
@@ -164,6 +173,11 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     measures = measure_tokens(
         predictor, (collate(pairs[i : i + size]).to(device) for i in range(0, len(pairs), size))
     )
+    if not math.isfinite(measures.loss):
+        raise S2SError(
+            "the validation loss is not finite; lower training.learning_rate "
+            f"({config.peak_learning_rate:g}) and train anew with --fresh"
+        )
     hypotheses: list[str] = []
     scores: list[list[float]] = []
     for text, scoring in material.valid_texts:

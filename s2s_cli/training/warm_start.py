@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from s2s_cli.checkpoint import LoadedModel, load_model
+from s2s_cli.checkpoint import LoadedModel, ModelCard, load_card, load_model
 from s2s_cli.config import Config, Model, Text
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -47,8 +47,21 @@ def load_former(place: str) -> LoadedModel:
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
+    return load_model(_find(place))
+
+
+def load_former_card(place: str) -> ModelCard:
+    """What that model says about itself; its weights are not read.
+
+    Raises:
+        CheckpointError: as `load_former`.
+    """
+    return load_card(_find(place))
+
+
+def _find(place: str) -> Path:
     folder = Path(place)
-    return load_model(folder / "model" if (folder / "model").is_dir() else folder)
+    return folder / "model" if (folder / "model").is_dir() else folder
 
 
 def take_weights(
@@ -75,11 +88,20 @@ def take_weights(
             )
     model.load_state_dict(former.model.state_dict())
     differing = _differences(former.card.model, config.model)
-    return [f"model.{key} {old} -> {new}" for key, (old, new) in differing.items()]
+    old_direction, new_direction = former.card.all_directions[0], config.data.all_directions[0]
+    # Of several directions all are the same.
+    is_other = len(config.data.all_directions) == 1 and old_direction != new_direction
+    languages = [f"languages {old_direction} -> {new_direction}"] if is_other else []
+    return [
+        *languages,
+        *(f"model.{key} {old} -> {new}" for key, (old, new) in differing.items()),
+    ]
 
 
 def check_fits(config: Config, former: LoadedModel) -> None:
-    """Refuse a model of another architecture, other languages, or text that was split otherwise.
+    """Refuse a model of another architecture, other directions, or text that was split otherwise.
+
+    A model of one direction may go on with other languages.
 
     Raises:
         ConfigError: with all that differs, as options that would make it alike.
@@ -91,10 +113,7 @@ def check_fits(config: Config, former: LoadedModel) -> None:
     differing = {f"text.{key}": v for key, v in _differences(card.text, text).items()}
     differing |= {f"model.{key}": v for key, v in _differences(card.model, config.model).items()}
     theirs, ours = card.all_directions, config.data.all_directions
-    if {*theirs} != {*ours} and len(theirs) == len(ours) == 1:
-        langs = zip(("src_lang", "tgt_lang"), theirs[0], ours[0], strict=True)
-        differing |= {f"data.{key}": (lang, other) for key, lang, other in langs if lang != other}
-    elif {*theirs} != {*ours}:
+    if {*theirs} != {*ours} and max(len(theirs), len(ours)) > 1:  # whose tags are in the vocabulary
         differing["data.directions"] = (_list(theirs), _list(ours))
     misfits = {key: values for key, values in differing.items() if key not in MAY_DIFFER}
     if misfits:

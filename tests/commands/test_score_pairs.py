@@ -69,6 +69,14 @@ def test_options_about_translating_are_refused_beside_score_pairs(ask: list[obje
     assert "--bleu, --beam-size, --tokenized: of no use with --score-pairs" in message
 
 
+def test_settings_of_a_search_are_refused_beside_score_pairs(ask: list[object]) -> None:
+    plain = output_of(*ask, "--score-pairs")
+    for setting in ("precision=int8", "kernels=fused", "beam_size=2", "max_source_length=1"):
+        message = error_of(*ask, "--score-pairs", "--set", f"decoding.{setting}")
+        assert f"--set decoding.{setting.split('=')[0]}: has no effect" in message
+    assert output_of(*ask, "--score-pairs", "--set", "decoding.batch_size=4") == plain
+
+
 def test_an_ensemble_is_scored_and_reported_with_all_its_members(
     ask: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,12 @@ from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.constraint import MAX_LENGTH_EXTRA
-from s2s_cli.decoding.penalty import LEAST_COVERAGE, coverage_penalty, length_penalty
+from s2s_cli.decoding.penalty import (
+    LEAST_COVERAGE,
+    coverage_penalty,
+    first_coverage,
+    length_penalty,
+)
 from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.errors import ConfigError, S2SError
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -264,6 +269,13 @@ def test_a_word_that_got_no_attention_can_still_be_ranked() -> None:
     assert penalties[1].item() == pytest.approx(2 * math.log(0.5))
     assert penalties[2].item() == 0
     assert penalties[0] < penalties[1]
+
+
+def test_only_words_need_coverage() -> None:
+    lengths = torch.tensor([4, 2])  # a tag, two words or none, and eos
+    covered = first_coverage(lengths, 4, num_tags=1)
+    assert covered.tolist() == [[1, 0, 0, 1], [1, 1, 1, 1]]
+    assert first_coverage(lengths, 4).tolist() == [[0, 0, 0, 1], [0, 1, 1, 1]]
 
 
 def test_a_setting_that_cannot_be_is_refused() -> None:

@@ -1,13 +1,16 @@
+from typing import Literal
+
 import pytest
 import torch
 from conftest import make_model
 
 from s2s_cli.config import Decoding
+from s2s_cli.decoding.constraint import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
-from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+from s2s_cli.text.vocabulary import EOS_ID, UNK_ID, Vocabulary
 
 SPACE = make_tokenizer("space", "en", lowercase=False)
 SRC = Codec(SPACE, Vocabulary(list("stuvwxyz"), [1] * 8))
@@ -15,10 +18,13 @@ TGT = Codec(SPACE, Vocabulary(list("abcdef"), [1] * 6))
 LINES = ["s t u", "", "v", "   ", "x s t w v u", "unheard of", "s"]
 
 
-def make_translator(context: str = "attention", unk_bias: float = 0.0) -> Translator:
+def make_translator(
+    context: str = "attention", unk_bias: float = 0.0, eos_bias: float = 0.0
+) -> Translator:
     model = make_model({"context": context})
     with torch.no_grad():
         model.output.projection.bias[UNK_ID] += unk_bias
+        model.output.projection.bias[EOS_ID] += eos_bias
     return Translator(model, SRC, TGT, torch.device("cpu"))
 
 
@@ -57,6 +63,22 @@ def test_n_best_are_different_and_ranked() -> None:
         if translation.src_tokens:
             tokens = {tuple(candidate.tokens) for candidate in translation.candidates}
             assert len(tokens) == len(translation.candidates) == 3
+
+
+@pytest.mark.parametrize("search", ["beam", "sample"])
+@pytest.mark.parametrize(("num_words", "factor", "length"), [(7, 1, 7), (3, 2, 6), (7, 0.5, 3)])
+def test_a_language_tag_counts_as_no_word(
+    search: Literal["beam", "sample"], num_words: int, factor: float, length: int
+) -> None:
+    config = Decoding(search=search, min_length_factor=factor, max_length_factor=factor)
+    words = ["s", "t", "u", "v", "w", "x", "y"][:num_words]
+    tag = tuple(SRC.vocabulary.encode(["z"]))
+    for eos_bias, expected in ((1000, length), (-1000, length + MAX_LENGTH_EXTRA)):
+        translator = make_translator(eos_bias=eos_bias)._replace(src_prefix=tag)
+        (found,) = translator.translate([" ".join(words)], config)
+        assert len(found.candidates[0].tokens) == expected
+    (read,) = translator.translate([" ".join(words)], Decoding(max_source_length=num_words))
+    assert (read.src_tokens, read.num_unread) == (words, 0)
 
 
 def test_one_very_long_line_does_not_swell_its_batch() -> None:

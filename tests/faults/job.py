@@ -11,9 +11,12 @@ from calls import counted_in
 from jobs import make_fit
 
 from s2s_cli.checkpoint import load_model
+from s2s_cli.commands.progress import logged
 from s2s_cli.config import Model, Training
 from s2s_cli.errors import S2SError
 from s2s_cli.run import RunFolder
+from s2s_cli.signals import StopRequest
+from s2s_cli.training.log import forget_after
 from s2s_cli.training.loop import Progress
 
 SAVE_EVERY = 3
@@ -36,13 +39,19 @@ Setup = Callable[[], None]
 """Done in the process before the training: planted faults, a call that kills it, and the like."""
 
 
-def live(folder: Path, setup: Setup = lambda: None, error_status: int = 1) -> int:
+def live(
+    folder: Path,
+    setup: Setup = lambda: None,
+    error_status: int = 1,
+    work: Callable[[Path], None] | None = None,
+) -> int:
     """Begin or go on training in a process of its own; its pid.
 
     Args:
         folder: of the run; steps done go to `steps` beside it, one line each.
         setup: done before.
         error_status: exit status if the training ends in an error of ours.
+        work: what is done with the run folder, if it is not `train`.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -53,7 +62,7 @@ def live(folder: Path, setup: Setup = lambda: None, error_status: int = 1) -> in
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         setup()
-        train(folder)
+        (work or train)(folder)
         status = 0
     except S2SError:
         status = error_status
@@ -80,6 +89,17 @@ def train(folder: Path) -> None:
     for event in fit.steps(lambda: False):
         if isinstance(event, Progress):
             os.write(log, f"{event.position.step}\n".encode())
+
+
+def train_with_log(folder: Path) -> None:
+    """A training that averages at its end, and writes its log as `s2s train` does."""
+    run = RunFolder(folder)
+    run.repair()
+    fit = make_fit(folder, CONFIG.model_copy(update={"average": 2, "log_every": 4}), MODEL)
+    folder.mkdir(exist_ok=True)
+    forget_after(run.log_path, fit.record)
+    for _ in logged(fit, StopRequest(lambda: None)):
+        pass
 
 
 def steps_path(folder: Path) -> Path:

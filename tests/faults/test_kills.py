@@ -1,14 +1,15 @@
 """Killed at any moment: the run goes on to the same weights, and nearly nothing is done twice."""
 
+import json
 import random
 import time
 from pathlib import Path
 
 import pytest
-from calls import killed_at
-from job import check, count_calls, debris, kill, live, train, undisturbed, wait
+from calls import counted_in, killed_at
+from job import check, count_calls, debris, kill, live, train, train_with_log, undisturbed, wait
 from savers import PLANTED, Planted
-from tally import Tally, trials
+from tally import IS_FULL, Tally, trials
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,31 @@ def test_killed_at_every_call_that_changes_the_disk(
         with tally.trial(number):
             assert wait(live(folder, killed_at(number))) == -9
             check(folder, reference)
+
+
+def read_log(folder: Path) -> list[tuple[int, list[str]]]:
+    """The steps of the lines, in order, and the names that each has."""
+    lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(line["step"], sorted(line)) for line in map(json.loads, lines)]
+
+
+@pytest.mark.fault("A2")
+def test_killed_at_any_call_each_line_of_the_log_is_written_once(
+    tmp_path: Path, tally: Tally
+) -> None:
+    whole, calls = tmp_path / "whole", tmp_path / "calls"
+    assert wait(live(whole, counted_in(calls), work=train_with_log)) == 0
+    expected, num_calls = read_log(whole), int(calls.read_text())
+    averagings = [names for _, names in expected if "averaged_epochs" in names]
+    assert len(averagings) == 1
+    # The last ones, in which the mean of the epochs is logged and saved, are all tried.
+    early = random.Random(6).sample(range(1, num_calls - 49), trials(2, num_calls - 50))
+    for number in [*early, *range(num_calls - 49, num_calls + 1, 1 if IS_FULL else 8)]:
+        folder = tmp_path / str(number)
+        with tally.trial(number):
+            assert wait(live(folder, killed_at(number), work=train_with_log)) == -9
+            assert wait(live(folder, work=train_with_log)) == 0
+            assert read_log(folder) == expected
 
 
 @pytest.mark.fault("A3")

@@ -1,3 +1,4 @@
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import beam_search
+from s2s_cli.decoding.ensemble import Ensemble
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.fused_step import FusedStep, can_fuse_step, prepare_search
 from s2s_cli.model.packed import PackedWeight, can_reorder, fill_rows, pack
@@ -68,6 +70,33 @@ def test_packed_products_are_near(precision: str, most: float) -> None:
     assert 0 < (found - exact).norm() / exact.norm() < most
     alone = F.linear(inputs[1, 3], packed, bias)
     torch.testing.assert_close(alone, found[1, 3], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("precision", "rounding"), [("float32", 0), ("bf16", 2**-8), ("int8", 1e-6)]
+)
+def test_packed_products_are_right_whatever_the_sizes(precision: str, rounding: float) -> None:
+    for num_out, num_in, num_rows in product((1, 2, 3, 16, 17), (1, 2, 3, 16, 17), (0, 1, 2, 9)):
+        # Whole numbers whose greatest is 127, in every row: what goes in is rounded nowhere.
+        weight = torch.randint(-126, 127, (num_out, num_in)).float()
+        inputs = torch.randint(-126, 127, (num_rows, num_in)).float()
+        weight[:, 0], inputs[:, 0] = 127, -127
+        packed = pack(weight, precision)  # type: ignore[arg-type]
+        for layout in (inputs, inputs.t().contiguous().t()):
+            found, exact = F.linear(layout, packed), F.linear(inputs, weight)
+            torch.testing.assert_close(found, exact, rtol=rounding, atol=0)
+
+
+def test_a_model_prepared_for_searching_never_trains() -> None:
+    kind: dict[str, object] = {"context": "attention"}
+    sources = collate_src(SOURCES)
+    fused = prepare_search(make_model(kind).train(), make_config(kind), Decoding())
+    assert not fused.training
+    ensemble = Ensemble([fused])
+    assert not ensemble.training
+    ensemble.train()
+    assert not any(module.training for module in fused.modules())
+    torch.testing.assert_close(fused.encode(*sources), fused.encode(*sources), rtol=0, atol=0)
 
 
 def test_what_is_no_product_sees_a_packed_matrix_as_it_was() -> None:

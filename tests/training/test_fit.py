@@ -30,9 +30,9 @@ from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.training.fit import Fit
 from s2s_cli.training.log import append_progress, append_validation, forget_after
-from s2s_cli.training.loop import Progress
+from s2s_cli.training.loop import Position, Progress
 from s2s_cli.training.loss import batch_loss
-from s2s_cli.training.record import Validation
+from s2s_cli.training.record import Record, Validation
 from s2s_cli.training.resume import check_same_run, find_resumable
 from s2s_cli.training.validate import Criterion, Measures
 
@@ -312,14 +312,20 @@ def test_a_full_disk_shows_before_the_first_update(
 
 def test_the_log_forgets_what_will_be_done_again(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
-    validations = finish(make_fit(tmp_path / "run", CONFIG))
-    for validation in validations:
-        append_validation(path, validation)
+    config = CONFIG.model_copy(update={"average": 2})
+    fit = make_fit(tmp_path / "run", config)
+    for event in finish(fit):
+        append_validation(path, event)
     with path.open("a", encoding="utf-8") as file:
         file.write('{"step": 99, "cut sho')
-    forget_after(path, 14)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [7, 14]
+
+    def steps_kept(record: Record) -> list[int]:
+        forget_after(path, record)
+        return [json.loads(line)["step"] for line in path.read_text("utf-8").splitlines()]
+
+    assert steps_kept(fit.record) == [7, 14, 21, 21]  # the last is the averaging
+    assert steps_kept(fit.record._replace(is_averaged=False)) == [7, 14, 21]
+    assert steps_kept(fit.record._replace(position=Position(2, 0, 14))) == [7, 14]
 
 
 def progress_lines(fit: Fit, path: Path, stop_after: int | None = None) -> list[dict[str, object]]:

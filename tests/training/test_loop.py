@@ -200,19 +200,21 @@ def test_what_is_not_finite_without_float16_is_not_taken_for_its_fault() -> None
     assert (done.is_applied, done.is_overflow) == (False, False)
 
 
+@pytest.mark.parametrize("kernels", ["fused", "plain"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=describe_kind)
 def test_16_bits_differ_from_float32_by_their_rounding_only(
-    kind: dict[str, object], precision: str
+    kind: dict[str, object], precision: str, kernels: str
 ) -> None:
     model = make_model(
         {**kind, "dropout": 0.0, "word_dropout": 0.0, "output_dropout": 0.0}, scale=1.0
     )
+    model.compute_by(kernels)
     optimizer = make_optimizer(model.parameters(), Training(optimizer="sgd", learning_rate=1e-9))
     batch = [collate(PAIRS[:6])]
     losses, gradients = [], []
     for name in ("float32", precision):
-        config = Training(precision=name, clip_norm=100.0)
+        config = Training(precision=name, clip_norm=100.0, kernels=kernels)
         losses.append(update(model, batch, optimizer, config))
         found = (p.grad for p in model.parameters() if p.grad is not None)
         gradients.append(torch.cat([gradient.flatten() for gradient in found]))

@@ -8,7 +8,6 @@ from s2s_cli.config import Training
 from s2s_cli.data.batch import collate
 from s2s_cli.decoding.pairs import perplexity, score_pairs
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.errors import S2SError
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID, Vocabulary
@@ -118,5 +117,4 @@ def test_a_hopeless_model_has_a_perplexity_that_json_can_write() -> None:
     assert math.isfinite(measures.perplexity)
     with torch.no_grad():
         model.output.projection.bias[9] = torch.nan
-    with pytest.raises(S2SError, match="not finite"):
-        measure_tokens(model, [collate(PAIRS)])
+    assert math.isnan(measure_tokens(model, [collate(PAIRS)]).loss)

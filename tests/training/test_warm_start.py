@@ -88,7 +88,10 @@ def test_what_leaves_the_weights_as_they_are_may_differ_and_is_told(former: Path
             r"its text\.lowercase is False .*--set text\.lowercase=false",
         ),
         ({"text": {"src_tokenizer": "char"}}, "text.src_tokenizer is jieba"),
-        ({"data": {"tgt_lang": "de"}}, r"data\.tgt_lang is en \(here de\)"),
+        (
+            {"data": {"directions": ["zh-en", "zh-de"]}},
+            r"data\.directions is \[zh-en\] \(here \[zh-en, zh-de\]\)",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], message: str) -> None:
@@ -101,6 +104,16 @@ def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], me
             adopt_vocabularies(config, loaded),
             loaded,
         )
+
+
+def test_other_languages_are_told(former: Path) -> None:
+    text = {"src_tokenizer": "jieba", "tgt_tokenizer": "moses"}
+    config = recipe(former, data={"src_lang": "de", "tgt_lang": "fr"}, text=text)
+    loaded = load_former(str(config.training.init_from))
+    vocabularies = adopt_vocabularies(config, loaded)
+    assert (vocabularies.card.src_lang, vocabularies.card.tgt_lang) == ("de", "fr")
+    found = take_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
+    assert found == ["languages zh-en -> de-fr"]
 
 
 def test_all_that_differs_is_told_at_once(former: Path) -> None:
