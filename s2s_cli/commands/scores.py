@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-import typer
-
 if TYPE_CHECKING:
     from s2s_cli.commands.loading import Loaded
     from s2s_cli.data.corpus import Corpus
@@ -96,7 +94,7 @@ def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> 
         found: by test set.
         has_mean: add the mean of the test sets' BLEU, for test sets of several directions.
     """
-    from s2s_cli.console import show_table
+    from s2s_cli.console import show_table, write_result
 
     if has_mean:
         found = {**found, **average_bleu(found)}
@@ -112,7 +110,7 @@ def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> 
         if one.confusion is not None:
             _show_labels("labels" if is_one else f"labels of {name}", one.confusion)
     tree = {name: one.as_dict() for name, one in found.items()}
-    typer.echo(json.dumps(next(iter(tree.values())) if is_one else tree))
+    write_result(json.dumps(next(iter(tree.values())) if is_one else tree))
 
 
 def average_bleu(found: dict[str, Found]) -> dict[str, Found]:
