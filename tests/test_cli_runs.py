@@ -28,7 +28,10 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["translate", "--device", "gpu"], "no trained model under runs/"
     yield ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"], "--beam-size: of no use with"
     yield ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"], "data.tgt_lang"
-    yield ["vocab", "build", "--min-freq", "9999"], "lower --min-freq"
+    yield (
+        ["vocab", "build", "--min-freq", "9999"],
+        "lower vocab.min_freq, as by --set vocab.min_freq=1",
+    )
     yield ["train", "--train-src", "a", "--train-tgt", "empty"], "empty: empty; it needs a line"
     yield ["train", "--train-src", "a"], "--train-tgt: missing"
     yield ["vocab", "show"], "`s2s vocab build` makes them"
@@ -221,7 +224,10 @@ def test_fresh_moves_nothing_before_all_is_checked(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
     before = sorted(texts.rglob("*"))
     wrong = tiny_train("--run", "r", "--fresh", "--set", "vocab.min_freq=9999")
-    assert "lower --min-freq" in s2s(*wrong, cwd=texts, status=1).stderr
+    assert (
+        "lower vocab.min_freq, as by --set vocab.min_freq=1"
+        in s2s(*wrong, cwd=texts, status=1).stderr
+    )
     assert sorted(texts.rglob("*")) == before
     other = tiny_train("--epochs", 1, "--run", "r", "--fresh", "--set", "text.lowercase=true")
     assert "do not fit; building them anew" in s2s(*other, cwd=texts).stderr
