@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo-run
 
-.PHONY: demo test check format lint types slow faults bench clean
+.PHONY: demo test cli check format lint types slow faults bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s2s needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -23,6 +23,10 @@ demo: .venv/installed
 ## test: all tests but the slow ones
 test: .venv/installed
 	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
+
+## cli: the tests of the command line alone
+cli: .venv/installed
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile tests/test_cli*.py
 
 ## check: what CI runs
 check: format lint types test

@@ -10,7 +10,7 @@ import typer
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, tokenize, train, translate, vocab
 from s2s_cli.commands.together import refuse_company
-from s2s_cli.errors import EchoedError, S2SError, StoppedError, is_out_of_memory
+from s2s_cli.errors import EchoedError, ReaderGoneError, S2SError, StoppedError, is_out_of_memory
 from s2s_cli.files import describe_os_error
 from s2s_cli.signals import unwind_on_signals
 
@@ -36,7 +36,9 @@ def _show_version(is_asked: bool) -> None:
     if is_asked:
         from importlib.metadata import version  # noqa: PLC0415
 
-        typer.echo(f"s2s {version('s2s-cli')}")
+        from s2s_cli.console import write_result  # noqa: PLC0415
+
+        write_result(f"s2s {version('s2s-cli')}")
         raise typer.Exit
 
 
@@ -60,40 +62,71 @@ def main() -> None:
         _print_error("error: stdout is closed; results have nowhere to go")
         sys.exit(1)
     unwind_on_signals()
+    sys.exit(_flush(_run()))
+
+
+def _run() -> int:
+    """Run the command that was asked for; its exit status."""
+    message, status = "", 1
     try:
         app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            return 0  # Typer was printing help, and the reader has enough of it
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except EchoedError as error:
-        sys.exit(error.status)
+        return error.status
+    except ReaderGoneError:
+        return 0
     except StoppedError as error:
-        _print_error(str(error))
-        sys.exit(error.status)
+        message, status = str(error), error.status
     except S2SError as error:
-        _print_error(f"error: {error}")
-        sys.exit(1)
+        message = f"error: {error}"
     except OSError as error:
         if error.strerror is None:
             raise
-        _print_error(f"error: {describe_os_error(error)}")
-        sys.exit(1)
+        message = f"error: {describe_os_error(error)}"
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in {"", "s2s_cli"}:
             raise
         name = PACKAGES.get(package, package)
-        _print_error(f"error: the package {name} is not installed; pip install {name}")
-        sys.exit(1)
+        message = f"error: the package {name} is not installed; pip install {name}"
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:200]
-        _print_error(
+        message = (
             f"error: too little memory ({reason}); make the model smaller, or the batches: "
             "training.batch_size, decoding.batch_size"
         )
-        sys.exit(1)
+    _print_error(message)
+    return status
+
+
+def _flush(status: int) -> int:
+    """Write what stdout still holds; the exit status, 1 if that fails.
+
+    The interpreter would do so later, where an error is only shown as `Exception ignored`.
+    """
+    from s2s_cli.console import flush_stdout  # noqa: PLC0415
+
+    try:
+        flush_stdout()
+    except ReaderGoneError:
+        pass
+    except OSError as error:
+        if status == 0:
+            _print_error(f"error: {describe_os_error(error)}")
+        return status or 1
+    return status
 
 
 def _print_error(message: str) -> None:
     from s2s_cli.console import printable  # noqa: PLC0415
 
-    sys.stderr.write(f"{printable(message)}\n")
+    try:
+        sys.stderr.write(f"{printable(message)}\n")
+        sys.stderr.flush()
+    except OSError:  # stderr cannot be written either: only the exit status is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -1,5 +1,6 @@
 """Messages, tables and progress, on stderr; stdout belongs to results."""
 
+import os
 import re
 import sys
 import time
@@ -20,6 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from s2s_cli.errors import ReaderGoneError, S2SError
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -36,9 +39,16 @@ def hushed() -> Iterator[None]:
         _HUSHED.reset(token)
 
 
+class _StderrConsole(Console):
+    """A console whose reader must not go away: what is said there belongs to unfinished work."""
+
+    def on_broken_pipe(self) -> None:
+        raise S2SError("stderr: nobody reads it any more")
+
+
 def make_console() -> Console:
     """A console on stderr that shows text as it is: no markup, no emoji codes, no wrapping."""
-    return Console(
+    return _StderrConsole(
         stderr=True,
         markup=False,
         emoji=False,
@@ -56,6 +66,16 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """One line about something that was assumed, or that deserves a look."""
     make_console().print(Text.assemble(("warning: ", "yellow"), printable(message)))
+
+
+_WARNED: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """As `warn`, but not a second time, for what is found whenever a file is read."""
+    if message not in _WARNED:
+        _WARNED.add(message)
+        warn(message)
 
 
 PLAIN_SECONDS = 30.0
@@ -106,10 +126,44 @@ def is_terminal() -> bool:
 
 
 def write_result(text: str) -> None:
-    """A line on stdout, in UTF-8 whatever the locale says."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(f"{text}\n".encode())
-    sys.stdout.buffer.flush()
+    """Write a line to stdout."""
+    write_stdout(f"{text}\n")
+
+
+def write_stdout(text: str) -> None:
+    """Write text to stdout at once, in UTF-8 whatever the locale says.
+
+    Raises:
+        ReaderGoneError: nobody reads it any more.
+        OSError: it cannot be written; the error names stdout.
+    """
+    with _named_stdout():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+
+
+def flush_stdout() -> None:
+    """Write what stdout still holds, while an error can be reported.
+
+    Raises:
+        ReaderGoneError: nobody reads it any more.
+        OSError: it cannot be written; the error names stdout.
+    """
+    with _named_stdout():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _named_stdout() -> Iterator[None]:
+    """Errors of writing to stdout say so, and leave nothing that the interpreter would write."""
+    try:
+        yield
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGoneError("the reader of stdout has closed it") from error
+        raise OSError(error.errno, error.strerror, "stdout") from error
 
 
 class TrainingBar:

@@ -51,6 +51,10 @@ class LostError(S2SError):
     """Another process of the same job does not answer any more."""
 
 
+class ReaderGoneError(S2SError):
+    """The program that reads our stdout has closed it, as `head` does; no reason to complain."""
+
+
 class EchoedError(S2SError):
     """An error that another process of the same job tells; this one ends without a word."""
 

@@ -1,12 +1,13 @@
 """Writing files so that a reader never meets half of one."""
 
 import errno
+import gzip
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 CHUNK_BYTES = 1 << 20
 
@@ -69,12 +70,34 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_stdout(path: Path) -> bool:
+    """Whether a name means standard output: `-`, `/dev/stdout`."""
+    return str(path) in {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """As `replacing`, packed if the name ends in `.gz`."""
+    with replacing(path) as file:
+        if path.suffix != ".gz":
+            yield file
+            return
+        # Without name and time: the same text is packed into the same bytes.
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+            yield cast("BinaryIO", packed)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write a file bit by bit; it takes its place, whole, when the block ends without an error.
 
     A symbolic link keeps pointing where it did; a device or a pipe is written to, never replaced.
     """
+    if path.is_absolute() and path.parts[1] in {"dev", "proc"}:
+        # Whatever stands behind such a name is open already: it is added to, never cut short.
+        with path.open("ab") as stream:
+            yield stream
+        return
     place = path.resolve()
     if place.exists() and not place.is_file():
         with place.open("wb") as stream:

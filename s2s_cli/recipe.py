@@ -51,10 +51,7 @@ def load_recipe(
         ConfigError: there is no such recipe, it is not YAML, or a key or value is wrong.
     """
     path = _find_recipe(name_or_file)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); a recipe is a UTF-8 file") from error
+    text = _read_text(path)
     tree = load_yaml(text, where=str(path)) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: not a mapping; a recipe has sections such as `model:`")
@@ -92,13 +89,31 @@ def dump_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+_PIPED: dict[Path, str] = {}
+"""Recipes that came through a pipe, which gives them once."""
+
+
+def _read_text(path: Path) -> str:
+    """The text of a recipe."""
+    try:
+        if path.is_file():
+            return path.read_text(encoding="utf-8-sig")
+        if path not in _PIPED:
+            _PIPED[path] = path.read_text(encoding="utf-8-sig")
+        return _PIPED[path]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); a recipe is a UTF-8 file") from error
+
+
 def _find_recipe(name_or_file: str) -> Path:
-    path = Path(name_or_file)
-    if path.is_file():
+    path = Path("/dev/stdin" if name_or_file == "-" else name_or_file)
+    if path.exists() and not path.is_dir():
         return path
     shipped = recipes_folder() / f"{name_or_file}.yaml"
     if path.name == name_or_file and shipped.is_file():
         return shipped
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; name a recipe in it")
     names = shipped_recipes()
     raise ConfigError(
         f"{name_or_file}: no such recipe or file{_suggest(name_or_file, names)}; "

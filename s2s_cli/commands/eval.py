@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.clashes import Named, refuse_clashes
 from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
@@ -219,6 +220,7 @@ def _score_files(files: Files, measures: Measures) -> None:
     if files.hyp is None or not files.refs:
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
+    refuse_clashes([Named("--hyp", files.hyp), *(Named("--ref", path) for path in files.refs)], [])
     raw = [read_lines(path) for path in (files.hyp, *files.refs)]
     normalize = Normalizer(measures.settings.tgt_lang).keep_case
     hypotheses, *references = [[normalize(line) for line in side] for side in raw]

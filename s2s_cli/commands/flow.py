@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,16 +33,23 @@ class Block(NamedTuple):
 
 
 def translate_stream(
-    source: "Source", prefixes: "Prefixes", rendering: "Rendering", sinks: Sinks
+    source: "Source",
+    prefixes: "Prefixes",
+    rendering: "Rendering",
+    sinks: Sinks,
+    path: Path = Path("-"),
 ) -> None:
-    """Translate block by block; of several processes each takes every so many-th block."""
+    """Translate block by block; of several processes each takes every so many-th block.
+
+    `path` is what the source was opened by, for messages.
+    """
     from s2s_cli.console import warn
     from s2s_cli.data.stream import read_blocks
     from s2s_cli.distributed import present_ranks
 
     ranks = present_ranks()
     most_lines = BATCHES_AHEAD * rendering.loaded.decoding.num_sentences
-    blocks = _number(read_blocks(source, warn, most_lines))
+    blocks = _number(read_blocks(source, warn, most_lines, path))
     num_lines = num_cut = num_unread = 0
     while group := list(islice(blocks, ranks.size)):
         texts, links = [], []

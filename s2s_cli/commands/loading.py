@@ -153,12 +153,13 @@ def find_model(path: Path) -> Path:
 def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
     """The dictionary for unknown words."""
     from s2s_cli.data.dictionary import read_dictionary
+    from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.text.normalize import Normalizer
 
     if decoding.dictionary is None:
         return {}
     path = Path(decoding.dictionary)
-    if not path.exists():
+    if not path.exists() and path != STDIN:
         raise ConfigError(
             f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or do "
             "without: --set decoding.dictionary=null"

@@ -1,12 +1,14 @@
 """Options that commands share, and what they mean together."""
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from s2s_cli.errors import ConfigError
+from s2s_cli.commands.clashes import Named, refuse_clashes
+from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
@@ -127,6 +129,16 @@ class DataOptions(NamedTuple):
     """The source file, and the files of its references."""
     on_bad_utf8: str | None = None
 
+    def _inputs(self) -> list[Named]:
+        """The files that are read."""
+        splits = {"train": self.train, "valid": self.valid, "test": (self.test[0], None)}
+        files = [
+            Named(f"--{name}-{side}", path)
+            for name, paths in splits.items()
+            for side, path in zip(("src", "tgt"), paths, strict=True)
+        ]
+        return [*files, *(Named("--test-tgt", path) for path in self.test[1] or [])]
+
     def overrides(self) -> list[tuple[str, object]]:
         """The keys of a recipe that these options set; says on stderr what it assumes.
 
@@ -135,6 +147,7 @@ class DataOptions(NamedTuple):
         """
         from s2s_cli.console import say
 
+        refuse_clashes(self._inputs(), [])
         found: list[tuple[str, object]] = []
         for key, value in (
             ("data.src_lang", self.src_lang),
@@ -154,9 +167,10 @@ class DataOptions(NamedTuple):
                 missing = "src" if src is None else "tgt"
                 raise ConfigError(f"--{name}-{missing}: missing; a split needs both of its sides")
             if src is not None:
-                # Given on the command line, so meant from where the user stands.
-                paths = [str(path.absolute()) for path in refs]
-                files = {"src": str(src.absolute()), "tgt": paths[0] if len(paths) == 1 else paths}
+                for side, path in (("src", src), *(("tgt", ref) for ref in refs)):
+                    _check_given(f"--{name}-{side}", path)
+                paths = [_locate(path) for path in refs]
+                files = {"src": _locate(src), "tgt": paths[0] if len(paths) == 1 else paths}
                 found.append((f"data.{name}", files))
         if self.train[0] is not None:
             if self.valid[0] is None:
@@ -168,6 +182,28 @@ class DataOptions(NamedTuple):
             if self.test[0] is None:
                 found.append(("data.test", None))
         return found
+
+
+def _locate(path: Path) -> str:
+    """A file given on the command line, so meant from where the user stands."""
+    return "/dev/stdin" if str(path) == "-" else str(path.absolute())
+
+
+def _check_given(option: str, path: Path) -> None:
+    """Refuse a file that is not there.
+
+    Raises:
+        DataError: there is no such file, or it is a folder; the message names one that is alike.
+    """
+    from s2s_cli.data.opening import check_there
+
+    try:
+        check_there(path)
+    except DataError as error:
+        names = [entry.name for entry in path.parent.glob("*") if entry.is_file()]
+        alike = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"; did you mean {path.with_name(alike[0])}?" if alike else ""
+        raise DataError(f"{option}: {error}{hint}") from error
 
 
 class Job(NamedTuple):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from s2s_cli.commands.clashes import Named, refuse_clashes
+
 
 def results(
     runs: Annotated[
@@ -24,14 +26,19 @@ def results(
     """Write a page about evaluated runs: data, size, time, scores, commands."""
     from s2s_cli.console import say, warn, write_result
     from s2s_cli.errors import DataError, S2SError
-    from s2s_cli.files import write_file
+    from s2s_cli.files import is_stdout, write_file, writing
     from s2s_cli.results import Page, gather_facts, name_runs
     from s2s_cli.results_page import format_page
     from s2s_cli.run import RUNS, RunFolder
     from s2s_cli.sealed import to_json
 
-    page = Page(output) if output is not None else None
-    known = page.read() if page is not None else {}
+    page = Page(output) if output is not None and not is_stdout(output) else None
+    # A pipe has nothing beside it.
+    has_facts = page is not None and (page.path.is_file() or not page.path.exists())
+    if page is not None:
+        beside = Named("its file of facts", page.facts_path if has_facts else None)
+        refuse_clashes([], [beside, Named("--output", page.path)])
+    known = page.read() if page is not None and has_facts else {}
     paths = runs or sorted(path for path in RUNS.glob("*") if path.is_dir())
     for name, path in name_runs(paths).items():
         try:
@@ -48,6 +55,9 @@ def results(
     if page is None:
         write_result(text.rstrip("\n"))
         return
-    write_file(page.facts_path, to_json(dict(sorted(known.items()))))
-    write_file(page.path, text)
-    say(f"{len(known)} runs in {page.path}, their facts in {page.facts_path}")
+    if has_facts:
+        write_file(page.facts_path, to_json(dict(sorted(known.items()))))
+    with writing(page.path) as file:
+        file.write(text.encode())
+    where = f", their facts in {page.facts_path}" if has_facts else ""
+    say(f"{len(known)} runs in {page.path}{where}")

@@ -5,8 +5,6 @@ from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-import typer
-
 if TYPE_CHECKING:
     from s2s_cli.scoring.blank_lines import ScoredLines
     from s2s_cli.scoring.labels import Confusion
@@ -138,7 +136,7 @@ def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> 
         found: by test set.
         has_mean: add the mean of the test sets' BLEU, for test sets of several directions.
     """
-    from s2s_cli.console import show_table
+    from s2s_cli.console import show_table, write_result
 
     if has_mean:
         found = {**found, **average_bleu(found)}
@@ -156,7 +154,7 @@ def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> 
         if one.confusion is not None:
             _show_labels("labels" if is_one else f"labels of {name}", one.confusion)
     tree = {name: one.as_dict() for name, one in found.items()}
-    typer.echo(json.dumps(next(iter(tree.values())) if is_one else tree))
+    write_result(json.dumps(next(iter(tree.values())) if is_one else tree))
 
 
 def average_bleu(found: dict[str, Found]) -> dict[str, Found]:

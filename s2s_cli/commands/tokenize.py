@@ -41,6 +41,7 @@ def tokenize(
 ) -> None:
     """Split text into tokens, separated by spaces, or turn tokens back into text."""
     from s2s_cli.console import warn
+    from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.data.stream import open_source, read_blocks
 
     if model is not None and name is not None:
@@ -54,7 +55,8 @@ def tokenize(
             return tokenizer.detokenize([token for token in line.split(" ") if token])
         return " ".join(tokenizer.tokenize(line))
 
-    for lines in read_blocks(open_source(file), warn, LINES_AT_A_TIME):
+    path = file or STDIN
+    for lines in read_blocks(open_source(path), warn, LINES_AT_A_TIME, path):
         sys.stdout.buffer.write("".join(f"{convert(line)}\n" for line in lines).encode())
         sys.stdout.buffer.flush()
 

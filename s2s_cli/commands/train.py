@@ -173,7 +173,7 @@ def warn_of_idle(config: "Config") -> None:
 def _train(
     job: opt.Job, how: How, stop: "StopRequest", launch: "Launch", rescue_dir: Path | None
 ) -> None:
-    from s2s_cli.console import say
+    from s2s_cli.console import say, write_result
     from s2s_cli.device import (
         allow_tf32,
         check_graphs,
@@ -221,7 +221,7 @@ def _train(
         )
     say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
     if ranks.is_first:
-        typer.echo(folder.model_path)
+        write_result(str(folder.model_path))
 
 
 MOST_NAMED = 8

@@ -1,21 +1,21 @@
 """`s2s translate`: raw text in, raw text out."""
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.clashes import Named, refuse_clashes
 from s2s_cli.commands.flow import Sinks, Write, translate_stream
 from s2s_cli.commands.loading import load_translator, locate_model
 from s2s_cli.commands.rendering import Rendering
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.together import together
-from s2s_cli.errors import ConfigError
+from s2s_cli.errors import ConfigError, ReaderGoneError
 from s2s_cli.launch import Launch, read_launch
 
 if TYPE_CHECKING:
@@ -90,6 +90,14 @@ def translate(
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
     with together(launch):
+        refuse_clashes(
+            [
+                Named("FILE", file or Path("-")),
+                Named("--prefix-file", prefix_file),
+                Named("--dictionary", dictionary),
+            ],
+            [Named("--output", output or Path("-")), Named("--alignments", alignments)],
+        )
         task = _read_task(file, prefix, prefix_file, launch)
         if config is not None and (model or run):
             other = "--model" if model else "--run"
@@ -106,13 +114,15 @@ def translate(
             if task.is_typed:
                 _converse(task.prefixes, rendering, sinks)
             else:
-                translate_stream(task.source, task.prefixes, rendering, sinks)
+                translate_stream(task.source, task.prefixes, rendering, sinks, task.path)
 
 
 class Task(NamedTuple):
     """What is to be translated."""
 
     source: "Source"
+    path: Path
+    """What the source was opened by."""
     prefixes: "Prefixes"
     is_typed: bool
     """At a prompt."""
@@ -122,19 +132,21 @@ def _read_task(
     file: Path | None, prefix: str | None, prefix_file: Path | None, launch: Launch
 ) -> Task:
     from s2s_cli.commands.prefixes import read_prefixes
+    from s2s_cli.data.file_kinds import STDIN, name_input
     from s2s_cli.data.stream import open_source
 
-    if launch.size > 1 and (file is None or (file.exists() and not file.is_file())):
+    path = file or STDIN
+    if launch.size > 1 and (path == STDIN or (path.exists() and not path.is_file())):
         raise ConfigError(
-            f"translate: {launch.size} processes cannot share {file or 'stdin'}; name a FILE, "
+            f"translate: {launch.size} processes cannot share {name_input(path)}; name a FILE, "
             "which each of them can read"
         )
-    source = open_source(file)
+    source = open_source(path)
     prefixes = read_prefixes(prefix, prefix_file)
-    is_typed = file is None and sys.stdin.isatty()
+    is_typed = path == STDIN and sys.stdin.isatty()
     if is_typed and prefix_file is not None:
         raise ConfigError("--prefix-file: of no use at a prompt; give --prefix, or a FILE")
-    return Task(source, prefixes, is_typed)
+    return Task(source, path, prefixes, is_typed)
 
 
 def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
@@ -185,27 +197,21 @@ def _discard(_text: str) -> None:
 @contextmanager
 def _open_output(path: Path | None, launch: Launch) -> Iterator[Write]:
     """Where translations go: stdout, flushed line by line, or a file that appears when whole."""
-    from s2s_cli.files import replacing
+    from s2s_cli.console import write_stdout
+    from s2s_cli.files import is_stdout, writing
 
-    if path is not None:
-        with replacing(path) as file:
+    if path is not None and not is_stdout(path):
+        with writing(path) as file:
 
             def write_to_file(text: str) -> None:
                 file.write(text.encode())
 
             yield write_to_file
         return
-    stdout = sys.stdout.buffer
 
     def write(text: str) -> None:
-        try:
-            stdout.write(text.encode())
-            stdout.flush()
-        except BrokenPipeError:
-            # The reader has enough (`| head`): nothing is wrong, and nothing more is to be said.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if launch.size == 1:
-                raise  # Several processes have to come to their end together.
+        # Several processes have to come to their end together, whether or not anybody reads.
+        with nullcontext() if launch.size == 1 else suppress(ReaderGoneError):
+            write_stdout(text)
 
-    with suppress(BrokenPipeError):
-        yield write
+    yield write

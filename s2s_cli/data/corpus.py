@@ -11,8 +11,8 @@ from s2s_cli.data.lines import Errors, read_lines, stream_lines
 from s2s_cli.errors import DataError
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 
-LOCATED_BYTES = 1 << 27
-"""Where files differ in length, the line is sought in files up to this size."""
+LOCATED_LINES = 2_000_000
+"""Where files differ in length, the line is sought if they have no more lines than these."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _unequal(paths: Sequence[Path]) -> DataError:
             return DataError(f"{empty}: empty; it needs a line for each of its partner's")
         if num_src != num_tgt:
             where = ""
-            if src_path.stat().st_size + tgt_path.stat().st_size <= LOCATED_BYTES:
+            if num_src + num_tgt <= LOCATED_LINES:
                 src, tgt = (read_lines(path, "surrogateescape") for path in (src_path, tgt_path))
                 line = _find_misalignment(src, tgt) + 1
                 where = f"; they seem to part at line {line}"

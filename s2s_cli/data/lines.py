@@ -1,17 +1,25 @@
 r"""Lines of text files, as a stream: nothing is read before it is asked for, but for one block.
 
 One reader for all text: bytes, split at `\n` only (Python's text mode and `splitlines` split at
-up to ten characters), UTF-8 with or without a byte order mark, CRLF accepted, `.gz` unpacked.
+up to ten characters), UTF-8, CRLF accepted, `.gz` unpacked; byte order marks are dropped where they
+begin a line.
 """
 
-import gzip
 import hashlib
 import os
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
+from s2s_cli.data.file_kinds import (
+    HEAD_BYTES,
+    describe_encoding,
+    is_other_encoding,
+    name_input,
+    refuse_head,
+)
+from s2s_cli.data.opening import UNPACKING, describe_damage, open_text
 from s2s_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
@@ -45,7 +53,7 @@ def stream_lines(
     Raises:
         DataError: the file is missing, unreadable, not UTF-8, or a damaged archive.
     """
-    blocks = _stream_blocks(path)
+    blocks = _check_first(_stream_blocks(path), path)
     return decode_blocks(blocks if digest is None else _digesting(blocks, digest), path, errors)
 
 
@@ -79,21 +87,93 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def decode_blocks(blocks: Iterable[bytes], where: Path, errors: Errors = "strict") -> Iterator[str]:
-    r"""Split at `\n`, decode UTF-8; a BOM, and the CR of CRLF, are taken off.
+def stream_raw_lines(path: Path) -> Iterator[bytes]:
+    r"""The lines of a text file as bytes, without `\n`; a byte order mark is taken off the first.
 
     Raises:
-        DataError: some bytes are not UTF-8; the message names file, line and byte.
+        DataError: as `stream_lines`, but for bytes that are not UTF-8.
+    """
+    lines = _split(_check_first(_stream_blocks(path), path))
+    yield from map(strip_marks, islice(lines, 1))
+    yield from lines
+
+
+def strip_marks(line: bytes) -> bytes:
+    """A line without byte order marks at its beginning, which come from files that were joined."""
+    while line.startswith(BOM):
+        line = line.removeprefix(BOM)
+    return line
+
+
+def check_text(path: Path) -> None:
+    """Refuse a file that is not UTF-8 text; a few damaged lines are accepted.
+
+    Raises:
+        DataError: it is something else; the message says what it looks like.
+    """
+    bad_lines, num_lines = _find_bad_lines(path)
+    if is_other_encoding(bad_lines, num_lines):
+        raise not_utf8_text(bad_lines, num_lines, path)
+
+
+def not_utf8_text(bad_lines: Sequence[bytes], num_lines: int, path: Path) -> DataError:
+    """What to say of a text in another encoding."""
+    advice = describe_encoding(b"\n".join(bad_lines), path)
+    share = f"{len(bad_lines):,} of {num_lines:,} lines are not UTF-8"
+    return DataError(f"{name_input(path)}: {share}; {advice}")
+
+
+def decode_blocks(blocks: Iterable[bytes], path: Path, errors: Errors = "strict") -> Iterator[str]:
+    r"""Split at `\n`, decode UTF-8; byte order marks, and the CR of CRLF, are taken off.
+
+    Raises:
+        DataError: some bytes are not UTF-8; the message names line and byte, and what `path`, from
+            where they are, looks like.
     """
     for number, raw in enumerate(_split(blocks), start=1):
-        content = raw.removeprefix(BOM) if number == 1 else raw
         try:
-            yield content.removesuffix(b"\r").decode("utf-8", errors)
+            yield strip_marks(raw).removesuffix(b"\r").decode("utf-8", errors)
         except UnicodeDecodeError as error:
+            # Where it is in the line as it stands in the file, marks included.
+            place = len(raw) - len(strip_marks(raw)) + error.start
             raise DataError(
-                f"{where}:{number}: byte {error.start + 1} (0x{content[error.start]:02x}) is not "
-                "UTF-8; convert the file, for instance with iconv -f GB18030 -t UTF-8"
+                f"{name_input(path)}:{number}: byte {place + 1} (0x{raw[place]:02x}) is not UTF-8; "
+                f"{_describe_bad_text(path)}"
             ) from error
+
+
+def _describe_bad_text(path: Path) -> str:
+    """What is wrong with a file that has a line that is not UTF-8."""
+    bad_lines, num_lines = _find_bad_lines(path)
+    if is_other_encoding(bad_lines, num_lines):
+        return describe_encoding(b"\n".join(bad_lines), path)
+    return (
+        f"{len(bad_lines):,} of {num_lines:,} lines are damaged so; correct them, or leave such "
+        "training pairs out with --on-bad-utf8 skip"
+    )
+
+
+def _find_bad_lines(path: Path) -> tuple[list[bytes], int]:
+    """The lines of a file that are not UTF-8, and the number of all."""
+    bad_lines, num_lines, rest = [], 0, b""
+    for block in _check_first(_stream_blocks(path), path):
+        whole, end, rest_of_block = block.rpartition(b"\n")
+        content, rest = (rest + whole + end, rest_of_block) if end else (b"", rest + block)
+        num_lines += content.count(b"\n")
+        if not is_decodable(content):
+            bad_lines += [line for line in content.split(b"\n") if not is_decodable(line)]
+    if rest and not is_decodable(rest):
+        bad_lines.append(rest)
+    return bad_lines, num_lines + bool(rest)
+
+
+def is_decodable(raw: bytes) -> bool:
+    """Whether some bytes are UTF-8."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def name_of(path: Path) -> str:
@@ -121,7 +201,7 @@ def _split(blocks: Iterable[bytes]) -> Iterator[bytes]:
             parts = [last]
     rest = b"".join(parts)
     # A byte order mark alone is an empty file.
-    if rest and (has_ended or rest != BOM):
+    if rest and (has_ended or strip_marks(rest)):
         yield rest
 
 
@@ -131,14 +211,24 @@ def _digesting(blocks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
         yield block
 
 
+def _check_first(blocks: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    """The same blocks, if the first does not show that the file is something else."""
+    for number, block in enumerate(blocks):
+        if not number:
+            refuse_head(block[:HEAD_BYTES], path)
+        yield block
+
+
 def _stream_blocks(path: Path) -> Iterator[bytes]:
+    with open_text(path) as file:
+        while block := _read(file, path):
+            yield block
+
+
+def _read(file: BinaryIO, path: Path) -> bytes:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error})") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        return file.read(BLOCK_BYTES)
+    except UNPACKING as error:
+        raise DataError(describe_damage(path, error)) from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{name_input(path)}: cannot be read ({error.strerror})") from error

@@ -12,6 +12,7 @@ from s2s_cli.data.directions import (
     direct_source,
     is_turned_round,
 )
+from s2s_cli.data.opening import check_there
 from s2s_cli.data.parts import Parts
 from s2s_cli.data.phrasebook import Splits, expand_phrasebook
 from s2s_cli.data.sentence_pairs import SentencePairs, open_files, open_pairs, open_table
@@ -146,12 +147,11 @@ def _open_source(
             paths = (folder / source.src, *(folder / str(path) for path in targets_of(source)))
             split = key.partition(".")[0]
             for side, path in zip(["src"] + ["tgt"] * len(paths), paths, strict=False):
-                remedy = f"or the files with --{split}-src and --{split}-tgt"
-                _check_there(path, f"{key}.{side}", f"its folder with --data-dir, {remedy}")
+                _check_there(path, f"{key}.{side}", f"--{split}-src and --{split}-tgt")
             return open_files(source, paths, key, direction, on_bad_utf8)
         case TableFile():
             path = folder / source.file
-            _check_there(path, f"{key}.file", "its folder with --data-dir")
+            _check_there(path, f"{key}.file", f"--set data.{key}.file=FILE")
             return open_table(source, path, key, direction, on_bad_utf8)
 
 
@@ -166,9 +166,21 @@ def _open_phrasebook(directed: DirectedSource, key: str) -> SentencePairs:
     return open_pairs(pairs, f"phrasebook-{part}", origin, key, direction, source.weight)
 
 
-def _check_there(path: Path, key: str, remedy: str) -> None:
-    if not path.is_file():
-        raise DataError(f"data.{key}: no such file: {path}; name {remedy}")
+def _check_there(path: Path, key: str, options: str) -> None:
+    """Refuse a source that cannot be opened, and say which options name another.
+
+    Raises:
+        DataError: there is no such file, or it is a folder.
+    """
+    try:
+        check_there(path)
+    except DataError as error:
+        _, _, what = str(error).partition(": ")
+        # A folder is put before relative names only.
+        folder = "" if path.is_absolute() else "its folder with --data-dir, or "
+        raise DataError(
+            f"data.{key}: {what.partition(';')[0]}: {path}; name {folder}the file with {options}"
+        ) from error
 
 
 @cache

@@ -1,16 +1,21 @@
 """Text that flows: lines are handed on as they come, never waiting for more than there is."""
 
-import gzip
 import os
 import select
 import stat
-import sys
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from s2s_cli.data.lines import BOM
+from s2s_cli.data.file_kinds import (
+    HEAD_BYTES,
+    STDIN,
+    is_other_encoding,
+    name_input,
+    refuse_head,
+)
+from s2s_cli.data.lines import check_text, is_decodable, not_utf8_text, strip_marks
+from s2s_cli.data.opening import UNPACKING, describe_damage, is_pipe, open_stream
 from s2s_cli.errors import DataError
 
 CHUNK_BYTES = 1 << 16
@@ -28,28 +33,26 @@ class Source(Protocol):
         ...
 
 
-def open_source(path: Path | None) -> Source:
-    """Open a file (`.gz` is unpacked), or stdin for None.
+def open_source(path: Path) -> Source:
+    """Open a file (`.gz` is unpacked), or stdin for `-`.
+
+    A regular file is read through once before: what is not UTF-8 text is refused as a whole.
 
     Raises:
-        DataError: the file is missing or unreadable.
+        DataError: the file is missing, unreadable or not text.
     """
-    if path is None:
-        if sys.stdin is None:
-            raise DataError("stdin is closed; name a file to translate")
-        return sys.stdin.buffer  # type: ignore[return-value]
-    try:
-        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    if path == STDIN:
+        return open_stream(STDIN)  # type: ignore[return-value]
+    source = open_stream(path)
+    if not is_pipe(path):
+        check_text(path)
+    return source  # type: ignore[return-value]
 
 
 def read_blocks(
-    source: Source, warn: Callable[[str], None], most_lines: int
+    source: Source, warn: Callable[[str], None], most_lines: int, path: Path = STDIN
 ) -> Iterator[list[str]]:
-    r"""Blocks of lines, split at `\n` only; a BOM, and the CR of CRLF, are taken off.
+    r"""Blocks of lines, split at `\n` only; byte order marks, and the CR of CRLF, are taken off.
 
     A block is as large as may be without waiting: where there is no more to read as yet, what has
     come is handed on.
@@ -58,53 +61,61 @@ def read_blocks(
         source: the stream.
         warn: told once if bytes were not UTF-8; they become U+FFFD, and no line is lost.
         most_lines: in a block.
+        path: names the stream in messages.
 
     Raises:
-        DataError: a `.gz` file is damaged.
+        DataError: a `.gz` file is damaged, or the first block shows that this is not UTF-8 text.
     """
-    decode = _Decoder(warn)
-    block: list[str] = []
+    decode = _Decoder(warn, path)
+    block: list[bytes] = []
     rest: list[bytes] = []  # of a line whose end has not come
-    size, is_first = 0, True
-    while chunk := _read(source):
+    size = num_bytes = 0
+    while chunk := _read(source, path):
+        if not num_bytes:
+            refuse_head(chunk, path, is_whole=False)
         *whole, tail = chunk.split(b"\n")
         if whole:
             whole[0], rest = b"".join([*rest, whole[0]]), []
         rest.append(tail)
-        if whole and is_first:
-            whole[0], is_first = whole[0].removeprefix(BOM), False
-        block += map(decode, whole)
+        block += whole
         size += len(chunk)
+        num_bytes += len(chunk)
         while len(block) >= most_lines:
-            yield block[:most_lines]
+            yield decode(block[:most_lines])
             block, size = block[most_lines:], 0
         if block and (size >= most_lines * LINE_BYTES or not has_more(source)):
-            yield block
+            yield decode(block)
             block, size = [], 0
     last = b"".join(rest)
-    if last := last.removeprefix(BOM) if is_first else last:
-        block.append(decode(last))
-    if block:
-        yield block
+    if len(last) == num_bytes:  # there is no line feed at all
+        refuse_head(last[:HEAD_BYTES], path)
+        last = strip_marks(last)
+    if block or last:
+        yield decode([*block, last] if last else block)
 
 
 class _Decoder:
-    """Bytes of a line to text; warns of the first that are not UTF-8."""
+    """Lines as bytes to text; refuses a first block that is none, and warns of damage once."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
+    def __init__(self, warn: Callable[[str], None], path: Path) -> None:
         self._warn = warn
-        self._number = 0
+        self._path = path
+        self._num_lines = 0
         self._has_warned = False
 
-    def __call__(self, raw: bytes) -> str:
-        self._number += 1
-        line = raw.removesuffix(b"\r").decode("utf-8", errors="replace")
-        if "\ufffd" in line and not self._has_warned and not _is_utf8(raw):
+    def __call__(self, block: list[bytes]) -> list[str]:
+        bad_numbers = [number for number, raw in enumerate(block) if not is_decodable(raw)]
+        bad_lines = [block[number] for number in bad_numbers]
+        if not self._num_lines and is_other_encoding(bad_lines, len(block)):
+            raise not_utf8_text(bad_lines, len(block), self._path)
+        if bad_numbers and not self._has_warned:
             self._has_warned = True
             self._warn(
-                f"input line {self._number} is not UTF-8; undecodable bytes are read as U+FFFD"
+                f"{name_input(self._path)}: line {self._num_lines + bad_numbers[0] + 1} is not "
+                "UTF-8; bytes that cannot be decoded are read as U+FFFD, here and in what follows"
             )
-        return line
+        self._num_lines += len(block)
+        return [strip_marks(raw).removesuffix(b"\r").decode("utf-8", "replace") for raw in block]
 
 
 def has_more(source: object) -> bool:
@@ -121,16 +132,8 @@ def has_more(source: object) -> bool:
         return False  # Not a stream of the system, or one that it cannot ask.
 
 
-def _read(source: Source) -> bytes:
+def _read(source: Source, path: Path) -> bytes:
     try:
         return source.read1(CHUNK_BYTES)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{getattr(source, 'name', 'input')}: not a whole gzip file") from error
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    except UNPACKING as error:
+        raise DataError(describe_damage(path, error)) from error

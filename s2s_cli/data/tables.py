@@ -1,14 +1,13 @@
 """Tables of sentence pairs, one pair a row: TSV, CSV and JSON lines, read and checked."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 from s2s_cli.data.corpus import PairDigest
+from s2s_cli.data.csv_rows import CSV_REMEDY, Row, check_separator, mention_header, split_csv
 from s2s_cli.data.lines import Errors, is_utf8, stream_lines
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import TableFile, targets_of
@@ -16,16 +15,8 @@ from s2s_cli.sources import TableFile, targets_of
 _FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _REMEDIES = {
     "tsv": "no TAB may stand inside a sentence",
-    "csv": "quote fields that hold a comma or a quotation mark",
+    "csv": CSV_REMEDY,
 }
-
-
-class _Row(NamedTuple):
-    """A row as it stands in the file; an empty line is a row without cells."""
-
-    line: int
-    """Where it begins, from 1."""
-    cells: list[str]
 
 
 def stream_table(
@@ -54,10 +45,12 @@ def stream_table(
     if form == "jsonl":
         rows = _read_json(lines, columns, path)
     else:
-        cells = _split_csv(lines, path) if form == "csv" else _split_tsv(lines)
+        cells = split_csv(lines, path) if form == "csv" else _split_tsv(lines)
         has_header = table.header
         if has_header is None:
             has_header = form == "csv" or any(isinstance(column, str) for column in columns)
+            if form == "csv" and not any(isinstance(column, str) for column in columns):
+                cells = mention_header(cells, path)
         rows = _pick_columns(cells, columns, has_header, path, _REMEDIES[form])
     for row in _take_rows(rows, table.rows, path):
         part.update(row)
@@ -124,33 +117,21 @@ def _take_rows(
         raise DataError(f"{path}: has {number} rows, not rows {wanted}; `rows` counts from 1")
 
 
-def _split_tsv(lines: Iterable[str]) -> Iterator[_Row]:
+def _split_tsv(lines: Iterable[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
-        yield _Row(number, line.split("\t") if line else [])
-
-
-def _split_csv(lines: Iterable[str], path: Path) -> Iterator[_Row]:
-    """Rows of a CSV by Python's reader, strictly: a quotation mark out of place is an error."""
-    reader = csv.reader((f"{line}\n" for line in lines), strict=True)
-    begun = 1
-    try:
-        for cells in reader:
-            yield _Row(begun, cells)
-            begun = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{path}:{begun}: the row that begins here is not CSV ({error}); {_REMEDIES['csv']}"
-        ) from error
+        yield Row(number, line.split("\t") if line else [])
 
 
 def _pick_columns(
-    rows: Iterator[_Row], columns: Sequence[str | int], has_header: bool, path: Path, remedy: str
+    rows: Iterator[Row], columns: Sequence[str | int], has_header: bool, path: Path, remedy: str
 ) -> Iterator[tuple[str, ...]]:
-    """The wanted cells of every row; all rows must be as wide as the first."""
+    """The wanted cells of each row; rows have as many as the first, empty ones none at all."""
     first = next(rows, None)
     if first is None:
         return
     width = len(first.cells)
+    if width == 1 and remedy == CSV_REMEDY:
+        check_separator(first.cells[0], path)
     header = first.cells if has_header else None
     places = [_find_column(column, width, header, path) for column in columns]
     for line, cells in rows if has_header else chain([first], rows):
@@ -217,6 +198,11 @@ def _find_field(entry: dict[str, object], field: str, where: str) -> str:
             known = ", ".join(map(repr, entry))
             raise DataError(f"{where}: has no field {field!r}; its fields are {known}")
         value = value[key]
+    if value is None:
+        raise DataError(
+            f"{where}: field {field!r} holds null, which is no text; leave the line out, or write "
+            '"" for a blank side'
+        )
     if not isinstance(value, str):
         raise DataError(
             f"{where}: field {field!r} holds {json.dumps(value)[:40]}, which is not a string; "

@@ -236,6 +236,7 @@ def begin(plan: Plan, say: Say) -> Fit:
         say(
             f"{key}: {coverage.num_found:,} of {coverage.num_entries:,} entries have vectors, "
             f"{coverage.share:.1%} of the running tokens"
+            + (f"; {coverage.num_not_utf8:,} words not in UTF-8" if coverage.num_not_utf8 else "")
         )
     model.to(plan.device)
     subwords = plan.vocabularies.subwords

@@ -4,8 +4,6 @@ A first line `number width` (GloVe's files have none), then a line per word: the
 numbers, parted by spaces.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2s_cli.data.file_kinds import TOLERATED
+from s2s_cli.data.lines import check_text, is_decodable, stream_raw_lines
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.vocabulary import Vocabulary
 
@@ -27,6 +27,8 @@ class VectorCoverage(NamedTuple):
     num_entries: int
     share: float
     """Of running tokens of the training text, 0 to 1."""
+    num_not_utf8: int
+    """Words left out because they are not UTF-8."""
 
 
 def fill_embeddings(table: Tensor, vocabulary: Vocabulary, path: Path, key: str) -> VectorCoverage:
@@ -39,25 +41,33 @@ def fill_embeddings(table: Tensor, vocabulary: Vocabulary, path: Path, key: str)
         key: of the recipe that named it, for messages.
 
     Raises:
-        DataError: the file is missing or malformed.
+        DataError: the file is missing or malformed, or not UTF-8.
         ConfigError: its vectors are not as wide as the table, or it knows no word of ours.
     """
     found: set[str] = set()
+    num_words = num_not_utf8 = 0
     with torch.no_grad():
-        for word, vector in _read_vectors(path, table.size(1), key):
-            if word in vocabulary and word not in found:
+        for raw, vector in _read_vectors(path, table.size(1), key):
+            num_words += 1
+            if not is_decodable(raw):
+                num_not_utf8 += 1
+            elif (word := raw.decode()) in vocabulary and word not in found:
                 found.add(word)
                 table[vocabulary.encode([word])[0]] = torch.from_numpy(vector)
+    if num_not_utf8 * TOLERATED > num_words:
+        check_text(path)
     if not found:
         raise ConfigError(f"{key}: {path} knows no word of the vocabulary; is it of this language?")
     counts = dict(zip(vocabulary.tokens, vocabulary.counts, strict=True))
     total = sum(vocabulary.counts)
     share = sum(counts[word] for word in found) / total if total else 0.0
-    return VectorCoverage(len(found), len(vocabulary), share)
+    return VectorCoverage(len(found), len(vocabulary), share, num_not_utf8)
 
 
-def _read_vectors(path: Path, width: int, key: str) -> Iterator[tuple[str, np.ndarray]]:
-    for number, line in enumerate(_read_raw_lines(path), start=1):
+def _read_vectors(path: Path, width: int, key: str) -> Iterator[tuple[bytes, np.ndarray]]:
+    for number, line in enumerate(stream_raw_lines(path), start=1):
+        if number > 1 and not line.strip():
+            continue  # as behind the last word
         fields = line.rstrip(b"\r\n ").split(b" ")
         if number == 1:
             header = len(fields) == NUM_HEADER_FIELDS and all(f.isdigit() for f in fields)
@@ -79,7 +89,7 @@ def _read_vectors(path: Path, width: int, key: str) -> Iterator[tuple[str, np.nd
             vector = np.array(fields[-width:], dtype=np.float32)
             if len(vector) != width or not word or not np.isfinite(vector).all():
                 raise ValueError
-            yield word.decode("utf-8"), vector
+            yield word, vector
         except ValueError as error:
             raise DataError(
                 f"{path}:{number}: expected a word and {width} numbers, parted by spaces"
@@ -95,15 +105,3 @@ def _measure(fields: list[bytes], width: int) -> int | None:
         except ValueError:
             continue
     return None
-
-
-def _read_raw_lines(path: Path) -> Iterator[bytes]:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from file
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

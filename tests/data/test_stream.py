@@ -24,7 +24,10 @@ def lines_of(content: bytes) -> list[str]:
     return [line for block in read_blocks(Trickle(content), lambda _: None, 1000) for line in block]
 
 
-@given(st.lists(st.binary(max_size=12).filter(lambda raw: b"\n" not in raw)))
+RAW_LINE = st.binary(max_size=12).filter(lambda raw: b"\n" not in raw)
+
+
+@given(st.lists(RAW_LINE).map(lambda raws: [b"text"] * 50 * (1 + len(raws)) + raws))
 def test_every_newline_is_one_line_however_the_bytes_come(raw_lines: list[bytes]) -> None:
     content = b"".join(raw + b"\n" for raw in raw_lines)
     assert len(lines_of(content)) == content.count(b"\n")
@@ -35,21 +38,51 @@ def test_every_newline_is_one_line_however_the_bytes_come(raw_lines: list[bytes]
 
 def test_bom_crlf_and_a_missing_last_newline() -> None:
     assert lines_of(b"\xef\xbb\xbfa\r\nb\r\n\r\nc") == ["a", "b", "", "c"]
-    assert lines_of(b"") == []
+    assert lines_of("\ufeffa\n\ufeff\ufeffb\nc\ufeff\n\ufeff".encode()) == ["a", "b", "c\ufeff", ""]
+    assert lines_of(b"") == lines_of(b"\xef\xbb\xbf" * 2) == []
 
 
 def test_bytes_that_are_not_utf8_are_replaced_and_warned_about_once() -> None:
     warnings: list[str] = []
-    blocks = list(read_blocks(io.BytesIO(b"ok\n\xff\n\xfe\n"), warnings.append, 1000))
-    assert blocks == [["ok", "\ufffd", "\ufffd"]]
+    content = b"ok\n" * 99 + b"\xff\n\xfe\n"
+    lines = [line for block in read_blocks(Trickle(content), warnings.append, 30) for line in block]
+    assert lines == [*["ok"] * 99, "\ufffd", "\ufffd"]
     assert len(warnings) == 1
-    assert "line 2" in warnings[0]
+    assert "stdin: line 100 is not UTF-8" in warnings[0]
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "big5", "utf-16", "utf-16-le"])
+def test_a_stream_in_another_encoding_is_refused_at_its_first_block(encoding: str) -> None:
+    content = "學習\n語言很有趣\n".encode(encoding)
+    with pytest.raises(DataError, match=r"^stdin: .*iconv -f \S+ -t UTF-8 < FILE \| s2s"):
+        list(read_blocks(io.BytesIO(content), pytest.fail, 1000))
+
+
+def test_one_stray_byte_in_a_short_text_is_damage_not_an_encoding(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"good\nda\xffmaged\n")
+    warnings: list[str] = []
+    source = open_source(tmp_path / "x")
+    assert list(read_blocks(source, warnings.append, 9)) == [["good", "da\ufffdmaged"]]
+    assert len(warnings) == 1
+
+
+def test_a_file_is_judged_as_a_whole_before_a_line_of_it_is_given_out(tmp_path: Path) -> None:
+    good, bad = b"a line of text\n" * 5000, "créée à l'école\n".encode("latin-1") * 101
+    (tmp_path / "x.fr").write_bytes(good + bad[: len(bad) // 101 * 100])
+    assert read_blocks(open_source(tmp_path / "x.fr"), lambda _: None, 10)
+    (tmp_path / "x.fr").write_bytes(good + bad * 2)
+    with pytest.raises(DataError, match=r"x\.fr: 202 of 5,202 lines are not UTF-8.*Latin-1"):
+        open_source(tmp_path / "x.fr")
 
 
 def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
-    for content in (b"no gzip at all", gzip.compress(b"a\n" * 999)[:-9]):
+    for content, message in (
+        (b"no gzip at all", "not a gzip file, though its name ends in .gz; take .gz off its name"),
+        (b"BZh91AY&SY", "not a gzip file, though its name ends in .gz; it is compressed by bzip2"),
+        (gzip.compress(b"a\n" * 999)[:-9], "not a whole gzip file"),
+    ):
         (tmp_path / "x.gz").write_bytes(content)
-        with pytest.raises(DataError, match=r"x\.gz: not a whole gzip file"):
+        with pytest.raises(DataError, match=rf"x\.gz: {message}"):
             list(read_blocks(open_source(tmp_path / "x.gz"), lambda _: None, 1000))
 
 

@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,36 @@ def test_several_columns_are_several_references(tmp_path: Path) -> None:
             FIELDS,
             "a.jsonl:1: field 't' holds 5, which is not a string",
         ),
-        ("a.jsonl", '{"s": null, "t": ""}', FIELDS, "field 's' holds null"),
+        (
+            "a.jsonl",
+            '{"s": "a", "t": "b"}\n{"s": null, "t": ""}',
+            FIELDS,
+            "a.jsonl:2: field 's' holds null, which is no text; leave the line out, or write \"\"",
+        ),
+        ("a.csv", "x;y\na, b;c\n", {"src": "x"}, "a.csv:1: columns are separated by semicolons"),
+        ("a.csv", '"x";"y"\n"a";"b"\n', {}, "a.csv:1: columns are separated by semicolons"),
+        ("a.csv", "x\ty\na\tb\n", {}, "a.csv:1: columns are separated by TAB, not by commas; say"),
+        (
+            "a.csv",
+            'x,y\na,b\n"c,d\ne,f\ng,h\n',
+            {},
+            "a.csv:3: the row that begins here is not CSV (a quotation mark opens a cell, and "
+            "never closes); quote fields that hold a comma or a quotation mark, and double",
+        ),
+        (
+            "a.csv",
+            'x,y\na,b\nc,"d\ne,f\ng,"h"\n',
+            {},
+            "a.csv:3: the row that begins here is not CSV (a quotation mark opens a cell, and "
+            "closes in line 5)",
+        ),
+        (
+            "a.csv",
+            'x,y\n"a,b\nc,d\ne,f\ng 5",h\n',
+            {},
+            "a.csv:2: the row that begins here is not CSV (a quotation mark opens a cell, and "
+            "closes 2 rows later)",
+        ),
         ("a.jsonl", '{"s": "\\ud83d", "t": "b"}', FIELDS, "a.jsonl:1: field 's' holds half a"),
     ],
 )
@@ -211,6 +241,34 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(ConfigError) as caught:
         read(tmp_path / name, "a\tb\n", **keys)
     assert message in str(caught.value)
+
+
+def test_a_remedy_for_semicolons_works_when_it_is_typed(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "a.csv", 'x;y\n"one; two";a, b\n')
+    _, _, command = str(caught.value).partition("convert it: ")
+    subprocess.run(["bash", "-c", command], check=True)
+    table = TableFile(file="a.comma.csv", src="x", tgt="y")
+    assert pairs(read_table(table, tmp_path / "a.comma.csv")) == [("one; two", "a, b")]
+
+
+def test_cells_may_be_long_and_have_lines(tmp_path: Path) -> None:
+    long, poem = "word " * 40_000, "Roses are red,\nviolets are blue,\nsugar is sweet,\nand so"
+    corpus = read(tmp_path / "a.csv", f'x,y\n{long},b\n"{poem}",d\n')
+    assert pairs(corpus) == [(long, "b"), (poem.replace("\n", " "), "d")]
+
+
+def test_a_header_that_no_column_is_named_by_is_mentioned_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert pairs(read(tmp_path / "a.csv", "I,你\nyou,我\n")) == [("you", "我")]
+    read(tmp_path / "b.csv", "en,zh\nyou,我\n", header=True)
+    read(tmp_path / "b.csv", "en,zh\nyou,我\n", src="en")
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("the first row (I, 你) is taken for names of columns and left out") == 1
+    assert "header: false" in said
+    assert "b.csv" not in said
 
 
 def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:

@@ -79,10 +79,18 @@ class WatchedStream:
 
 def killed_at(number: int) -> Callable[[], None]:
     """Setup of a life that ends at its so many-th call."""
+    return _signalled_at(number, signal.SIGKILL)
 
+
+def interrupted_at(number: int) -> Callable[[], None]:
+    """Setup of a life that gets a Ctrl-C at its so many-th call."""
+    return _signalled_at(number, signal.SIGINT)
+
+
+def _signalled_at(number: int, with_signal: signal.Signals) -> Callable[[], None]:
     def at(found: int, _: str) -> None:
         if found == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), with_signal)
 
     return lambda: Calls(at).install(pytest.MonkeyPatch())
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from calls import failing_at
-from forked import clean_error, s2s, start
+from forked import clean_error, s2s, start, when_logged
 from job import (
     CONFIG,
     MODEL,
@@ -195,7 +195,7 @@ def test_a_second_process_is_kept_out_until_the_first_has_ended(
         pid = os.fork()
         if not pid:
             with locked(folder, print):
-                time.sleep(60)
+                signal.pause()
             os._exit(0)
         while not (folder / LOCK).exists() or not (folder / LOCK).read_bytes():
             time.sleep(0.001)
@@ -216,8 +216,11 @@ def _hold(folder: Path) -> None:
 
 @pytest.mark.fault("B7")
 def test_two_trainings_do_not_share_a_folder(texts: Path, tally: Tally) -> None:
-    first = start([*TRAIN, "--set", "training.patience=99", "--epochs", 99], texts)
-    while not (texts / "r/model").exists():
+    # It stands still after an epoch, until a signal comes.
+    longer = tiny_train("--run", "r", "--epochs", 3)
+    first = start(longer, texts, setup=when_logged(1, signal.pause))
+    while not (texts / "r/train.jsonl").exists():
+        assert first.is_running(), first.wait().stderr
         time.sleep(0.01)
     with tally.trial():
         for command in (TRAIN, [*TRAIN, "--fresh"], ["vocab", "build", *TRAIN[1:5], "--run", "r"]):

@@ -1,15 +1,31 @@
 """Killed at any moment: the run goes on to the same weights, and nearly nothing is done twice."""
 
+import itertools
 import json
+import os
 import random
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from calls import counted_in, killed_at
-from job import check, count_calls, debris, kill, live, train, train_with_log, undisturbed, wait
+from job import (
+    Setup,
+    check,
+    count_calls,
+    debris,
+    kill,
+    live,
+    train,
+    train_with_log,
+    undisturbed,
+    wait,
+)
 from savers import PLANTED, Planted
 from tally import IS_FULL, Tally, trials
+
+from s2s_cli import sealed
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +108,34 @@ def test_killed_while_a_save_is_in_progress(
 ) -> None:
     draw = random.Random(3)
     for number in range(trials(5, 100)):
-        folder, saves = tmp_path / str(number), draw.randrange(1, 12)
-        pid = live(folder)
-        while not any(folder.rglob(".tmp-*")) or (saves := saves - 1):
-            if (folder / "checkpoints/step-00000020").exists():
-                break  # missed them all
-        kill(pid)
-        wait(pid)
+        folder = tmp_path / str(number)
+        pid = live(folder, killed_soon_after(draw.randrange(1, 25), draw.uniform(0, 0.004)))
         with tally.trial(number):
+            assert wait(pid) == -9
             check(folder, reference)
+
+
+def killed_soon_after(count: int, seconds: float) -> Setup:
+    """Setup of a life that a thread of its own ends while its so many-th file is saved, or after.
+
+    The thread knows when that begins; a process that watched from outside would have to guess.
+    """
+
+    def kill_itself() -> None:
+        time.sleep(seconds)
+        kill(os.getpid())
+
+    def setup() -> None:
+        write, saved = sealed.write_synced, itertools.count(1)
+
+        def write_and_kill(path: Path, content: bytes) -> None:
+            if next(saved) == count:
+                threading.Thread(target=kill_itself).start()
+            write(path, content)
+
+        sealed.write_synced = write_and_kill
+
+    return setup
 
 
 @pytest.mark.fault("A4")

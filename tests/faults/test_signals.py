@@ -4,12 +4,11 @@ import os
 import random
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from calls import killed_at
-from forked import Running, s2s, start
+from calls import interrupted_at, killed_at
+from forked import s2s, signalled, start, when_logged
 from shell import tiny_train
 from tally import Tally, trials
 
@@ -39,23 +38,12 @@ def reference(texts: Path) -> list[bytes]:
     return weights
 
 
-def begin(texts: Path, updates: int) -> Running:
-    """A training that has done some updates."""
-    running = start([*TRAIN, "--set", "training.log_every=1"], texts)
-    log = texts / "r/train.jsonl"
-    while not log.exists() or log.read_bytes().count(b"\n") < updates:
-        assert not _has_ended(running), running.wait().stderr
-        time.sleep(0.001)
-    return running
-
-
-def _has_ended(running: Running) -> bool:
-    return os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+LOGGED = [*TRAIN, "--set", "training.log_every=1"]
 
 
 def check_goes_on(texts: Path, reference: list[bytes]) -> None:
     """The same command ends in the same weights."""
-    done = s2s(*TRAIN, "--set", "training.log_every=1", cwd=texts)
+    done = s2s(*LOGGED, cwd=texts)
     assert done.status == 0, done.stderr
     assert final_weights(texts) == reference, "other weights"
     assert not list((texts / "r").rglob(".*")), "debris"
@@ -64,10 +52,7 @@ def check_goes_on(texts: Path, reference: list[bytes]) -> None:
 
 def stop(texts: Path, number: signal.Signals, updates: int, reference: list[bytes]) -> None:
     """One signal, and what must come of it."""
-    running = begin(texts, updates)
-    os.kill(running.pid, number)
-    done = running.wait()
-    assert "Traceback" not in done.stderr, done.stderr
+    done = s2s(*LOGGED, cwd=texts, setup=signalled(updates, number))
     assert done.status == 128 + number, done.stderr
     assert done.stdout == ""
     assert done.stderr.count("all saved; the same command goes on from here") == 1
@@ -96,13 +81,12 @@ def test_under_nohup_a_lost_terminal_changes_nothing(texts: Path, tally: Tally) 
     def ignore() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    log = texts / "r/train.jsonl"
-    running = start([*TRAIN, "--set", "training.log_every=1"], texts, setup=ignore)
-    while not log.exists():
-        time.sleep(0.01)
-    os.kill(running.pid, signal.SIGHUP)
+    def setup() -> None:
+        ignore()
+        signalled(1, signal.SIGHUP)()
+
     with tally.trial():
-        assert running.wait().status == 0
+        assert s2s(*LOGGED, cwd=texts, setup=setup).status == 0
 
 
 @pytest.mark.fault("A7")
@@ -115,16 +99,16 @@ def test_ctrl_c_stops_after_the_update(texts: Path, tally: Tally, reference: lis
 def test_ctrl_c_twice_stops_at_once(texts: Path, tally: Tally, reference: list[bytes]) -> None:
     draw = random.Random(2)
     for number in range(trials(1, 10)):
-        running = begin(texts, draw.randrange(1, 9))
-        started = time.monotonic()
-        os.kill(running.pid, signal.SIGINT)
-        time.sleep(draw.uniform(0, 0.02))
-        os.kill(running.pid, signal.SIGINT)
-        done = running.wait()
+        updates, calls = draw.randrange(1, 9), draw.randrange(1, 20)
+
+        def interrupt(calls: int = calls) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            interrupted_at(calls)()  # while it saves
+
+        done = s2s(*LOGGED, cwd=texts, setup=when_logged(updates, interrupt))
         with tally.trial(number):
-            assert time.monotonic() - started < 5
-            assert done.status in {1, 130}
-            assert "Traceback" not in done.stderr
+            assert done.status in {1, 130}, done.stderr
+            assert (texts / "r/train.jsonl").read_bytes().count(b"\n") <= updates + 1
             check_goes_on(texts, reference)
 
 

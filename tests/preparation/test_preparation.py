@@ -450,10 +450,8 @@ def test_what_a_kill_leaves_is_not_believed_and_cleared_away(tmp_path: Path, sta
     # Processes that worked for it do not wait for ever.
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert pids
-    deadline = time.monotonic() + 30
-    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+    while any(map(is_alive, pids)):  # until pytest's own timeout
         time.sleep(0.05)
-    assert not any(map(is_alive, pids))
     vocabularies, _ = build(config, tmp_path / "data")
     assert not list(tmp_path.glob(".*-data-*"))
     assert encode_again(config, tmp_path / "data", vocabularies) is None
@@ -479,10 +477,9 @@ def test_folders_of_other_machines_and_people_stay(tmp_path: Path) -> None:
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_text_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:

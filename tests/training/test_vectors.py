@@ -23,7 +23,7 @@ def test_known_words_get_their_vectors_and_coverage_is_told(tmp_path: Path) -> N
     assert table[4].tolist() == [1, 2]
     assert table[5].tolist() == pytest.approx([-0.5, 0.1])
     assert (table[[0, 1, 2, 3, 6]] == 7).all()
-    assert coverage == (2, 7, 0.9)
+    assert coverage == (2, 7, 0.9, 0)
 
 
 @pytest.mark.parametrize("text", [FILE.partition("\n")[2], FILE.replace("\n", "\r\n")])
@@ -55,11 +55,25 @@ def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, text: str, message:
         fill(tmp_path / "v.vec", text)
 
 
-@pytest.mark.parametrize("line", ["dog 1", "dog 1 x", "dog nan 1", "\xff 1 2".encode("latin-1")])
-def test_a_malformed_line_is_named(tmp_path: Path, line: str | bytes) -> None:
-    line = line.encode() if isinstance(line, str) else line
-    with pytest.raises(DataError, match=r"v\.vec:2: expected a word and 2 numbers"):
-        fill(tmp_path / "v.vec", b"cat 1 2\n" + line + b"\n")
+@pytest.mark.parametrize("line", ["dog 1", "dog 1 x", "dog nan 1", "\n\ndog 1"])
+def test_a_malformed_line_is_named(tmp_path: Path, line: str) -> None:
+    number = 2 + line.count("\n")
+    with pytest.raises(DataError, match=rf"v\.vec:{number}: expected a word and 2 numbers"):
+        fill(tmp_path / "v.vec", f"cat 1 2\n{line}\n")
+
+
+def test_byte_order_marks_and_blank_last_lines_are_no_words(tmp_path: Path) -> None:
+    for text in (f"\ufeff{FILE}", "\ufeffcat 1 2\n\ufeff 3 4\n", f"{FILE}\n \r\n"):
+        assert fill(tmp_path / "v.vec", text)[0][4].tolist() == [1, 2]
+
+
+def test_words_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = b"".join(b"w%d 3 4\n" % number for number in range(100)) + b"gar\xe7on 5 6\n"
+    table, coverage = fill(tmp_path / "v.vec", b"cat 1 2\n" + rows)
+    assert table[4].tolist() == [1, 2]
+    assert coverage == (1, 7, 0.5, 1)
+    with pytest.raises(DataError, match=r"it looks like Latin-1.*iconv -f WINDOWS-1252"):
+        fill(tmp_path / "v.vec", "cat 1 2\nété 3 4\nforêt 5 6\n".encode("latin-1"))
 
 
 @pytest.mark.parametrize("text", ["a line of plain text\n", "plain\n", "\n", "{}\n", "a\t1\t2\n"])

@@ -1,0 +1,250 @@
+"""What a file looks like that is not the UTF-8 text it should be, and the command that converts it.
+
+Two questions are asked, each in one place: `find_problem` looks at the beginning of a file, before
+anything is read from it, and `describe_encoding` at bytes that turned out not to be UTF-8.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from s2s_cli.errors import DataError
+
+STDIN = Path("-")
+"""Stands for standard input in messages, and where a file is named."""
+
+HEAD_BYTES = 1 << 16
+"""How much of a file is enough to tell what it is."""
+
+TOLERATED = 50
+"""A text is taken for UTF-8 if at most one line in so many is not."""
+
+_PACKED = (
+    (re.compile(rb"\x1f\x8b"), "gzip", "gunzip", ".gz"),
+    (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2", "bunzip2", ".bz2"),
+    (re.compile(rb"\xfd7zXZ\x00"), "xz", "xz -dc", ".xz"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "zstd", "zstd -dc", ".zst"),
+    (re.compile(rb"PK\x03\x04"), "zip", "unzip -p", ".zip"),
+)
+_MARKED = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+_DOCUMENTS = (
+    (re.compile(rb"%PDF-"), "a PDF document"),
+    (re.compile(rb"PK\x03\x04(?s:.{0,4000})\[Content_Types\]\.xml"), "an Office document"),
+    (re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "an Office document"),
+)
+_NAMES = {"GB18030": "GB18030 (GBK)", "BIG5": "Big5", "WINDOWS-1252": "Latin-1 (Windows-1252)"}
+"""What encodings are called, where iconv's name is not what people know them by."""
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+
+
+class Problem(NamedTuple):
+    """Why a file cannot be read as it is."""
+
+    what: str
+    """As in `is compressed by gzip`."""
+    command: str
+    """A filter that makes UTF-8 text of it; empty if there is none."""
+    suffix: str = ""
+    """That the file's name may lose with it."""
+
+
+def refuse_head(head: bytes, path: Path, *, is_whole: bool = True) -> None:
+    """Refuse a file whose beginning shows that it is no UTF-8 text.
+
+    Args:
+        head: its beginning.
+        path: names it.
+        is_whole: whether it has no line feed if `head` has none; more may come of a stream.
+
+    Raises:
+        DataError: it is something else; the message says what, and how to convert it.
+    """
+    # Of a stream that drips too little may have come to tell UTF-16 from text with zero bytes.
+    problem = find_problem(head if is_whole or len(head) >= 16 else head.replace(b"\0", b""))
+    if problem is None and is_whole and b"\n" not in head and has_only_cr(head):
+        problem = Problem("ends its lines with CR alone, as old Macs did", "tr '\\r' '\\n'")
+    if problem is not None:
+        raise DataError(f"{name_input(path)}: {problem.what}; {_advise(problem, path)}")
+
+
+def find_problem(head: bytes) -> Problem | None:
+    """What a file is that begins so; None if it may be UTF-8 text."""
+    for pattern, what in _DOCUMENTS:
+        if pattern.match(head):
+            return Problem(f"is {what}, not plain text", "")
+    for pattern, name, command, suffix in _PACKED:
+        if pattern.match(head):
+            return Problem(f"is compressed by {name}", command, suffix)
+    for mark, encoding in _MARKED:
+        if head.startswith(mark):
+            return Problem(f"is {encoding}, not UTF-8", f"iconv -f {encoding} -t UTF-8")
+    order = _find_utf16(head) if b"\0" in head else None
+    if order is not None:
+        return Problem(f"is {order}, not UTF-8", f"iconv -f {order} -t UTF-8")
+    return None
+
+
+def has_only_cr(content: bytes) -> bool:
+    """Whether text without a line feed consists of several lines that end with CR."""
+    num_lines = sum(bool(line.strip()) for line in content.split(b"\r"))
+    return num_lines > 2 or (num_lines == 2 and content.endswith(b"\r"))
+
+
+def describe_encoding(sample: bytes, path: Path) -> str:
+    """What bytes that are not UTF-8 look like, and how to convert the file they are from."""
+    problem = _guess_problem(sample)
+    return f"{problem.what}; {_advise(problem, path)}"
+
+
+def is_other_encoding(bad_lines: Sequence[bytes], num_lines: int) -> bool:
+    """Whether a text is no UTF-8 text at all, rather than one with a few damaged bytes.
+
+    Args:
+        bad_lines: those that are not UTF-8.
+        num_lines: of the text, or of as much of it as is known.
+    """
+    if len(bad_lines) * TOLERATED <= num_lines:
+        return False
+    return len(bad_lines) > 1 or _count_bad_bytes(bad_lines[0]) > 1
+
+
+def name_input(path: Path) -> str:
+    """What messages call a file."""
+    return "stdin" if path == STDIN else str(path)
+
+
+def _advise(problem: Problem, path: Path) -> str:
+    """How to make UTF-8 text of a file; the command can be typed as it stands."""
+    if not problem.command:
+        return "convert it to UTF-8 text, one sentence a line"
+    if path == STDIN or not path.is_file():
+        return f"convert it first: {problem.command} < FILE | s2s ..."
+    source, target = (shlex.quote(str(name)) for name in (path, _choose_name(path, problem.suffix)))
+    source = source if problem.command.startswith("unzip") else f"< {source}"
+    return f"convert it: {problem.command} {source} > {target}"
+
+
+def _choose_name(path: Path, suffix: str) -> Path:
+    """A name for the converted file that no other file has."""
+    plain = path.with_name(path.name.removesuffix(suffix)) if suffix else path
+    names = [plain, *(path.with_name(f"{plain.stem}.utf8{n}{plain.suffix}") for n in ("", 2, 3, 4))]
+    return next((name for name in names if not name.exists()), names[1])
+
+
+def _count_bad_bytes(line: bytes) -> int:
+    """How many stretches of a line cannot be decoded."""
+    return line.decode("utf-8", "replace").count("\ufffd") - line.count("\ufffd".encode())
+
+
+_PLAUSIBLE = re.compile(
+    "[\t\n\r -~\u00a0-\u024f\u0370-\u06ff\u0900-\u0e7f\u2010-\u2044\u3000-\u30ff\u4e00-\u9fff"
+    "\uac00-\ud7a3\uff00-\uffef]"
+)
+
+
+def _find_utf16(head: bytes) -> str | None:
+    """The byte order of UTF-16 without a mark; None if it is none.
+
+    ASCII is plausible Chinese if it is taken for UTF-16, so that line feeds have to fit as well.
+    """
+    content = head[: len(head) // 2 * 2]
+    if head.count(0) < 0.4 * len(head) and not _is_not_utf8(head):
+        return None  # UTF-8 text with a few zero bytes
+    for encoding in ("UTF-16LE", "UTF-16BE"):
+        text = content.decode(encoding, "replace")
+        num_lines = text.count("\n")
+        has_line_feeds = 2 * num_lines >= head.count(b"\n")
+        is_enough = len(head) >= 16 or (num_lines > 0 and len(text) > 2)
+        if is_enough and has_line_feeds and len(_PLAUSIBLE.findall(text)) >= 0.9 * len(text):
+            return encoding
+    return None
+
+
+def _is_not_utf8(head: bytes) -> bool:
+    """Whether bytes are not UTF-8, but for a character at their end that may go on."""
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start < len(head) - 3
+    return False
+
+
+def _guess_problem(sample: bytes) -> Problem:
+    """What a sample of bytes looks like that is not UTF-8."""
+    order = _find_utf16(sample) if b"\0" in sample else None
+    if order is not None:
+        return Problem(f"it looks like {order}", f"iconv -f {order} -t UTF-8")
+    if len(_CONTROLS.findall(sample)) > len(sample) / 100:
+        return Problem("it looks like binary data, not text", "")
+    shares = {name: share(sample) for name, share in _ENCODINGS.items()}
+    best = max(shares, key=lambda name: shares[name])
+    if shares[best] < 0.8:
+        return Problem(
+            "its encoding is unknown; find out which it is", "iconv -f ENCODING -t UTF-8"
+        )
+    return Problem(f"it looks like {_NAMES.get(best, best)}", f"iconv -f {best} -t UTF-8")
+
+
+def _measure(sample: bytes, encoding: str, is_common: Callable[[bytes], bool]) -> float:
+    """The share of common characters among those that are not ASCII, if a sample is so encoded."""
+    text = sample.decode(encoding, "replace")
+    others = [character for character in text if character > "\x7f"]
+    coded = (character.encode(encoding, "ignore") for character in others)
+    return sum(map(is_common, coded)) / max(1, len(others))
+
+
+def _is_common_gb(code: bytes) -> bool:
+    """Punctuation, or a character of the first level of GB 2312: 3,755 in daily use."""
+    return len(code) == 2 and code[1] >= 0xA1 and (code[0] in range(0xB0, 0xD8) or _is_mark(code))
+
+
+def _is_mark(code: bytes) -> bool:
+    return code[0] in {0xA1, 0xA3}
+
+
+def _is_common_big5(code: bytes) -> bool:
+    """Punctuation, or a character of the first level of Big5."""
+    return len(code) == 2 and code[0] in range(0xA1, 0xC7)
+
+
+def _share_latin(sample: bytes) -> float:
+    """The share of letters and quotation marks, one or two at a time between ASCII letters."""
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    likely = re.compile(
+        rb"[\x80\x84\x85\x8c\x91-\x97\x99\x9c\xa0\xa1\xa3\xab\xb0\xbb\xbf-\xff]{1,2}"
+    )
+    return sum(likely.fullmatch(run) is not None for run in runs) / max(1, len(runs))
+
+
+def _share_kana(sample: bytes, encoding: str) -> float:
+    """One if a sample has as many kana as Japanese has."""
+    text = sample.decode(encoding, "replace")
+    others = [character for character in text if character > "\x7f"]
+    kana = sum("\u3041" <= character <= "\u30fe" for character in others)
+    bad = text.count("\ufffd") + sum("\uff61" <= character <= "\uff9f" for character in others)
+    return 1.0 if kana > 0.25 * len(others) and bad < 0.05 * len(others) else 0.0
+
+
+def _share_hangul(sample: bytes) -> float:
+    """One if all double bytes are from the Hangul rows, which Chinese goes beyond in every line."""
+    pairs = re.findall(rb"[\xa1-\xfe]{2}", sample)
+    hangul = sum(pair[0] in range(0xB0, 0xC9) for pair in pairs)
+    return 1.0 if len(pairs) >= 20 and hangul > 0.97 * len(pairs) else 0.0
+
+
+_ENCODINGS: dict[str, Callable[[bytes], float]] = {
+    "SHIFT_JIS": lambda sample: _share_kana(sample, "shift_jis"),
+    "EUC-JP": lambda sample: _share_kana(sample, "euc_jp"),
+    "EUC-KR": _share_hangul,
+    "GB18030": lambda sample: _measure(sample, "gb18030", _is_common_gb),
+    "BIG5": lambda sample: _measure(sample, "big5", _is_common_big5),
+    "WINDOWS-1252": _share_latin,
+}
+"""Likely encodings; where several fit, the first is meant."""
