@@ -19,6 +19,7 @@ RANKS = {
     **dict.fromkeys(("idle", "recipe", "sealed"), 3),
     **dict.fromkeys(("data", "model", "run", "scoring"), 4),
     **dict.fromkeys(("checkpoint", "device", "distributed", "results", "vocabularies"), 5),
+    "checks": 6,
     "decoding": 6,
     "preparation": 6,
     "training": 7,
@@ -27,6 +28,7 @@ RANKS = {
     "__main__": 10,
 }
 TORCH_FREE = (
+    "checks",
     "cli",
     "commands",
     "config",

@@ -8,6 +8,7 @@ import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.flow import warn_of_unread
+from s2s_cli.commands.languages import language_of_files
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
 from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
@@ -111,7 +112,7 @@ def evaluate(
             "--set": sets,
         }
         _refuse([name for name, value in needless.items() if value is not None])
-        lang = _choose_language(tgt_lang, config)
+        lang = _choose_language(tgt_lang, config, [*(ref or []), *([hyp] if hyp else [])])
         how = How(names, bool(lowercase), tokenize, tokenized, accuracy)
         _score_files(Files(hyp, ref or []), how.measures(lang))
         return
@@ -167,19 +168,33 @@ def _refuse(needless: list[str]) -> None:
         )
 
 
-def _choose_language(tgt_lang: str | None, config: str | None) -> str:
-    """The target language given, else the recipe's; says so if it was assumed."""
-    from s2s_cli.console import say
+def _choose_language(tgt_lang: str | None, config: str | None, files: list[Path]) -> str:
+    """The target language given, else the recipe's or that of the file names; says which it took.
+
+    Args:
+        tgt_lang: what the option says.
+        config: the recipe named, if one is.
+        files: references, then translations.
+    """
+    from s2s_cli.console import say, warn
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
+    from s2s_cli.text.language import base_language
 
     given = [] if tgt_lang is None else [("data.tgt_lang", tgt_lang)]
     data = load_recipe(config or DEFAULT_RECIPE, given).config.data
     if tgt_lang is not None:
         return data.tgt_lang
-    if len(data.all_directions) > 1:
+    found, has_several = language_of_files(files), len(data.all_directions) > 1
+    if found is not None and (config is None or has_several):
+        say(f"no --tgt-lang: the target language is {found}, by the names of the files")
+        return found
+    if has_several:
         raise ConfigError("--tgt-lang: missing; the recipe has several directions, name a language")
-    say(f"no --tgt-lang: the target language is taken to be {data.languages.tgt}")
-    return data.languages.tgt
+    lang = data.languages.tgt
+    if found is not None and base_language(found) != base_language(lang):
+        warn(f"the file names say {found}, but the target language of {config} is {lang}")
+    say(f"no --tgt-lang: the target language is taken to be {lang}")
+    return lang
 
 
 def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.beginning import FRESH, How, prepare
+from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
 from s2s_cli.errors import DataError, NotFiniteError, StoppedError, UnsavedError
@@ -98,7 +99,7 @@ def train(
             training__init_from=None if init_from is None else str(init_from.absolute()),
         )
         former = _settings_of(init_from) if init_from is not None and config is None else []
-        job = opt.make_job(config, run, [*former, *data.overrides(), *given], sets)
+        job = opt.make_job(config, run, [*data.overrides(), *given], sets, former)
         warn_of_idle(job.recipe.config)
         # Begun anew by torchrun, the run is not to be thrown away a second time.
         is_heeded = launch.marks.has(FRESH) if launch.marks else launch.num_restarts > 0
@@ -152,7 +153,7 @@ def _train(
     from s2s_cli.distributed import present_ranks
     from s2s_cli.training.agreement import agree
 
-    recipe, folder = job
+    recipe, folder = job.recipe, job.run
     prepare_device()
     device = choose_device(recipe.config.training.device, launch)
     if recipe.config.training.precision == "tf32":
@@ -165,6 +166,7 @@ def _train(
         f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
     )
     with ranks.in_turn():
+        check_scripts(recipe.config.data, job.explicit)
         fit = prepare(recipe, folder, device, how, stop)
     agree(fit)
     if fit.is_finished():

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.preparing import WorkersOption, preparing
 from s2s_cli.errors import ConfigError
 
@@ -55,7 +56,8 @@ def build(
     )
     sizes = opt.given(vocab__max_size=max_size, vocab__min_freq=min_freq)
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
-    recipe, folder = job
+    recipe, folder = job.recipe, job.run
+    check_scripts(recipe.config.data, job.explicit)
     with locked(folder.path, warn), preparing(recipe, folder, workers) as preparation:
         _build(recipe, folder, preparation)
 
