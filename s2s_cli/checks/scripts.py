@@ -128,10 +128,10 @@ class TextScripts(NamedTuple):
         """Count the letters of lines."""
         return cls(tuple(filter(None, map(weigh_scripts, lines))))
 
-    def share_fitting(self, lang: str) -> float:
+    def share_fitting(self, lang: str, min_lines: int = MIN_LINES) -> float:
         """Share of the lines, 0 to 1, in a script of the language; 1 if nothing can be said."""
         wanted = scripts_of(lang)
-        if wanted is None or len(self.lines) < MIN_LINES:
+        if wanted is None or len(self.lines) < min_lines:
             return 1.0
         least = 0.5 if "Latin" in wanted else 0.1
         fitting = [
@@ -144,9 +144,9 @@ class TextScripts(NamedTuple):
                 return with_kana / len(fitting)
         return sum(fitting) / len(fitting)
 
-    def fits(self, lang: str) -> bool:
+    def fits(self, lang: str, min_lines: int = MIN_LINES) -> bool:
         """Whether at least half of the lines are in a script of the language."""
-        return self.share_fitting(lang) >= 0.5
+        return self.share_fitting(lang, min_lines) >= 0.5
 
     def main_script(self) -> str:
         """The script of most lines."""

@@ -14,6 +14,7 @@ from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
 from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
+from s2s_cli.commands.unknown import SourceCheck
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -248,6 +249,9 @@ def _evaluate_model(
         seconds = time.perf_counter() - started
         num_unread = sum(translation.num_unread > 0 for translation in translations)
         warn_of_unread(num_unread, len(test), loaded.decoding)
+        check = SourceCheck(directed, f"test set {test.name}")
+        check.add(translations)
+        check.warn()
         hypotheses = [translation.text for translation in translations]
         found[test.name] = measure(how_here, hypotheses, test.references)
         evaluated = Evaluated(models, directed, test, hypotheses, seconds)
