@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from s2s_cli.commands.leakage import read_tests, warn_of_leakage
 from s2s_cli.commands.preparing import preparing
 from s2s_cli.errors import ConfigError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from s2s_cli.signals import StopRequest
     from s2s_cli.training.fit import Fit
     from s2s_cli.training.setup import Texts
+    from s2s_cli.training.validate import Material
 
 
 FRESH = "fresh"
@@ -78,6 +80,7 @@ def _begin(
     texts = read_texts(recipe.config, preparation, is_known=is_known)
     vocabularies, is_new = _vocabularies(recipe.config, run, texts, how)
     material = encode_texts(recipe.config, texts, vocabularies, say)
+    _warn_of_data(recipe.config, texts, material)
     if ranks.is_first and not is_new and not run.checkpoints():
         # Work that need not be done again, should the model be refused; but what a run was begun
         # with stays until it is known that it goes on with this.
@@ -102,6 +105,16 @@ def _begin(
         run.save_vocabularies(vocabularies)
     preparation.commit()
     return fit, config
+
+
+def _warn_of_data(config: "Config", texts: "Texts", material: "Material") -> None:
+    """Say what of the data makes the model, or its scores, worse than they look."""
+    from s2s_cli.data.encoded_corpus import StoredPairs
+
+    if isinstance(material.train, StoredPairs):
+        train = material.train.fingerprints
+        warn_of_leakage("valid", texts.valid_corpora, train)
+        warn_of_leakage("test", read_tests(config.data), train)
 
 
 def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":

@@ -9,6 +9,7 @@ import typer
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.flow import warn_of_unread
 from s2s_cli.commands.languages import language_of_files
+from s2s_cli.commands.leakage import warn_of_tests_in_train
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.score_pairs import refuse_beside_pairs, show_pair_scores
 from s2s_cli.commands.scores import Evaluated, Measures, measure, show_scores, write_report
@@ -124,6 +125,7 @@ def evaluate(
     refuse_idle_options(loaded.decoding, decoding)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     tests = load_test_sets(Wanted(config, data, data_sets, src_lang, to_lang), place, loaded)
+    warn_of_tests_in_train(place, loaded.card, tests)
     if pairs:
         show_pair_scores(loaded, tests)
         return

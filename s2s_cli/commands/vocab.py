@@ -6,12 +6,11 @@ import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.languages import check_scripts
+from s2s_cli.commands.leakage import read_tests, warn_of_leakage
 from s2s_cli.commands.preparing import WorkersOption, preparing
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2s_cli.config import Data
-    from s2s_cli.data.corpus import Corpus
     from s2s_cli.data.tokenized import TokenCounts
     from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.recipe import Recipe
@@ -64,7 +63,7 @@ def build(
 
 def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") -> None:
     """Build the vocabularies and encode the training pairs, in any case anew."""
-    from s2s_cli.console import say, warn
+    from s2s_cli.console import say
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.data.splits import load_split
     from s2s_cli.data.tokenized import count_tokens
@@ -73,8 +72,8 @@ def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") ->
 
     data = recipe.config.data
     valid = [] if isinstance(data.valid, float) else load_split(data.valid, data, "valid")
-    watched = _read_watched(data, valid)
-    _, seen = preparation.tokenize({sentence for corpus in watched.values() for sentence in corpus})
+    tests = read_tests(data)
+    preparation.tokenize()
     facts = preparation.facts()
     valid = valid or facts.valid
     num_valid_blank = join_corpora(valid).num_blank
@@ -85,34 +84,15 @@ def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") ->
     ):
         if number:
             say(f"{name}: {number:,} pairs {reason} left out")
-    for name, sentences in watched.items():
-        if known := sum(sentence in seen for sentence in sentences):
-            warn(f"{name}: {known:,} of {len(sentences):,} source sentences also stand in train")
     vocabularies, counts = learn_vocabularies(recipe.config, preparation, say)
     folder.save_vocabularies(vocabularies)
-    preparation.encode_anew(vocabularies)
+    train, _ = preparation.encode_anew(vocabularies)
     preparation.commit()
+    warn_of_leakage("valid", valid, train.fingerprints)
+    warn_of_leakage("test", tests, train.fingerprints)
     valid_words = tokenize_corpora(recipe.config, valid)
     valid_counts = count_tokens(valid_words, vocabularies.subwords)
     show_vocabularies(vocabularies, folder, {"train": counts, "valid": valid_counts})
-
-
-def _read_watched(data: "Data", valid: "list[Corpus]") -> dict[str, list[str]]:
-    """The source sentences of valid and test, where they are not held out of train."""
-    from s2s_cli.console import warn
-    from s2s_cli.data.splits import load_test
-    from s2s_cli.errors import DataError
-
-    splits = {"valid": valid} if valid else {}
-    if data.test is not None and not isinstance(data.test, float):
-        try:
-            splits["test"] = load_test(data)
-        except DataError as error:
-            warn(f"test was not compared with train: {error}")
-    return {
-        name: [sentence for corpus in corpora for sentence in corpus.src]
-        for name, corpora in splits.items()
-    }
 
 
 @app.command("show")

@@ -3,6 +3,7 @@
     src.ids, tgt.ids            all ids of a side, one pair behind the other (uint16, or int32)
     src.offsets, tgt.offsets    where in them each pair begins, and where the last one ends (int64)
     left_out                    places of pairs without ids among all pairs of the text (int64)
+    sources.hashes, pairs.hashes    of the sentences and pairs of the text, sorted (uint64)
     valid.jsonl                 the text of the pairs held out for validation, if any are
     manifest.json               what it was made of and with, and how large; written last
 
@@ -15,19 +16,24 @@ import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from s2s_cli.data.fingerprints import HASH, Fingerprints
 from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
 from s2s_cli.data.token_file import Place, read_tokens
 from s2s_cli.data.tokenized import encode_pairs
 from s2s_cli.text.vocabulary import Vocabulary
 
+Integer = TypeVar("Integer", bound=np.integer)
+
 OFFSET = np.dtype("<i8")
 
 LEFT_OUT = "left_out"
+
+HASHES = {"sources": "sources.hashes", "pairs": "pairs.hashes"}
 
 
 class EncodedChunk(NamedTuple):
@@ -167,6 +173,10 @@ class StoredPairs:
         ]
         self._offsets = [_map(folder / f"{side}.offsets", OFFSET) for side in SIDES]
         self._left_out = _map(folder / LEFT_OUT, OFFSET)
+        self.fingerprints = Fingerprints(
+            **{name: _map(folder / file, HASH) for name, file in HASHES.items()}
+        )
+        """Of all pairs of the text, those counted that were left out."""
 
     def __len__(self) -> int:
         return len(self._offsets[0]) - 1
@@ -193,11 +203,19 @@ class StoredPairs:
         return found
 
 
-def _map(path: Path, dtype: np.dtype[np.generic]) -> npt.NDArray[np.integer]:
+def _map(path: Path, dtype: np.dtype[Integer]) -> npt.NDArray[Integer]:
     """A file as an array that cannot be written to; a plain one, as slicing a memmap is slow."""
     if not path.stat().st_size:
         return np.empty(0, dtype)
     return np.asarray(np.memmap(path, dtype, mode="r"))
+
+
+def write_fingerprints(folder: Path, found: Fingerprints) -> dict[str, FileFacts]:
+    """Write the fingerprints of the text."""
+    with _Files(folder, [*HASHES.values()]) as files:
+        for name, file in HASHES.items():
+            files.write(file, getattr(found, name).astype(HASH).tobytes())
+    return files.facts
 
 
 def write_pairs(folder: Path, name: str, pairs: Iterable[tuple[str, str]]) -> FileFacts:

@@ -13,7 +13,7 @@ from s2s_cli.files import write_file
 from s2s_cli.sealed import MANIFEST, to_json
 from s2s_cli.section import Section
 
-FORMAT = 2
+FORMAT = 3
 
 SIDES = ("src", "tgt")
 
