@@ -74,7 +74,7 @@ class NamedSide(NamedTuple):
         return self.found is not None and base_language(self.found) != base_language(self.lang)
 
 
-def name_sides(directed: DirectedSource) -> list[NamedSide]:
+def find_named_sides(directed: DirectedSource) -> list[NamedSide]:
     """Both sides of a source; the phrasebook has none that are named."""
     source, direction = directed
     match source:

@@ -67,7 +67,7 @@ def _name_sides(
     data: "Data", splits: Collection[str] = ("train", "valid", "test")
 ) -> "list[NamedSide]":
     """All sides of splits, with the languages that their names give."""
-    from s2s_cli.checks.languages import name_sides
+    from s2s_cli.checks.languages import find_named_sides
     from s2s_cli.data.directions import direct_source
     from s2s_cli.sources import sources_of
 
@@ -78,7 +78,7 @@ def _name_sides(
         if name in splits and split is not None and not isinstance(split, float)
         for source in sources_of(split)
         for directed in direct_source(source, data, name)
-        for side in name_sides(directed)
+        for side in find_named_sides(directed)
     ]
 
 

@@ -22,8 +22,8 @@ def warn_of_leakage(name: str, corpora: "Sequence[Corpus]", train: "Fingerprints
     if found.num_sources:
         warn(
             f"{name}: {found.num_sources:,} of {found.num_pairs:,} source sentences also stand in "
-            f"train, {found.num_whole:,} of them with the same translation, so its scores are too "
-            "good; take them out of train"
+            f"train, {found.num_whole:,} of them with the same translation, which makes scores "
+            "look better than they are; take them out of train"
         )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.amounts import warn_of_amounts
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.leakage import read_tests, warn_of_leakage
 from s2s_cli.commands.preparing import WorkersOption, preparing
@@ -63,12 +64,13 @@ def build(
 
 def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") -> None:
     """Build the vocabularies and encode the training pairs, in any case anew."""
+    from s2s_cli.checks.amounts import Known
     from s2s_cli.console import say
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.data.splits import load_split
     from s2s_cli.data.tokenized import count_tokens
     from s2s_cli.preparation.learning import learn_vocabularies
-    from s2s_cli.vocabularies import tokenize_corpora
+    from s2s_cli.vocabularies import measure_coverage, tokenize_corpora
 
     data = recipe.config.data
     valid = [] if isinstance(data.valid, float) else load_split(data.valid, data, "valid")
@@ -88,11 +90,18 @@ def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") ->
     folder.save_vocabularies(vocabularies)
     train, _ = preparation.encode_anew(vocabularies)
     preparation.commit()
-    warn_of_leakage("valid", valid, train.fingerprints)
-    warn_of_leakage("test", tests, train.fingerprints)
     valid_words = tokenize_corpora(recipe.config, valid)
     valid_counts = count_tokens(valid_words, vocabularies.subwords)
-    show_vocabularies(vocabularies, folder, {"train": counts, "valid": valid_counts})
+    splits = {"train": counts, "valid": valid_counts}
+    show_vocabularies(vocabularies, folder, splits)
+    warn_of_leakage("valid", valid, train.fingerprints)
+    warn_of_leakage("test", tests, train.fingerprints)
+    known = [
+        Known(side.label, side.num_tokens, side.share)
+        for name, found in splits.items()
+        for side in measure_coverage(name, found, vocabularies)
+    ]
+    warn_of_amounts(recipe.config, len(train), valid_counts.num_lines, known)
 
 
 @app.command("show")

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from s2s_cli.data.fingerprints import HASH, Fingerprints
 from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
 from s2s_cli.data.token_file import Place, read_tokens
-from s2s_cli.data.tokenized import encode_pairs
-from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.data.tokenized import EncodedCorpus, encode_pairs
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
 Integer = TypeVar("Integer", bound=np.integer)
 
@@ -43,6 +43,8 @@ class EncodedChunk(NamedTuple):
     ids: tuple[bytes, bytes]
     """Of source and target, one pair behind the other."""
     lengths: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    num_unknown: tuple[int, int]
+    """Ids of unknown tokens, of source and target."""
     num_too_long: int
     num_empty: int
     left_out: npt.NDArray[np.int64]
@@ -80,18 +82,45 @@ def make_encoder(encoding: Encoding) -> Callable[[Place], EncodedChunk]:
         rows = ((tag, *pair) for pair in zip(*read_tokens(place), strict=True))
         found = encode_pairs(rows, src, tgt, encoding.max_length)
         sides = [[pair[side] for pair in found.pairs] for side in (0, 1)]
-        ids = [np.array([i for row in side for i in row], dtype).tobytes() for side in sides]
+        ids = [np.array([i for row in side for i in row], dtype) for side in sides]
         lengths = [np.array([len(row) for row in side], np.int64) for side in sides]
         return EncodedChunk(
             place.source,
-            (ids[0], ids[1]),
+            (ids[0].tobytes(), ids[1].tobytes()),
             (lengths[0], lengths[1]),
+            (count_unknown_ids(ids[0]), count_unknown_ids(ids[1])),
             found.num_too_long,
             found.num_empty,
             np.array(found.left_out, np.int64),
         )
 
     return encode
+
+
+def count_unknown_ids(ids: npt.NDArray[np.integer]) -> int:
+    """How many of the ids are those of unknown tokens."""
+    return int(np.count_nonzero(ids == UNK_ID))
+
+
+def count_encoded(found: EncodedCorpus, num_blank: int) -> Counts:
+    """How much there is of a corpus in memory.
+
+    Args:
+        found: the corpus.
+        num_blank: rows with a blank side, which were left out before.
+    """
+    both = [[i for pair in found.pairs for i in pair[side]] for side in (0, 1)]
+    src, tgt = (np.array(ids, np.int64) for ids in both)
+    return Counts(
+        pairs=len(found.pairs),
+        src_tokens=len(src),
+        tgt_tokens=len(tgt),
+        src_unknown=count_unknown_ids(src),
+        tgt_unknown=count_unknown_ids(tgt),
+        blank=num_blank,
+        too_long=found.num_too_long,
+        empty=found.num_empty,
+    )
 
 
 class Written(NamedTuple):
@@ -111,7 +140,7 @@ def write_corpus(
     """Write the ids and offsets of chunks that come in order."""
     names = [f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")]
     with _Files(folder, [*names, LEFT_OUT]) as files:
-        ends, done = [0, 0], 0
+        ends, unknown, done = [0, 0], [0, 0], 0
         num_pairs, num_too_long, num_empty = [0] * num_sources, 0, 0
         for side in SIDES:
             files.write(f"{side}.offsets", np.zeros(1, OFFSET).tobytes())
@@ -123,6 +152,7 @@ def write_corpus(
             done += chunk.num_pairs
             for number, side in enumerate(SIDES):
                 files.write(f"{side}.ids", chunk.ids[number])
+                unknown[number] += chunk.num_unknown[number]
                 offsets = ends[number] + np.cumsum(chunk.lengths[number])
                 files.write(f"{side}.offsets", offsets.astype(OFFSET).tobytes())
                 ends[number] = int(offsets[-1]) if len(offsets) else ends[number]
@@ -130,6 +160,8 @@ def write_corpus(
         pairs=sum(num_pairs),
         src_tokens=ends[0],
         tgt_tokens=ends[1],
+        src_unknown=unknown[0],
+        tgt_unknown=unknown[1],
         too_long=num_too_long,
         empty=num_empty,
     )

@@ -66,6 +66,10 @@ class Counts(Section):
     """Without eos."""
     tgt_tokens: int
     """Without eos."""
+    src_unknown: int
+    """Of those tokens, the ones that the vocabulary does not know."""
+    tgt_unknown: int
+    """The same for the target side."""
     blank: int = 0
     """Rows with a blank side."""
     not_utf8: int = 0
