@@ -73,7 +73,7 @@ def build_vocabularies(
             both, subwords, tags_of_sides(config), strict=True
         )
     )
-    for side, vocabulary in zip(_name_sides(config.data.languages), (src, tgt), strict=True):
+    for side, vocabulary in zip(name_sides(config.data.languages), (src, tgt), strict=True):
         if len(vocabulary) == vocabulary.num_control:
             raise ConfigError(
                 f"no {side} token of {name} occurs {config.vocab.min_freq} times, so "
@@ -131,7 +131,7 @@ def resolve_tokenizers(config: Config) -> tuple[str, str]:
     return "auto" if len(src) > 1 else src.pop(), "auto" if len(tgt) > 1 else tgt.pop()
 
 
-def _name_sides(languages: Direction) -> tuple[str, str]:
+def name_sides(languages: Direction) -> tuple[str, str]:
     """What to call the sides: by their languages, if they have one each."""
     return ("source", "target") if languages.src == SEVERAL_LANGUAGES else languages
 
@@ -170,7 +170,7 @@ def measure_coverage(name: str, counts: TokenCounts, vocabularies: Vocabularies)
         vocabularies: with their card, which knows on which sides words are cut.
     """
     card = vocabularies.card
-    src_name, tgt_name = _name_sides(Direction(card.src_lang, card.tgt_lang))
+    src_name, tgt_name = name_sides(Direction(card.src_lang, card.tgt_lang))
     src, tgt = (
         Coverage(
             label=f"{name} {side}",

@@ -21,6 +21,7 @@ RANKS = {
     **dict.fromkeys(
         ("checkpoint", "device", "distributed", "results", "results_page", "vocabularies"), 5
     ),
+    "checks": 6,
     "decoding": 6,
     "preparation": 6,
     "training": 7,
@@ -29,6 +30,7 @@ RANKS = {
     "__main__": 10,
 }
 TORCH_FREE = (
+    "checks",
     "cli",
     "commands",
     "config",

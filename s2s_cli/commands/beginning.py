@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from s2s_cli.commands.amounts import warn_of_amounts
 from s2s_cli.commands.fine_tuning import show_known_text
+from s2s_cli.commands.leakage import read_tests, warn_of_leakage
 from s2s_cli.commands.preparing import preparing
 from s2s_cli.errors import ConfigError
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from s2s_cli.checkpoint import LoadedModel
     from s2s_cli.config import Config
+    from s2s_cli.data.manifest import Counts
     from s2s_cli.launch import Marks
     from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.recipe import Recipe
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from s2s_cli.signals import StopRequest
     from s2s_cli.training.fit import Fit
     from s2s_cli.training.setup import Texts
+    from s2s_cli.training.validate import Material
 
 
 FRESH = "fresh"
@@ -82,7 +86,8 @@ def _begin(
     texts = read_texts(recipe.config, preparation, is_known=is_known)
     former = _load_former(recipe.config, run, how)
     vocabularies, is_new = _vocabularies(recipe.config, run, texts, how, former)
-    material = encode_texts(recipe.config, texts, vocabularies, say)
+    material, counts = encode_texts(recipe.config, texts, vocabularies, say)
+    _warn_of_data(recipe.config, texts, material, counts)
     if ranks.is_first and not is_new and not run.checkpoints():
         # Work that need not be done again, should the model be refused; but what a run was begun
         # with stays until it is known that it goes on with this.
@@ -117,6 +122,30 @@ def _load_former(config: "Config", run: "RunFolder", how: How) -> "LoadedModel |
     if config.training.init_from is None or goes_on:
         return None
     return load_former(config.training.init_from)
+
+
+def _warn_of_data(
+    config: "Config", texts: "Texts", material: "Material", counts: "Mapping[str, Counts]"
+) -> None:
+    """Say what of the data makes the model, or its scores, worse than they look."""
+    from s2s_cli.checks.amounts import Known
+    from s2s_cli.data.encoded_corpus import StoredPairs
+    from s2s_cli.vocabularies import name_sides
+
+    src, tgt = name_sides(config.data.languages)
+    known = [
+        Known(f"{split} {lang}", number, 1 - num_unknown / max(1, number))
+        for split, found in counts.items()
+        for lang, number, num_unknown in (
+            (src, found.src_tokens, found.src_unknown),
+            (tgt, found.tgt_tokens, found.tgt_unknown),
+        )
+    ]
+    warn_of_amounts(config, counts["train"].pairs, counts["valid"].pairs, known)
+    if isinstance(material.train, StoredPairs):
+        train = material.train.fingerprints
+        warn_of_leakage("valid", texts.valid_corpora, train)
+        warn_of_leakage("test", read_tests(config.data), train)
 
 
 def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":

@@ -9,6 +9,8 @@ import typer
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.clashes import Named, refuse_clashes
 from s2s_cli.commands.flow import warn_of_unread
+from s2s_cli.commands.languages import language_of_files
+from s2s_cli.commands.leakage import warn_of_tests_in_train
 from s2s_cli.commands.loading import Loaded, load_translator, locate_model
 from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
 from s2s_cli.commands.score_pairs import (
@@ -25,6 +27,7 @@ from s2s_cli.commands.scores import (
 )
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
+from s2s_cli.commands.unknown import SourceCheck
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -123,7 +126,7 @@ def evaluate(
             "--set": sets,
         }
         _refuse([name for name, value in needless.items() if value is not None])
-        lang = _choose_language(tgt_lang, config)
+        lang = _choose_language(tgt_lang, config, [*(ref or []), *([hyp] if hyp else [])])
         how = How(names, bool(lowercase), tokenize, tokenized, accuracy)
         _score_files(Files(hyp, ref or []), how.measures(lang))
         return
@@ -134,6 +137,7 @@ def evaluate(
     refuse_idle_options(loaded.decoding, decoding)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     tests = load_test_sets(Wanted(config, data, data_sets, src_lang, to_lang), place, loaded)
+    warn_of_tests_in_train(place, loaded.card, tests)
     if pairs:
         show_pair_scores(loaded, tests)
         return
@@ -187,19 +191,33 @@ def _refuse(needless: list[str]) -> None:
         )
 
 
-def _choose_language(tgt_lang: str | None, config: str | None) -> str:
-    """The target language given, else the recipe's; says so if it was assumed."""
-    from s2s_cli.console import say
+def _choose_language(tgt_lang: str | None, config: str | None, files: list[Path]) -> str:
+    """The target language given, else the recipe's or that of the file names; says which it took.
+
+    Args:
+        tgt_lang: what the option says.
+        config: the recipe named, if one is.
+        files: references, then translations.
+    """
+    from s2s_cli.console import say, warn
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
+    from s2s_cli.text.language import base_language
 
     given = [] if tgt_lang is None else [("data.tgt_lang", tgt_lang)]
     data = load_recipe(config or DEFAULT_RECIPE, given).config.data
     if tgt_lang is not None:
         return data.tgt_lang
-    if len(data.all_directions) > 1:
+    found, has_several = language_of_files(files), len(data.all_directions) > 1
+    if found is not None and (config is None or has_several):
+        say(f"no --tgt-lang: the target language is {found}, by the names of the files")
+        return found
+    if has_several:
         raise ConfigError("--tgt-lang: missing; the recipe has several directions, name a language")
-    say(f"no --tgt-lang: the target language is taken to be {data.languages.tgt}")
-    return data.languages.tgt
+    lang = data.languages.tgt
+    if found is not None and base_language(found) != base_language(lang):
+        warn(f"the file names say {found}, but the target language of {config} is {lang}")
+    say(f"no --tgt-lang: the target language is taken to be {lang}")
+    return lang
 
 
 def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
@@ -267,6 +285,9 @@ def _translate_test_set(models: tuple[Path, ...], loaded: Loaded, test: "Corpus"
     seconds = time.perf_counter() - started
     num_unread = sum(translation.num_unread > 0 for translation in translations)
     warn_of_unread(num_unread, len(test), loaded.decoding)
+    check = SourceCheck(loaded, f"test set {test.name}")
+    check.add(translations)
+    check.warn()
     hypotheses = [translation.text for translation in translations]
     raw = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
     references = loaded.translator.normalize_references(raw)

@@ -37,21 +37,24 @@ def settings_of(model: Path) -> list[tuple[str, object]]:
 
 
 def check_languages(config: "Config") -> None:
-    """Refuse languages other than the model's, which nobody named.
+    """Refuse text of languages other than the model's, which nobody named.
 
     Raises:
-        ConfigError: they differ.
+        ConfigError: the names of the files, or the recipe, give other languages.
     """
+    from s2s_cli.commands.languages import find_contradictions
     from s2s_cli.training.warm_start import load_former_card
 
     model, ours = config.training.init_from, config.data.all_directions
     theirs = load_former_card(str(model)).all_directions
-    if {*ours} != {*theirs}:
-        src, tgt = ours[0]
+    found = {side.side: side.found for side in find_contradictions(config.data)}
+    src, tgt = (found.get(side, lang) for side, lang in zip(("src", "tgt"), ours[0], strict=True))
+    if found or {*ours} != {*theirs}:
+        languages = f"{src}-{tgt}" if found else ", ".join(map(str, ours))
         raise ConfigError(
-            f"{model}: translates {', '.join(map(str, theirs))}, but the text is "
-            f"{', '.join(map(str, ours))}; train without --from, or, to fine-tune on it all the "
-            f"same, add --src-lang {src} --tgt-lang {tgt}"
+            f"{model}: translates {', '.join(map(str, theirs))}, but the text is {languages}; "
+            "train without --from, or, to fine-tune on it all the same, add "
+            f"--src-lang {src} --tgt-lang {tgt}"
         )
 
 

@@ -5,6 +5,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from s2s_cli.commands.unknown import SourceCheck
+
 if TYPE_CHECKING:
     from s2s_cli.commands.prefixes import Prefixes
     from s2s_cli.commands.rendering import Rendering
@@ -51,12 +53,14 @@ def translate_stream(
     most_lines = BATCHES_AHEAD * rendering.loaded.decoding.num_sentences
     blocks = _number(read_blocks(source, warn, most_lines, path))
     num_lines = num_cut = num_unread = 0
+    check = SourceCheck(rendering.loaded)
     while group := list(islice(blocks, ranks.size)):
         texts, links = [], []
         for block in group[ranks.rank : ranks.rank + 1]:
             begun = prefixes.of(block.first, len(block.lines))
             loaded = rendering.loaded
             found = loaded.translator.translate(block.lines, loaded.decoding, begun)
+            check.add(found)
             for number, translation in enumerate(found, block.first):
                 texts.append(rendering.text(translation, number))
                 links.append(rendering.links(translation))
@@ -68,6 +72,7 @@ def translate_stream(
         num_lines = group[-1].first + len(group[-1].lines)
     prefixes.check_used(num_lines)
     warn_of_unread(int(ranks.total(num_unread)), num_lines, rendering.loaded.decoding)
+    check.warn(ranks)
     if num_cut := int(ranks.total(num_cut)):
         warn(
             f"{num_cut} of {num_lines} translations were cut at the length limit "

@@ -211,6 +211,8 @@ class Job(NamedTuple):
 
     recipe: "Recipe"
     run: "RunFolder"
+    explicit: frozenset[str] = frozenset()
+    """The sides, `src` and `tgt`, whose language an option names."""
 
 
 def make_job(
@@ -218,13 +220,29 @@ def make_job(
     run: Path | None,
     options: Sequence[tuple[str, object]],
     sets: Sequence[str] | None,
+    inherited: Sequence[tuple[str, object]] = (),
 ) -> Job:
-    """Read the recipe with all overrides, `--set` last, and find its run folder."""
+    """Read the recipe with all overrides, `--set` last, and find its run folder.
+
+    Args:
+        config: name or file of the recipe, if one is named.
+        run: the run folder, if it is named.
+        options: overrides by other options.
+        sets: `--set`.
+        inherited: overrides, before all others, from the model that training starts from.
+    """
+    from s2s_cli.commands.languages import SIDES, settle_languages
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe, parse_override
     from s2s_cli.run import RUNS, RunFolder
 
-    overrides = [*options, *(parse_override(text) for text in sets or ())]
+    given = [*options, *(parse_override(text) for text in sets or ())]
+    overrides = [*inherited, *given]
     recipe = load_recipe(config or DEFAULT_RECIPE, overrides)
+    explicit = frozenset(
+        side for side in SIDES if any(key == f"data.{side}_lang" for key, _ in given)
+    )
+    if not inherited and (languages := settle_languages(recipe.config.data, config, explicit)):
+        recipe = load_recipe(config or DEFAULT_RECIPE, [*overrides, *languages])
     given_keys = {key for key, _ in options}
     for side in ("src", "tgt"):
         if recipe.config.data.directions and f"data.{side}_lang" in given_keys:
@@ -232,7 +250,7 @@ def make_job(
                 f"--{side}-lang: of no use with data.directions "
                 f"({', '.join(recipe.config.data.directions)}), which name the languages"
             )
-    return Job(recipe, RunFolder(run or RUNS / recipe.name))
+    return Job(recipe, RunFolder(run or RUNS / recipe.name), explicit)
 
 
 def given(**options: object) -> list[tuple[str, object]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.languages import language_of_files, warn_of_test_names
 from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def load_test_sets(wanted: Wanted, place: "Place", loaded: "Loaded") -> "list[Co
             f"{recipe}: is {_in_words(data.all_directions)}, but {place.folder} translates "
             f"{_in_words(card.all_directions)}; name a recipe of the same languages"
         )
+    if wanted.data.test[0] is not None:
+        warn_of_test_names(data, str(place.folder))
     all_tests, rest = load_test_and_rest(data)
     if rest:
         for folder, one in zip((place.folder, *place.others), (card, *loaded.others), strict=True):
@@ -100,9 +103,27 @@ def _gather_overrides(wanted: Wanted, card: "ModelCard") -> list[tuple[str, obje
     for key, value in wanted.data.overrides():
         overrides.append((key, value))
         if key == "data.test" and card.directions and isinstance(value, dict):
-            direction = choose_direction(card.all_directions, wanted.src_lang, wanted.tgt_lang)
+            direction = _find_named_direction(wanted, card) or choose_direction(
+                card.all_directions, wanted.src_lang, wanted.tgt_lang
+            )
             value["direction"] = str(direction)
     return overrides + [parse_override(text) for text in wanted.sets]
+
+
+def _find_named_direction(wanted: Wanted, card: "ModelCard") -> "Direction | None":
+    """The model's direction that the names of the test files give, where no option names one."""
+    from s2s_cli.console import say
+    from s2s_cli.sources import plain_code
+
+    src, refs = wanted.data.test
+    if wanted.src_lang or wanted.tgt_lang or src is None:
+        return None
+    langs = language_of_files([src]), language_of_files(refs or [])
+    name = "-".join(plain_code(lang or "") for lang in langs)
+    found = next((one for one in card.all_directions if str(one) == name), None)
+    if found is not None:
+        say(f"no --from and --to: {found}, by the names of the test files")
+    return found
 
 
 def _make_data(overrides: list[tuple[str, object]], place: "Place", card: "ModelCard") -> "Data":

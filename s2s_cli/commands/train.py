@@ -16,6 +16,7 @@ from s2s_cli.commands.fine_tuning import (
     refuse_vocab_sets,
     settings_of,
 )
+from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.own_settings import find_own_config, name_recipe
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.together import together
@@ -144,10 +145,10 @@ def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
         own = find_own_config(run, data)
         if own is not None:
             say(f"settings: those of {own}; options override them")
-            recipe, folder = opt.make_job(str(own), run, [*data.overrides(), *given], sets)
-            return opt.Job(recipe._replace(name=name_recipe(run)), folder), True
+            job = opt.make_job(str(own), run, [*data.overrides(), *given], sets)
+            return job._replace(recipe=job.recipe._replace(name=name_recipe(run))), True
     former = settings_of(init_from) if init_from is not None and config is None else []
-    job = opt.make_job(config, run, [*former, *data.overrides(), *given], sets)
+    job = opt.make_job(config, run, [*data.overrides(), *given], sets, former)
     are_languages_named = bool(
         config or data.src_lang or data.tgt_lang or keys & {"data.src_lang", "data.tgt_lang"}
     )
@@ -185,7 +186,7 @@ def _train(
     from s2s_cli.training.agreement import agree
     from s2s_cli.training.memory import check_memory
 
-    recipe, folder = job
+    recipe, folder = job.recipe, job.run
     prepare_device()
     device = choose_device(recipe.config.training.device, launch)
     if recipe.config.training.precision == "tf32":
@@ -199,6 +200,7 @@ def _train(
     )
     check_memory(recipe.config, device)  # before minutes of reading; its vocabularies count later
     with ranks.in_turn():
+        check_scripts(recipe.config.data, job.explicit)
         fit = prepare(recipe, folder, device, how, stop)
     agree(fit)
     if fit.is_finished():

@@ -15,6 +15,7 @@ from s2s_cli.commands.loading import load_translator, locate_model
 from s2s_cli.commands.rendering import Rendering
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.together import together
+from s2s_cli.commands.unknown import describe_unknown
 from s2s_cli.errors import ConfigError, ReaderGoneError
 from s2s_cli.launch import Launch, read_launch
 
@@ -173,6 +174,8 @@ def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
         found = loaded.translator.translate([line], loaded.decoding, begun)[0]
         sinks.write_links(rendering.links(found))
         sinks.write(rendering.text(found, number))
+        if unknown := describe_unknown(found, loaded):
+            say(f"  ({unknown})")
         number += 1
 
 

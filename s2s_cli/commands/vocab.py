@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.amounts import warn_of_amounts
+from s2s_cli.commands.languages import check_scripts
+from s2s_cli.commands.leakage import read_tests, warn_of_leakage
 from s2s_cli.commands.preparing import WorkersOption, preparing
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2s_cli.config import Data
-    from s2s_cli.data.corpus import Corpus
     from s2s_cli.data.tokenized import TokenCounts
     from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.recipe import Recipe
@@ -55,24 +56,26 @@ def build(
     )
     sizes = opt.given(vocab__max_size=max_size, vocab__min_freq=min_freq)
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
-    recipe, folder = job
+    recipe, folder = job.recipe, job.run
+    check_scripts(recipe.config.data, job.explicit)
     with locked(folder.path, warn), preparing(recipe, folder, workers) as preparation:
         _build(recipe, folder, preparation)
 
 
 def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") -> None:
     """Build the vocabularies and encode the training pairs, in any case anew."""
-    from s2s_cli.console import say, warn
+    from s2s_cli.checks.amounts import Known
+    from s2s_cli.console import say
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.data.splits import load_split
     from s2s_cli.data.tokenized import count_tokens
     from s2s_cli.preparation.learning import learn_vocabularies
-    from s2s_cli.vocabularies import tokenize_corpora
+    from s2s_cli.vocabularies import measure_coverage, tokenize_corpora
 
     data = recipe.config.data
     valid = [] if isinstance(data.valid, float) else load_split(data.valid, data, "valid")
-    watched = _read_watched(data, valid)
-    _, seen = preparation.tokenize({sentence for corpus in watched.values() for sentence in corpus})
+    tests = read_tests(data)
+    preparation.tokenize()
     facts = preparation.facts()
     valid = valid or facts.valid
     num_valid_blank = join_corpora(valid).num_blank
@@ -83,34 +86,22 @@ def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") ->
     ):
         if number:
             say(f"{name}: {number:,} pairs {reason} left out")
-    for name, sentences in watched.items():
-        if known := sum(sentence in seen for sentence in sentences):
-            warn(f"{name}: {known:,} of {len(sentences):,} source sentences also stand in train")
     vocabularies, counts = learn_vocabularies(recipe.config, preparation, say)
     folder.save_vocabularies(vocabularies)
-    preparation.encode_anew(vocabularies)
+    train, _ = preparation.encode_anew(vocabularies)
     preparation.commit()
     valid_words = tokenize_corpora(recipe.config, valid)
     valid_counts = count_tokens(valid_words, vocabularies.subwords)
-    show_vocabularies(vocabularies, folder, {"train": counts, "valid": valid_counts})
-
-
-def _read_watched(data: "Data", valid: "list[Corpus]") -> dict[str, list[str]]:
-    """The source sentences of valid and test, where they are not held out of train."""
-    from s2s_cli.console import warn
-    from s2s_cli.data.splits import load_test
-    from s2s_cli.errors import DataError
-
-    splits = {"valid": valid} if valid else {}
-    if data.test is not None and not isinstance(data.test, float):
-        try:
-            splits["test"] = load_test(data)
-        except DataError as error:
-            warn(f"test was not compared with train: {error}")
-    return {
-        name: [sentence for corpus in corpora for sentence in corpus.src]
-        for name, corpora in splits.items()
-    }
+    splits = {"train": counts, "valid": valid_counts}
+    show_vocabularies(vocabularies, folder, splits)
+    warn_of_leakage("valid", valid, train.fingerprints)
+    warn_of_leakage("test", tests, train.fingerprints)
+    known = [
+        Known(side.label, side.num_tokens, side.share)
+        for name, found in splits.items()
+        for side in measure_coverage(name, found, vocabularies)
+    ]
+    warn_of_amounts(recipe.config, len(train), valid_counts.num_lines, known)
 
 
 @app.command("show")

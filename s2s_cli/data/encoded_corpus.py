@@ -3,6 +3,7 @@
     src.ids, tgt.ids            all ids of a side, one pair behind the other (uint16, or int32)
     src.offsets, tgt.offsets    where in them each pair begins, and where the last one ends (int64)
     left_out                    places of pairs without ids among all pairs of the text (int64)
+    sources.hashes, pairs.hashes    of the sentences and pairs of the text, sorted (uint64)
     valid.jsonl                 the text of the pairs held out for validation, if any are
     manifest.json               what it was made of and with, and how large; written last
 
@@ -15,19 +16,24 @@ import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from s2s_cli.data.fingerprints import HASH, Fingerprints
 from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
 from s2s_cli.data.token_file import Place, read_tokens
-from s2s_cli.data.tokenized import encode_pairs
-from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.data.tokenized import EncodedCorpus, encode_pairs
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+
+Integer = TypeVar("Integer", bound=np.integer)
 
 OFFSET = np.dtype("<i8")
 
 LEFT_OUT = "left_out"
+
+HASHES = {"sources": "sources.hashes", "pairs": "pairs.hashes"}
 
 
 class EncodedChunk(NamedTuple):
@@ -37,6 +43,8 @@ class EncodedChunk(NamedTuple):
     ids: tuple[bytes, bytes]
     """Of source and target, one pair behind the other."""
     lengths: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    num_unknown: tuple[int, int]
+    """Ids of unknown tokens, of source and target."""
     num_too_long: int
     num_empty: int
     left_out: npt.NDArray[np.int64]
@@ -74,18 +82,45 @@ def make_encoder(encoding: Encoding) -> Callable[[Place], EncodedChunk]:
         rows = ((tag, *pair) for pair in zip(*read_tokens(place), strict=True))
         found = encode_pairs(rows, src, tgt, encoding.max_length)
         sides = [[pair[side] for pair in found.pairs] for side in (0, 1)]
-        ids = [np.array([i for row in side for i in row], dtype).tobytes() for side in sides]
+        ids = [np.array([i for row in side for i in row], dtype) for side in sides]
         lengths = [np.array([len(row) for row in side], np.int64) for side in sides]
         return EncodedChunk(
             place.source,
-            (ids[0], ids[1]),
+            (ids[0].tobytes(), ids[1].tobytes()),
             (lengths[0], lengths[1]),
+            (count_unknown_ids(ids[0]), count_unknown_ids(ids[1])),
             found.num_too_long,
             found.num_empty,
             np.array(found.left_out, np.int64),
         )
 
     return encode
+
+
+def count_unknown_ids(ids: npt.NDArray[np.integer]) -> int:
+    """How many of the ids are those of unknown tokens."""
+    return int(np.count_nonzero(ids == UNK_ID))
+
+
+def count_encoded(found: EncodedCorpus, num_blank: int) -> Counts:
+    """How much there is of a corpus in memory.
+
+    Args:
+        found: the corpus.
+        num_blank: rows with a blank side, which were left out before.
+    """
+    both = [[i for pair in found.pairs for i in pair[side]] for side in (0, 1)]
+    src, tgt = (np.array(ids, np.int64) for ids in both)
+    return Counts(
+        pairs=len(found.pairs),
+        src_tokens=len(src),
+        tgt_tokens=len(tgt),
+        src_unknown=count_unknown_ids(src),
+        tgt_unknown=count_unknown_ids(tgt),
+        blank=num_blank,
+        too_long=found.num_too_long,
+        empty=found.num_empty,
+    )
 
 
 class Written(NamedTuple):
@@ -105,7 +140,7 @@ def write_corpus(
     """Write the ids and offsets of chunks that come in order."""
     names = [f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")]
     with _Files(folder, [*names, LEFT_OUT]) as files:
-        ends, done = [0, 0], 0
+        ends, unknown, done = [0, 0], [0, 0], 0
         num_pairs, num_too_long, num_empty = [0] * num_sources, 0, 0
         for side in SIDES:
             files.write(f"{side}.offsets", np.zeros(1, OFFSET).tobytes())
@@ -117,6 +152,7 @@ def write_corpus(
             done += chunk.num_pairs
             for number, side in enumerate(SIDES):
                 files.write(f"{side}.ids", chunk.ids[number])
+                unknown[number] += chunk.num_unknown[number]
                 offsets = ends[number] + np.cumsum(chunk.lengths[number])
                 files.write(f"{side}.offsets", offsets.astype(OFFSET).tobytes())
                 ends[number] = int(offsets[-1]) if len(offsets) else ends[number]
@@ -124,6 +160,8 @@ def write_corpus(
         pairs=sum(num_pairs),
         src_tokens=ends[0],
         tgt_tokens=ends[1],
+        src_unknown=unknown[0],
+        tgt_unknown=unknown[1],
         too_long=num_too_long,
         empty=num_empty,
     )
@@ -167,6 +205,10 @@ class StoredPairs:
         ]
         self._offsets = [_map(folder / f"{side}.offsets", OFFSET) for side in SIDES]
         self._left_out = _map(folder / LEFT_OUT, OFFSET)
+        self.fingerprints = Fingerprints(
+            **{name: _map(folder / file, HASH) for name, file in HASHES.items()}
+        )
+        """Of all pairs of the text, those counted that were left out."""
 
     def __len__(self) -> int:
         return len(self._offsets[0]) - 1
@@ -193,11 +235,19 @@ class StoredPairs:
         return found
 
 
-def _map(path: Path, dtype: np.dtype[np.generic]) -> npt.NDArray[np.integer]:
+def _map(path: Path, dtype: np.dtype[Integer]) -> npt.NDArray[Integer]:
     """A file as an array that cannot be written to; a plain one, as slicing a memmap is slow."""
     if not path.stat().st_size:
         return np.empty(0, dtype)
     return np.asarray(np.memmap(path, dtype, mode="r"))
+
+
+def write_fingerprints(folder: Path, found: Fingerprints) -> dict[str, FileFacts]:
+    """Write the fingerprints of the text."""
+    with _Files(folder, [*HASHES.values()]) as files:
+        for name, file in HASHES.items():
+            files.write(file, getattr(found, name).astype(HASH).tobytes())
+    return files.facts
 
 
 def write_pairs(folder: Path, name: str, pairs: Iterable[tuple[str, str]]) -> FileFacts:

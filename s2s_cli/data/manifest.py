@@ -13,7 +13,7 @@ from s2s_cli.files import write_file
 from s2s_cli.sealed import MANIFEST, to_json
 from s2s_cli.section import Section
 
-FORMAT = 2
+FORMAT = 3
 
 SIDES = ("src", "tgt")
 
@@ -66,6 +66,10 @@ class Counts(Section):
     """Without eos."""
     tgt_tokens: int
     """Without eos."""
+    src_unknown: int
+    """Of those tokens, the ones that the vocabulary does not know."""
+    tgt_unknown: int
+    """The same for the target side."""
     blank: int = 0
     """Rows with a blank side."""
     not_utf8: int = 0

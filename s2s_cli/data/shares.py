@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from s2s_cli.data.fingerprints import Hashes, fold_sentence, hash_text
 from s2s_cli.data.sentence_pairs import Findings, SentencePairs
 from s2s_cli.errors import DataError
-from s2s_cli.text.normalize import Normalizer
 
 Ids = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
 
 
 class Deal(NamedTuple):
@@ -88,7 +87,7 @@ def _read_mentions(sources: list[SentencePairs], seed: int) -> _Mentions:
         found = Findings()
         for row in source.read(found):
             for side, tag in enumerate(source_tags):
-                all_folded[side].append(_hash(tag + _fold(row[side])))
+                all_folded[side].append(hash_text(tag + fold_sentence(row[side])))
                 all_ranks[side].append(_rank(seed, tag + row[side]))
         sizes.append(found.num_pairs)
     langs = sorted({tag for source_tags in tags for tag in source_tags})
@@ -169,18 +168,6 @@ def _find_first(
     if place != num_pairs:
         raise DataError(f"data.train: has {place} pairs, had {num_pairs} before; do not change it")
     return first
-
-
-_NORMALIZE = Normalizer("", lowercase=True)
-
-
-def _fold(sentence: str) -> str:
-    """A sentence as a lower-cased model reads it; the same shares whether or not one does."""
-    return _NORMALIZE(sentence)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def _rank(seed: int, sentence: str) -> int:

@@ -7,17 +7,19 @@ corpus, which gets its name when it is whole.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from s2s_cli.config import Config
-from s2s_cli.data.encoded_corpus import StoredPairs, write_pairs
+from s2s_cli.data.encoded_corpus import StoredPairs, write_fingerprints, write_pairs
+from s2s_cli.data.fingerprints import FingerprintTaker
 from s2s_cli.data.manifest import (
     FORMAT,
     VALID,
+    FileFacts,
     Manifest,
     find_damage,
     find_other_settings,
@@ -82,6 +84,7 @@ class Preparation:
         self._manifest: Manifest | None = None
         self._dealt: Deal | None = None
         self._words: TokenFile | None = None
+        self._hashes: dict[str, FileFacts] = {}
         self._pieces: tuple[SubwordPair, TokenFile] | None = None
 
     def __enter__(self) -> "Preparation":
@@ -117,23 +120,16 @@ class Preparation:
                 self._facts = conclude(self.text, parts, stamps)
         return self._facts
 
-    def tokenize(self, watched: Collection[str] = ()) -> tuple[TokenFile, set[str]]:
-        """Split the text into words.
-
-        Args:
-            watched: source sentences that should not be in it.
-
-        Returns:
-            The words, and the watched sentences that are in it.
+    def tokenize(self) -> TokenFile:
+        """Split the text into words, and take its fingerprints on the way.
 
         Raises:
             DataError: the text is malformed, or a source is empty.
         """
         parts, stamps = Parts(self.text.sources, self._deal()), stamp(self.text)
         directions = [source.direction for source in self.text.sources]
-        pairs, seen = parts.read(keep=("valid",)), set[str]()
-        if watched:
-            pairs = _watch(pairs, watched, seen)
+        taker = FingerprintTaker()
+        pairs = taker.watch(parts.read(keep=("valid",)))
         path = self._new.path() / WORDS
         self._reads_only = False
         self._words = split_words(pairs, self._config, directions, path, self._means)
@@ -142,11 +138,12 @@ class Preparation:
         if self._facts is not None and self._facts.origin != facts.origin:
             raise DataError(f"{self.name}: changed while it was read; try again")
         self._facts = facts
-        return self._words, seen
+        self._hashes = write_fingerprints(self._new.path(), taker.take())
+        return self._words
 
     def words(self) -> TokenFile:
         """The words of the text, split now if they are not yet."""
-        return self._words or self.tokenize()[0]
+        return self._words or self.tokenize()
 
     def cut_words(self, subwords: SubwordPair) -> TokenFile:
         """The pieces of the words; the words themselves where there are no subwords."""
@@ -194,7 +191,7 @@ class Preparation:
         facts, folder = self.facts(), self._new.path()
         longest = self._config.data.max_length
         written = encode_tokens(tokens, vocabularies, longest, folder, self._means)
-        files = written.files
+        files = written.files | self._hashes
         if facts.valid:
             texts = ((corpus.src, corpus.tgt) for corpus in facts.valid)
             pairs = (pair for src, tgt in texts for pair in zip(src, tgt, strict=True))
@@ -252,13 +249,3 @@ def _told(
         if number % TOLD_ROWS == TOLD_ROWS - 1:
             tell(number + 1)
         yield row
-
-
-def _watch(
-    pairs: Iterable[tuple[int, str, str]], watched: Collection[str], seen: set[str]
-) -> Iterator[tuple[int, str, str]]:
-    """The pairs; notes which source sentences are among those watched."""
-    for pair in pairs:
-        if pair[1] in watched:
-            seen.add(pair[1])
-        yield pair

@@ -17,6 +17,7 @@ from s2s_cli.checkpoint import (
 )
 from s2s_cli.config import Config, Data
 from s2s_cli.data.corpus import Corpus, join_by_direction, join_corpora
+from s2s_cli.data.encoded_corpus import count_encoded
 from s2s_cli.data.manifest import Counts
 from s2s_cli.data.resampling import Resampling
 from s2s_cli.data.splits import load_split
@@ -94,8 +95,13 @@ def read_valid(data: Data, train: Preparation, *, is_known: bool) -> list[Corpus
     return train.facts().valid if held_out else corpora
 
 
-def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: Say) -> Material:
+def encode_texts(
+    config: Config, texts: Texts, vocabularies: Vocabularies, say: Say
+) -> tuple[Material, dict[str, Counts]]:
     """Turn words into ids, saying how many pairs are left out and why.
+
+    Returns:
+        The pairs, and how much there is of `train` and of `valid`.
 
     Raises:
         DataError: nothing is left of a split.
@@ -107,14 +113,7 @@ def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: 
     tokens = segment_corpus(texts.valid_words, vocabularies.subwords)
     valid = encode_corpus(tokens, vocabularies.src, vocabularies.tgt, longest)
     _tell_counts("train", preparation.name, manifest.counts, longest, say)
-    valid_counts = Counts(
-        pairs=len(valid.pairs),
-        src_tokens=sum(len(src) for src, _ in valid.pairs),
-        tgt_tokens=sum(len(tgt) for _, tgt in valid.pairs),
-        blank=texts.valid.num_blank,
-        too_long=valid.num_too_long,
-        empty=valid.num_empty,
-    )
+    valid_counts = count_encoded(valid, texts.valid.num_blank)
     _tell_counts("valid", texts.valid.name, valid_counts, longest, say)
     fitting = [fits(src, tgt, longest) for src, tgt in zip(tokens.src, tokens.tgt, strict=True)]
     valid_texts = [
@@ -122,7 +121,8 @@ def encode_texts(config: Config, texts: Texts, vocabularies: Vocabularies, say: 
         for text in _keep_fitting(texts.valid_corpora, fitting)
     ]
     weights = weigh_pairs(preparation.text, manifest)
-    return Material(train, valid, valid_texts, make_resampling(config, vocabularies), weights)
+    material = Material(train, valid, valid_texts, make_resampling(config, vocabularies), weights)
+    return material, {"train": manifest.counts, "valid": valid_counts}
 
 
 def _tell_counts(split: str, name: str, counts: Counts, longest: int, say: Say) -> None:

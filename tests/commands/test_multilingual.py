@@ -141,7 +141,13 @@ def test_one_direction_can_be_evaluated_alone(words: Path) -> None:
     report = ["--report", folder / "here"]
     ask = ["eval", "-m", words, *files, *report]
     assert json.loads(output_of(*ask, "--to", "fr")) == found
-    assert "--to: missing; this model translates into en, de, fr" in error_of(*ask)
+    assert json.loads(output_of(*ask)) == found  # by the names of the files
+    for name in ("train.de", "train.fr"):
+        (folder / f"x{name[-1]}").write_bytes((folder / name).read_bytes())
+    unnamed = ["--test-src", folder / "xe", "--test-tgt", folder / "xr"]
+    assert "--to: missing; this model translates into en, de, fr" in error_of(
+        "eval", "-m", words, *unnamed, *report
+    )
     alone = (words / "model").rename(folder / "alone")
     try:
         assert json.loads(output_of("eval", "-m", alone, *ask[3:], "--to", "fr")) == found

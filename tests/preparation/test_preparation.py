@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from corpora import load_training
 
+from s2s_cli.checks.leakage import Leakage, find_leakage
 from s2s_cli.config import Config
 from s2s_cli.data import pool, token_file
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.encoded_corpus import StoredPairs, choose_dtype
-from s2s_cli.data.manifest import Manifest, read_manifest
+from s2s_cli.data.fingerprints import fold_sentence
+from s2s_cli.data.manifest import FORMAT, Manifest, read_manifest
 from s2s_cli.data.splits import open_training
 from s2s_cli.data.tokenized import TokenizedCorpus, count_tokens, encode_corpus, segment_corpus
 from s2s_cli.data.whereabouts import locate_pairs
@@ -30,6 +32,7 @@ from s2s_cli.recipe import check_config
 from s2s_cli.run import Vocabularies
 from s2s_cli.text.subword import SubwordPair, train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.text.vocabulary import UNK_ID
 from s2s_cli.vocabularies import build_vocabularies, tokenize_corpora
 
 WORDS = {
@@ -186,11 +189,16 @@ def test_pairs_on_disk_are_those_worked_out_in_memory(tmp_path: Path, name: str)
         "pairs": len(pairs),
         "src_tokens": sum(len(src) for src, _ in pairs),
         "tgt_tokens": sum(len(tgt) for _, tgt in pairs),
+        "src_unknown": sum(src.count(UNK_ID) for src, _ in pairs),
+        "tgt_unknown": sum(tgt.count(UNK_ID) for _, tgt in pairs),
         "blank": sum(corpus.num_blank for corpus in corpora),
         "not_utf8": 0,
         "too_long": encoded.num_too_long,
         "empty": encoded.num_empty,
     }
+    text = [pair for one in corpora for pair in zip(one.src, one.tgt, strict=True)]
+    assert find_leakage(text, stored.fingerprints) == Leakage(len(text), len(text), len(text))
+    assert len(stored.fingerprints.sources) == len({fold_sentence(src) for src, _ in text})
     with Preparation(config, tmp_path / "data", 1) as again:
         assert again.facts().origin == origin
         if isinstance(config.data.valid, float):
@@ -296,10 +304,10 @@ def test_files_of_another_format_are_not_read(built: tuple[Config, Path, Vocabul
     manifest = read_manifest(folder)
     assert isinstance(manifest, Manifest)
     manifest.model_copy(update={"format": 1}).write(folder)
-    assert encode_again(config, folder, vocabularies) == "its format is 1, not 2"
+    assert encode_again(config, folder, vocabularies) == f"its format is 1, not {FORMAT}"
 
 
-@pytest.mark.parametrize("name", ["src.ids", "tgt.offsets", "valid.jsonl"])
+@pytest.mark.parametrize("name", ["src.ids", "tgt.offsets", "pairs.hashes", "valid.jsonl"])
 def test_files_that_lack_or_changed_bytes_are_noticed(
     built: tuple[Config, Path, Vocabularies], name: str
 ) -> None:

@@ -1,0 +1,207 @@
+"""Which languages a text is in: by options, the recipe or file names; and what its script shows."""
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from s2s_cli.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2s_cli.checks.languages import NamedSide
+    from s2s_cli.checks.scripts import ScriptMisfit
+    from s2s_cli.config import Data
+    from s2s_cli.data.sentence_pairs import SentencePairs
+
+SIDES = ("src", "tgt")
+WORDS = {"src": "source", "tgt": "target"}
+
+SAMPLED_PAIRS = 500
+"""Of each source, from its beginning, whose script is looked at."""
+
+
+def settle_languages(
+    data: "Data", named_by: str | None, explicit: Collection[str]
+) -> list[tuple[str, object]]:
+    """The languages that file names give where nobody named any; says what is taken or assumed.
+
+    Args:
+        data: as recipe and options say.
+        named_by: what names the recipe, if anything does: then its languages count.
+        explicit: sides, `src` and `tgt`, whose language an option names.
+
+    Returns:
+        Overrides of the recipe.
+    """
+    from s2s_cli.checks.languages import find_language
+    from s2s_cli.sources import EmbeddedPhrasebook, sources_of
+
+    sides = [one for one in _name_sides(data) if one.side not in explicit]
+    if all(isinstance(source, EmbeddedPhrasebook) for source in sources_of(data.train)):
+        known, named_by = set(SIDES), "the phrasebook"
+    elif data.directions:
+        known = set(SIDES)
+    else:
+        known = {side for side in SIDES if named_by and f"{side}_lang" in data.model_fields_set}
+    _warn_of_contradictions([one for one in sides if one.side in known], data, named_by)
+    open_sides = [side for side in SIDES if side not in known and side not in explicit]
+    found = {side: find_language(sides, side) for side in open_sides}
+    _say_settled(data, found)
+    return [(f"data.{side}_lang", one.found) for side, one in found.items() if one is not None]
+
+
+def warn_of_test_names(data: "Data", model: str) -> None:
+    """Warn where the names of test files give other languages than a model has.
+
+    Args:
+        data: with the test set; its languages are the model's.
+        model: names the model.
+    """
+    sides = _name_sides(data, ("test",))
+    _warn_of_contradictions(sides, data, model)
+
+
+def find_contradictions(data: "Data") -> "list[NamedSide]":
+    """The sides whose file names give other languages than the recipe."""
+    return [side for side in _name_sides(data) if side.contradicts]
+
+
+def _name_sides(
+    data: "Data", splits: Collection[str] = ("train", "valid", "test")
+) -> "list[NamedSide]":
+    """All sides of splits, with the languages that their names give."""
+    from s2s_cli.checks.languages import find_named_sides
+    from s2s_cli.data.directions import direct_source
+    from s2s_cli.sources import sources_of
+
+    both = {"train": data.train, "valid": data.valid, "test": data.test}
+    return [
+        side
+        for name, split in both.items()
+        if name in splits and split is not None and not isinstance(split, float)
+        for source in sources_of(split)
+        for directed in direct_source(source, data, name)
+        for side in find_named_sides(directed)
+    ]
+
+
+def _warn_of_contradictions(sides: "list[NamedSide]", data: "Data", named_by: str | None) -> None:
+    from s2s_cli.console import warn
+
+    remedy = (
+        "check the files and data.directions"
+        if data.directions
+        else "check the file, or name the languages with --src-lang and --tgt-lang"
+    )
+    told = set()
+    for one in sides:
+        if one.contradicts and (one.side, one.found) not in told:
+            told.add((one.side, one.found))
+            warn(
+                f"{one.name}: its name says {one.found}, but the {WORDS[one.side]} language of "
+                f"{named_by or 'data.directions'} is {one.lang}; {remedy}"
+            )
+
+
+def _say_settled(data: "Data", found: "dict[str, NamedSide | None]") -> None:
+    """One line about the languages that nobody named."""
+    from s2s_cli.console import say, warn
+
+    taken = [
+        f"{WORDS[side]} {one.found} ({one.name})" for side, one in found.items() if one is not None
+    ]
+    assumed = [side for side, one in found.items() if one is None]
+    if not found:
+        return
+    if not assumed:
+        say(f"languages, by the names of the files: {', '.join(taken)}")
+        return
+    langs = {"src": data.src_lang, "tgt": data.tgt_lang}
+    guesses = ", ".join(f"{WORDS[side]} {langs[side]}" for side in assumed)
+    options = " and ".join(f"--{side}-lang" for side in assumed)
+    tail = f"; by the names of the files: {', '.join(taken)}" if taken else ""
+    warn(
+        f"languages assumed: {guesses}, as no option, recipe or file name tells; name them with "
+        f"{options}{tail}"
+    )
+
+
+def language_of_files(paths: "Collection[Path]") -> str | None:
+    """The language that the first of some file names gives, if any does."""
+    from s2s_cli.checks.languages import language_of_name
+
+    return next(filter(None, (language_of_name(path.name) for path in paths)), None)
+
+
+def check_scripts(data: "Data", explicit: Collection[str]) -> None:
+    """Refuse text that is not in the script of its language; a language named explicitly warns.
+
+    Args:
+        data: where the text is.
+        explicit: sides, `src` and `tgt`, whose language an option names.
+
+    Raises:
+        DataError: naming the side and the script found.
+    """
+    from s2s_cli.console import warn
+
+    for source in _open_sources(data):
+        misfits = _find_misfits(source)
+        if not misfits:
+            continue
+        message = _describe(source, misfits)
+        sides = {one.side for one in misfits}
+        if not sides <= {*explicit}:
+            where = "data.directions" if data.directions else None
+            options = where or " and ".join(f"--{side}-lang" for side in SIDES if side in sides)
+            raise DataError(f"{message}, or name the right languages with {options}")
+        warn(f"{message}; used as it is, because the languages were named by options")
+
+
+def _open_sources(data: "Data") -> "Iterator[SentencePairs]":
+    """The sources of all splits that can be opened; the others are reported when they are read."""
+    from s2s_cli.data.splits import open_split
+
+    for name, split in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+        if split is not None and not isinstance(split, float):
+            with suppress(ConfigError, DataError):
+                yield from open_split(split, data, name)
+
+
+def _find_misfits(source: "SentencePairs") -> "list[ScriptMisfit]":
+    """The sides of a source whose script is not that of their language, by a sample."""
+    from s2s_cli.checks.scripts import TextScripts, find_misfits
+    from s2s_cli.data.sentence_pairs import Findings
+
+    rows = []
+    with suppress(DataError):  # reported when the whole text is read
+        for row in islice(source.read(Findings()), SAMPLED_PAIRS):
+            rows.append(row)
+    src, tgt = (TextScripts.of(row[side] for row in rows) for side in (0, 1))
+    return find_misfits(source.direction, src, tgt)
+
+
+def _describe(source: "SentencePairs", misfits: "list[ScriptMisfit]") -> str:
+    """What is wrong with a source, and what to do first."""
+    names = _name_files(source)
+    first = misfits[0]
+    if first.is_swapped:
+        both = ", and ".join(
+            f"the {WORDS[one.side]} language is {one.lang}, but {names[one.side]} is in "
+            f"{one.found} script"
+            for one in misfits
+        )
+        return f"data.{source.key}: {both}; are the sides swapped? exchange them"
+    both = ", ".join(
+        f"{one.share:.0%} of {one.num_lines} {WORDS[one.side]} lines sampled from "
+        f"{names[one.side]} are in {one.found} script, not in {one.wanted} as {one.lang} is"
+        for one in misfits
+    )
+    return f"data.{source.key}: {both}; check the file"
+
+
+def _name_files(source: "SentencePairs") -> dict[str, str]:
+    paths = source.files[:2] if len(source.files) > 1 else source.files[:1] * 2
+    return dict(zip(SIDES, map(str, paths or (source.name,) * 2), strict=True))

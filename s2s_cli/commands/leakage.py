@@ -1,0 +1,65 @@
+"""What is said of validation and test pairs that also stand in train."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from s2s_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from s2s_cli.checkpoint import ModelCard
+    from s2s_cli.commands.loading import Place
+    from s2s_cli.config import Data
+    from s2s_cli.data.corpus import Corpus
+    from s2s_cli.data.fingerprints import Fingerprints
+
+
+def warn_of_leakage(name: str, corpora: "Sequence[Corpus]", train: "Fingerprints") -> None:
+    """One line with the number, if any source sentence of a split stands in train."""
+    from s2s_cli.checks.leakage import find_corpus_leakage
+    from s2s_cli.console import warn
+
+    found = find_corpus_leakage(corpora, train)
+    if found.num_sources:
+        warn(
+            f"{name}: {found.num_sources:,} of {found.num_pairs:,} source sentences also stand in "
+            f"train, {found.num_whole:,} of them with the same translation, which makes scores "
+            "look better than they are; take them out of train"
+        )
+
+
+def read_tests(data: "Data") -> "list[Corpus]":
+    """The test set, where it is not held out of train; says if it cannot be read."""
+    from s2s_cli.console import warn
+    from s2s_cli.data.splits import load_test
+
+    if data.test is None or isinstance(data.test, float):
+        return []  # no sentence of a share that is held out is in train
+    try:
+        return load_test(data)
+    except DataError as error:
+        warn(f"test was not compared with train: {error}")
+        return []
+
+
+def warn_of_tests_in_train(place: "Place", card: "ModelCard", tests: "Sequence[Corpus]") -> None:
+    """The same of test sets of a model, if the pairs that it was trained on are in its run."""
+    train = _read_fingerprints(place, card)
+    if train is not None:
+        for test in tests:
+            warn_of_leakage(f"test set {test.name}", [test], train)
+
+
+def _read_fingerprints(place: "Place", card: "ModelCard") -> "Fingerprints | None":
+    """Those of the pairs that a model was trained on; None if the run does not have them."""
+    from s2s_cli.data.encoded_corpus import StoredPairs
+    from s2s_cli.data.manifest import find_damage, read_manifest
+
+    if place.run is None:
+        return None
+    manifest = read_manifest(place.run.data_path)
+    if isinstance(manifest, str) or find_damage(place.run.data_path, manifest):
+        return None
+    digests = {digest for source in manifest.sources for digest in source.digests}
+    if digests != {*card.trained_on.get("train", {}).values()}:
+        return None
+    return StoredPairs(place.run.data_path, manifest.dtype).fingerprints

@@ -1,0 +1,63 @@
+"""Sentences and pairs that stand in train as well."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+
+from s2s_cli.checks.leakage import Leakage, find_leakage
+from s2s_cli.data.fingerprints import Fingerprints, FingerprintTaker
+from s2s_cli.data.lines import read_lines
+
+
+def fingerprints_of(pairs: list[tuple[str, str]]) -> Fingerprints:
+    taker = FingerprintTaker()
+    rows = [(0, *pair) for pair in pairs]
+    assert list(taker.watch(rows)) == rows
+    return taker.take()
+
+
+TRAIN = fingerprints_of([("ein Hund", "a dog"), ("ein Hund", "the dog"), ("zwei Katzen", "cats")])
+
+
+def test_sources_and_whole_pairs_are_counted_apart() -> None:
+    rows = [
+        ("ein Hund", "a dog"),
+        ("ein Hund", "one dog"),
+        ("ein Pferd", "a dog"),
+        ("zwei", "cats"),
+    ]
+    assert find_leakage(rows, TRAIN) == Leakage(num_pairs=4, num_sources=2, num_whole=1)
+    assert find_leakage([], TRAIN) == Leakage(0, 0, 0)
+
+
+def test_case_and_white_space_do_not_count() -> None:
+    rows = [(" Ein  HUND\t", "A\u3000Dog "), ("einHund", "a dog"), ("ein Hund.", "a dog")]
+    assert find_leakage(rows, TRAIN) == Leakage(3, 1, 1)
+
+
+def test_any_of_several_references_counts() -> None:
+    assert find_leakage([("ein Hund", "one dog", "The dog", "x")], TRAIN) == Leakage(1, 1, 1)
+
+
+def test_each_sentence_is_held_once_and_in_order() -> None:
+    assert len(TRAIN.sources) == 2
+    assert len(TRAIN.pairs) == 3
+    assert (np.diff(TRAIN.pairs.astype(object)) > 0).all()
+
+
+def test_planted_pairs_are_found_in_a_real_corpus(real_data: Path) -> None:
+    folder = real_data / "tatoeba-zh-en"
+    sides = [
+        [read_lines(folder / f"{name}.{lang}") for lang in ("zh", "en")]
+        for name in ("train", "test")
+    ]
+    train, test = (list(zip(*side, strict=True)) for side in sides)
+    found = find_leakage(test, fingerprints_of(train))
+    assert found == Leakage(864, 0, 0)  # as the corpus' own page promises
+    draw = random.Random(1)
+    whole = draw.sample(train, 30)
+    other = [(zh, "something else") for zh, _ in draw.sample(train, 12)]
+    planted = [*test, *whole, *other]
+    draw.shuffle(planted)
+    assert find_leakage(planted, fingerprints_of(train)) == Leakage(906, 42, 30)

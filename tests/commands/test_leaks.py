@@ -1,0 +1,83 @@
+"""Validation and test pairs that also stand in train are said by every command."""
+
+from pathlib import Path
+
+import pytest
+from shell import TINY, s2s
+
+NOUNS = ["Hund", "Katze", "Vogel", "Fisch", "Baum", "Haus", "Kind", "Mann", "Frau", "Ball"]
+VERBS = ["läuft", "schläft", "fällt", "singt", "steht", "wächst", "spielt", "geht", "lacht", "ist"]
+PAIRS = [(f"der {noun} {verb}", f"x {noun} {verb}") for noun in NOUNS for verb in VERBS]
+
+
+def write(folder: Path, name: str, pairs: list[tuple[str, str]]) -> None:
+    for side, lang in enumerate(("de", "en")):
+        text = "".join(f"{pair[side]}\n" for pair in pairs)
+        (folder / f"{name}.{lang}").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of 20 validation pairs 5 are in train, 2 of them in other case; of 10 test sources 4."""
+    write(tmp_path, "train", PAIRS[:70])
+    loud = [(src.upper(), tgt) for src, tgt in PAIRS[3:5]]
+    write(tmp_path, "valid", [*PAIRS[:3], *loud, *PAIRS[70:85]])
+    write(tmp_path, "test", [*PAIRS[10:11], *((src, "y") for src, _ in PAIRS[11:14]), *PAIRS[94:]])
+    return tmp_path
+
+
+FILES = [
+    *("--train-src", "train.de", "--train-tgt", "train.en"),
+    *("--valid-src", "valid.de", "--valid-tgt", "valid.en"),
+]
+TEST = ["--test-src", "test.de", "--test-tgt", "test.en"]
+VALID_LEAK = "warning: valid: 5 of 20 source sentences also stand in train, 5 of them with the same"
+TEST_LEAK = "4 of 10 source sentences also stand in train, 1 of them with the same translation"
+
+
+def test_vocab_build_train_and_eval_count_what_stands_in_train(folder: Path) -> None:
+    train = ["train", *FILES, *TEST, *TINY, "--epochs", 1, "--run", "r"]
+    build = [
+        "vocab",
+        "build",
+        *FILES,
+        "--run",
+        "v",
+        "--set",
+        "data.test={src: test.de, tgt: test.en}",
+    ]
+    for command in (build, train, train):  # at last the encoded pairs are up to date
+        told = s2s(*command, cwd=folder).stderr
+        assert told.count(VALID_LEAK) == 1
+        assert told.count(f"warning: test: {TEST_LEAK}") == 1
+    assert f"-test: {TEST_LEAK}" in s2s("eval", "--run", "r", cwd=folder).stderr
+    write(folder, "test", PAIRS[94:])
+    told = s2s("eval", "--run", "r", cwd=folder).stderr
+    assert "stand in train" not in told
+    told = s2s(*train, cwd=folder).stderr
+    assert "encoded anew" not in told
+    assert "test: " not in told
+    assert VALID_LEAK in told
+
+
+def test_a_changed_validation_text_is_compared_without_reading_train_again(folder: Path) -> None:
+    build = ["vocab", "build", *FILES, *TINY, "--run", "r"]
+    s2s(*build, cwd=folder)
+    write(folder, "valid", PAIRS[80:])
+    told = s2s("train", *FILES, *TINY, "--epochs", 1, "--run", "r", cwd=folder).stderr
+    assert "stand in train" not in told
+    assert "encoded anew" not in told
+
+
+def test_shares_that_are_held_out_leak_nothing(folder: Path) -> None:
+    write(folder, "train", PAIRS * 2)  # each stands there twice, and both on one side
+    shares = ["--set", "data.valid=0.2", "--set", "data.test=0.2"]
+    train = ["train", *FILES[:4], *shares, *TINY, "--epochs", 1, "--run", "r"]
+    assert "stand in train" not in s2s(*train, cwd=folder).stderr
+    assert "stand in train" not in s2s("eval", "--run", "r", cwd=folder).stderr
+
+
+def test_a_test_set_that_cannot_be_read_is_said_and_no_error(folder: Path) -> None:
+    missing = ["--set", "data.test={src: no.de, tgt: no.en}"]
+    told = s2s("vocab", "build", *FILES, *missing, "--run", "r", cwd=folder).stderr
+    assert "test was not compared with train: data.test.src: no such file" in told
