@@ -109,7 +109,7 @@ def test_references_may_be_named_one_after_the_other(tables: Path) -> None:
     assert (tables / "here" / "references-2.txt").is_file()
     wrong = s2s("eval", "--run", "r", "--accuracy", *test, cwd=tables, status=1)
     assert "needs one reference a line, not 2" in wrong.stderr
-    assert "sentences" not in wrong.stderr  # refused before anything is translated
+    assert " sentences\n" not in wrong.stderr  # refused before anything is translated
 
 
 def test_labels_are_noticed_and_scored_as_labels(tmp_path: Path) -> None:
