@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.command import Command
 from s2s_cli.commands.preparing import WorkersOption, preparing
 from s2s_cli.errors import ConfigError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Build vocabularies, and look at them.")
 
 
-@app.command("build")
+@app.command("build", cls=Command)
 def build(
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
@@ -113,7 +114,7 @@ def _read_watched(data: "Data", valid: "list[Corpus]") -> dict[str, list[str]]:
     }
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     sentence: Annotated[
         str | None, typer.Argument(help="What this sentence becomes: tokens, ids, unknowns.")
@@ -123,7 +124,12 @@ def show(
     ] = "src",
     lang: Annotated[
         str | None,
-        typer.Option("--lang", metavar="CODE", help="The sentence's, where a model has several."),
+        typer.Option(
+            "--lang",
+            metavar="CODE",
+            help="The sentence's, where a model has several.",
+            callback=opt.check_language,
+        ),
     ] = None,
     head: Annotated[int, typer.Option("--head", min=0, help="Entries shown.")] = 20,
     config: opt.ConfigOption = None,
