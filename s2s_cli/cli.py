@@ -9,8 +9,15 @@ import typer
 
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, tokenize, train, translate, vocab
+from s2s_cli.commands.command import Command, refuse_undecoded_arguments
 from s2s_cli.commands.together import refuse_company
-from s2s_cli.errors import EchoedError, ReaderGoneError, S2SError, StoppedError, is_out_of_memory
+from s2s_cli.errors import (
+    EchoedError,
+    ReaderGoneError,
+    S2SError,
+    StoppedError,
+    is_out_of_memory,
+)
 from s2s_cli.files import describe_os_error
 from s2s_cli.signals import unwind_on_signals
 
@@ -21,11 +28,11 @@ app = typer.Typer(
     help="Train, use and score recurrent sequence-to-sequence translators.",
 )
 app.add_typer(vocab.app, name="vocab")
-app.command("train")(train.train)
-app.command("translate")(translate.translate)
-app.command("eval")(eval_command.evaluate)
-app.command("results")(results.results)
-app.command("tokenize")(tokenize.tokenize)
+app.command("train", cls=Command)(train.train)
+app.command("translate", cls=Command)(translate.translate)
+app.command("eval", cls=Command)(eval_command.evaluate)
+app.command("results", cls=Command)(results.results)
+app.command("tokenize", cls=Command)(tokenize.tokenize)
 
 
 PACKAGES = {"yaml": "pyyaml"}
@@ -69,19 +76,18 @@ def _run() -> int:
     """Run the command that was asked for; its exit status."""
     message, status = "", 1
     try:
+        refuse_undecoded_arguments()
         app()
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):
             return 0  # Typer was printing help, and the reader has enough of it
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except EchoedError as error:
+    except (EchoedError, ReaderGoneError) as error:
         return error.status
-    except ReaderGoneError:
-        return 0
     except StoppedError as error:
         message, status = str(error), error.status
     except S2SError as error:
-        message = f"error: {error}"
+        message, status = f"error: {error}", error.status
     except OSError as error:
         if error.strerror is None:
             raise

@@ -8,9 +8,18 @@ Raise one where the cause is known, worded as `where: what is wrong; what would 
 class S2SError(Exception):
     """Something in the user's hands is wrong; the message says where, what, and the remedy."""
 
+    status = 1
+    """Exit status of a command that it ends."""
+
 
 class ConfigError(S2SError):
     """A recipe, an override or an option asks for something that cannot be."""
+
+
+class UsageError(S2SError):
+    """The command line itself is wrong, whatever its options mean."""
+
+    status = 2
 
 
 class DataError(S2SError):
@@ -53,6 +62,8 @@ class LostError(S2SError):
 
 class ReaderGoneError(S2SError):
     """The program that reads our stdout has closed it, as `head` does; no reason to complain."""
+
+    status = 0
 
 
 class EchoedError(S2SError):

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from s2s_cli.config import Config
 from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
+from s2s_cli.languages import suggest_code
 from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
 
 DEFAULT_RECIPE = "quickstart"
@@ -130,7 +131,9 @@ def parse_override(text: str) -> tuple[str, object]:
     dotted, equals, value = text.partition("=")
     keys = dotted.strip().split(".")
     if not equals or len(keys) < 2 or not all(keys):
-        raise ConfigError(f"--set {text}: not of the form section.key=value")
+        meant = " or ".join(f"{section}.{text}" for section in _sections_with(dotted.strip()))
+        hint = f"; did you mean {meant}?" if meant and equals else ""
+        raise ConfigError(f"--set {text}: not of the form section.key=value{hint}")
     return dotted.strip(), load_yaml(value, where=f"--set {text}")
 
 
@@ -193,6 +196,10 @@ def _explain(error: ValidationError) -> str:
     match problem["type"]:
         case "string_pattern_mismatch":
             message = "not of a form that it may have"
+            if {*place.keys} & {"src_lang", "tgt_lang", "direction", "directions"} and (
+                code := suggest_code(str(problem["input"]))
+            ):
+                message = f"languages go by their codes; did you mean {code}?"
         case "model_type" | "model_attributes_type":
             message = _describe_no_mapping(place, problem["input"])
         case "too_short":
@@ -267,7 +274,22 @@ def _describe_unknown(place: _Place) -> str:
         # What names neither a file nor a phrasebook is taken for files; and files named by an
         # option take the phrasebook's place. So another kind may be meant.
         known += [name for name in ("src", "tgt", "file", "phrasebook") if name not in known]
+    section, _, last = key.rpartition(".")
+    if section in Config.model_fields and section in _sections_with(last):
+        return f"no such key; write it as a mapping, {section}: {{{last}: ...}}"
+    if sections := _sections_with(key):
+        meant = " or ".join(f"{section}.{key}" for section in sections)
+        return f"no such key here; did you mean {meant}?"
     return f"no such key{_suggest(key, known)}; known are {', '.join(known)}"
+
+
+def _sections_with(key: str) -> list[str]:
+    """The sections that have a key of this name."""
+    return [
+        name
+        for name, field in Config.model_fields.items()
+        if _is_section(field) and key in cast("type[BaseModel]", field.annotation).model_fields
+    ]
 
 
 def _suggest(word: str, known: list[str]) -> str:

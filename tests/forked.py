@@ -57,6 +57,27 @@ class Running(NamedTuple):
         return Done(status, stdout, stderr)
 
 
+REPEATED = {"--set", "--model", "-m", "--ref", "--test-tgt"}
+"""Options that may be given more than once."""
+
+
+def last_given(arguments: Sequence[object]) -> list[object]:
+    """Without options that are given again further on: tests add to each other's command lines.
+
+    `s2s` itself refuses an option that is given twice, which has its own test.
+    """
+    kept: list[object] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        is_option = str(word).startswith("-") and len(str(word)) > 1
+        has_value = is_option and words and not str(words[0]).startswith("--")
+        group = [word, words.pop(0)] if has_value else [word]
+        if not (is_option and word not in REPEATED and word in words):
+            kept += group
+    return kept
+
+
 def start(
     arguments: Sequence[object],
     cwd: Path,
@@ -66,7 +87,7 @@ def start(
     """Begin a command.
 
     Args:
-        arguments: after `s2s`.
+        arguments: after `s2s`; of an option that may be given once, the last counts.
         cwd: where it is run.
         stdin: what it reads.
         setup: done in its process before.
@@ -88,7 +109,7 @@ def start(
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), write_through=True)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though nohup may protect the tests
         os.chdir(cwd)
-        sys.argv = ["s2s", *map(str, arguments)]
+        sys.argv = ["s2s", *map(str, last_given(arguments))]
         setup()
         status = _run()
     except BaseException:  # noqa: BLE001 (the parent is to know of it, whatever it is)

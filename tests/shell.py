@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from forked import start
+from forked import last_given, start
 
 S2S = [sys.executable, "-m", "s2s_cli"]
 BARE = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
@@ -37,5 +37,6 @@ def s2s(
 
 
 def tiny_train(*more: object) -> list[object]:
+    """A small training; an option in `more` takes the place of the one that is here."""
     files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--valid-src", "my.zh"]
-    return ["train", *files, "--valid-tgt", "my.en", *TINY, *more]
+    return last_given(["train", *files, "--valid-tgt", "my.en", *TINY, *more])

@@ -41,11 +41,34 @@ DeviceOption = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps."),
 ]
+
+
+def check_language(value: str | None, parameter: typer.CallbackParam) -> str | None:
+    """Refuse the name of a language in place of its code.
+
+    Raises:
+        ConfigError: with the code that is meant.
+    """
+    from s2s_cli.languages import suggest_code
+
+    if value is not None and (code := suggest_code(value)) is not None:
+        raise ConfigError(
+            f"{parameter.opts[0]} {value}: languages go by their codes; did you mean {code}?"
+        )
+    return value
+
+
 SrcLangOption = Annotated[
-    str | None, typer.Option("--src-lang", metavar="CODE", help="Source language, such as zh.")
+    str | None,
+    typer.Option(
+        "--src-lang", metavar="CODE", help="Source language, such as zh.", callback=check_language
+    ),
 ]
 TgtLangOption = Annotated[
-    str | None, typer.Option("--tgt-lang", metavar="CODE", help="Target language, such as en.")
+    str | None,
+    typer.Option(
+        "--tgt-lang", metavar="CODE", help="Target language, such as en.", callback=check_language
+    ),
 ]
 DataDirOption = Annotated[
     Path | None,
@@ -107,11 +130,21 @@ DictionaryOption = Annotated[
 
 FromOption = Annotated[
     str | None,
-    typer.Option("--from", metavar="CODE", help="Source language, where a model has several."),
+    typer.Option(
+        "--from",
+        metavar="CODE",
+        help="Source language, where a model has several.",
+        callback=check_language,
+    ),
 ]
 ToOption = Annotated[
     str | None,
-    typer.Option("--to", metavar="CODE", help="Target language, where a model has several."),
+    typer.Option(
+        "--to",
+        metavar="CODE",
+        help="Target language, where a model has several.",
+        callback=check_language,
+    ),
 ]
 
 HELD_OUT_SHARE = 0.05

@@ -6,6 +6,7 @@ import typer
 
 from s2s_cli.commands import options as opt
 from s2s_cli.commands.amounts import warn_of_amounts
+from s2s_cli.commands.command import Command
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.leakage import read_tests, warn_of_leakage
 from s2s_cli.commands.preparing import WorkersOption, preparing
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Build vocabularies, and look at them.")
 
 
-@app.command("build")
+@app.command("build", cls=Command)
 def build(
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
@@ -104,7 +105,7 @@ def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") ->
     warn_of_amounts(recipe.config, len(train), valid_counts.num_lines, known)
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     sentence: Annotated[
         str | None, typer.Argument(help="What this sentence becomes: tokens, ids, unknowns.")
@@ -114,7 +115,12 @@ def show(
     ] = "src",
     lang: Annotated[
         str | None,
-        typer.Option("--lang", metavar="CODE", help="The sentence's, where a model has several."),
+        typer.Option(
+            "--lang",
+            metavar="CODE",
+            help="The sentence's, where a model has several.",
+            callback=opt.check_language,
+        ),
     ] = None,
     head: Annotated[int, typer.Option("--head", min=0, help="Entries shown.")] = 20,
     config: opt.ConfigOption = None,

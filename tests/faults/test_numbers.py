@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from forked import Done, clean_error, s2s
+from forked import Done, clean_error, last_given, s2s
 from shell import S2S, TINY, tiny_train
 from tally import Tally, trials
 
@@ -107,7 +107,7 @@ SURROUNDINGS: list[dict[str, str]] = [
 @pytest.mark.fault("E6")
 @pytest.mark.parametrize("environment", SURROUNDINGS[: trials(2, 6)], ids=" ".join)
 def test_terminals_of_all_kinds(texts: Path, tally: Tally, environment: dict[str, str]) -> None:
-    command = [*S2S, *map(str, TRAIN), "--epochs", "1"]
+    command = [*S2S, *map(str, last_given([*TRAIN, "--epochs", "1"]))]
     done = subprocess.run(
         command, cwd=texts, env={**os.environ, **environment}, capture_output=True, check=False
     )

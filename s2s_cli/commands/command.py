@@ -1,0 +1,52 @@
+"""What every command asks of its command line, beside what Typer checks."""
+
+import sys
+from collections import Counter
+from typing import Any
+
+from typer.core import TyperCommand
+
+from s2s_cli.errors import ConfigError, UsageError
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, unless it may be."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line.
+
+        Raises:
+            UsageError: an option that counts once is given more than once.
+        """
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, count in Counter(order).items():
+            if count > 1 and _counts_once(parameter):
+                name = "/".join([*parameter.opts, *parameter.secondary_opts])
+                raise UsageError(f"{name}: given {count} times; give it once")
+        return super().parse_args(ctx, args)
+
+
+def _counts_once(parameter: Any) -> bool:
+    return (
+        parameter.param_type_name == "option"
+        and not parameter.multiple
+        and not parameter.is_eager  # as --help is
+    )
+
+
+def refuse_undecoded_arguments() -> None:
+    """Refuse arguments that hold bytes which are not UTF-8.
+
+    Raises:
+        ConfigError: one does.
+    """
+    for argument in sys.argv[1:]:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raw = argument.encode("utf-8", "surrogateescape")
+            shown = raw.decode("utf-8", "backslashreplace")
+            raise ConfigError(
+                f"argument '{shown}': is not UTF-8; type it in a UTF-8 terminal, or put text into "
+                "a file and rename files whose names are not UTF-8"
+            ) from error
