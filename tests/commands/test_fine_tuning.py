@@ -39,9 +39,17 @@ def test_text_that_the_vocabularies_do_not_know_is_refused_unless_its_languages_
     folder: Path,
 ) -> None:
     message = error_of(*OTHER, "--run", "new")
+    assert "translates zh-en, but the text is de-fr" in message
+    assert "--src-lang de --tgt-lang fr" in message
+    rare = [chr(0x9F00 + number) for number in range(64)]
+    (folder / "new.zh").write_text("".join(f"{one}\n" for one in rare), encoding="utf-8")
+    (folder / "other.fr").rename(folder / "new.en")
+    unknown = ["train", "--from", "general", "--train-src", "new.zh", "--train-tgt", "new.en"]
+    message = error_of(*unknown, "--run", "new")
     assert "know only 0.0% of train zh, 0.0% of train en" in message
     assert "--src-lang" in message
     assert not (folder / "new").exists()
+    (folder / "new.en").rename(folder / "other.fr")
     done = s2s(*OTHER, "--run", "new", "--src-lang", "de", "--tgt-lang", "fr", "--epochs", 1)
     assert done.exit_code == 0, done.output
     assert "warning: " in done.stderr
