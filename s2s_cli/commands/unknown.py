@@ -25,6 +25,7 @@ class SourceCheck:
         self._loaded, self._where = loaded, f"{name}: " if name else ""
         self._num_unknown = self._num_tokens = 0
         self._lines: list[str] = []
+        self._entries: set[str] = set()
 
     def add(self, translations: "Sequence[Translation]") -> None:
         """Count the source tokens of translations."""
@@ -35,17 +36,20 @@ class SourceCheck:
         found = count_unknown(sentences, self._loaded.translator.src.vocabulary)
         self._num_unknown += found.num_unknown
         self._num_tokens += found.num_tokens
+        self._entries.update(*(one.candidates[0].dictionary_entries for one in translations))
         room = SAMPLED_LINES - len(self._lines)
         self._lines += [one.source[:MAX_CHARACTERS] for one in translations[:room]]
 
     def warn(self, ranks: "Ranks | None" = None) -> None:
         """Say so, in one line, if the text is hardly what the model is for.
 
+        Also say how many entries of the dictionary were used, if there is one.
+
         Args:
             ranks: the processes that share the run, if there are several.
         """
         from s2s_cli.checks.unknown import UnknownTokens
-        from s2s_cli.console import warn
+        from s2s_cli.console import say, warn
 
         counts = self._num_unknown, self._num_tokens
         found = UnknownTokens(*(int(ranks.total(one)) for one in counts) if ranks else counts)
@@ -59,6 +63,12 @@ class SourceCheck:
             )
         elif script:
             warn(f"{self._where}{script}; use a model of this text's language")
+        if dictionary := self._loaded.translator.dictionary:
+            used = self._entries
+            if ranks:
+                parts = ranks.gather("\n".join(used).encode())
+                used = {key for part in parts for key in part.decode().split("\n") if key}
+            say(f"{self._where}dictionary: {len(used):,} of {len(dictionary):,} entries used")
 
 
 def describe_script(lines: Iterable[str], lang: str, min_lines: int | None = None) -> str:

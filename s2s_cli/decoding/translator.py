@@ -13,7 +13,7 @@ from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypothesis import Hypothesis
 from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.decoding.sampling import sample
-from s2s_cli.decoding.unknown_words import speak_for_unknown
+from s2s_cli.decoding.unknown_words import Spoken, speak_for_unknown
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.vocabulary import UNK_ID
 
@@ -35,6 +35,8 @@ class Candidate(NamedTuple):
     """For each target token its attention over the source tokens and their eos; what a tag of
     the target language got is left out."""
     is_complete: bool
+    dictionary_entries: frozenset[str] = frozenset()
+    """Keys of the dictionary's entries that stand in it."""
 
 
 class Translation(NamedTuple):
@@ -123,7 +125,7 @@ class Translator(NamedTuple):
         for hypothesis in found:
             tokens = self.tgt.vocabulary.decode(hypothesis.token_ids)
             tokens[: len(begun)] = begun  # as it was given, be it known or not
-            weights, literals = None, dict[int, str]()
+            weights, spoken = None, dict[int, Spoken]()
             if hypothesis.weights is not None:
                 first = len(self.src_prefix)  # a tag is no word, whatever looks at it
                 length = len(src_tokens) + 1  # the source's eos
@@ -131,7 +133,8 @@ class Translator(NamedTuple):
                 if not config.keep_unk:
                     free = range(len(begun), len(tokens))
                     unknown = [i for i in free if hypothesis.token_ids[i] == UNK_ID]
-                    literals = self._speak(line, unknown, [row[:-1] for row in weights])
+                    spoken = self._speak(line, unknown, [row[:-1] for row in weights])
+            literals = {place: said.text for place, said in spoken.items()}
             candidates.append(
                 Candidate(
                     self._detokenize(tokens, literals, prefix),
@@ -140,11 +143,14 @@ class Translator(NamedTuple):
                     hypothesis.log_prob,
                     weights,
                     hypothesis.is_complete,
+                    frozenset(said.entry for said in spoken.values() if said.entry is not None),
                 )
             )
         return candidates
 
-    def _speak(self, line: str, unknown: list[int], weights: list[list[float]]) -> dict[int, str]:
+    def _speak(
+        self, line: str, unknown: list[int], weights: list[list[float]]
+    ) -> dict[int, Spoken]:
         """What to say for unknown tokens, by their place."""
         if not unknown:
             return {}

@@ -6,6 +6,7 @@ user's dictionary has for it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import regex
 
@@ -23,12 +24,20 @@ _WORD = regex.compile(
 _APOSTROPHES = "'’ʼ"
 
 
+class Spoken(NamedTuple):
+    """What is said for an unknown token."""
+
+    text: str
+    entry: str | None = None
+    """The key in the dictionary, if that has it."""
+
+
 def speak_for_unknown(
     tokenizer: Tokenizer,
     sentence: str,
     weights: Sequence[Sequence[float]],
     dictionary: Mapping[str, str],
-) -> list[str]:
+) -> list[Spoken]:
     """What to say for unknown target tokens: for each a source word, or its entry.
 
     The word is the one that got the most attention, that of all its tokens together.
@@ -56,11 +65,11 @@ def speak_for_unknown(
 
 def _say_for_tokens(
     tokenizer: Tokenizer, located: Tokenized, words: Sequence[Span], dictionary: Mapping[str, str]
-) -> list[str]:
+) -> list[Spoken]:
     """For each source token what to say in its place: its word, or an entry of the dictionary."""
     copies = [located.text[start:end] for start, end in words]
     if not dictionary:
-        return copies
+        return [Spoken(copy) for copy in copies]
     if tokenizer.finds_words:
         own = [tokenizer.normalize(located.text[a:b]) for a, b in located.word_spans]
         whole = [tokenizer.normalize(copy) for copy in copies]
@@ -68,7 +77,10 @@ def _say_for_tokens(
     else:
         parts = [tokenizer.normalize(located.text[a:b]) for a, b in located.spans]
         keys = find_entries(parts, dictionary)
-    return [dictionary.get(key, copy) for key, copy in zip(keys, copies, strict=True)]
+    return [
+        Spoken(dictionary[key], key) if key in dictionary else Spoken(copy)
+        for key, copy in zip(keys, copies, strict=True)
+    ]
 
 
 def find_words(tokenizer: Tokenizer, located: Tokenized) -> list[Span]:

@@ -73,12 +73,14 @@ def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
     # With no word known of the target, all that the model says is unknown.
     text = Text(src_tokenizer="space", tgt_tokenizer="space", lowercase=True)
     toy = save_toy(tmp_path / "toy", tgt="", text=text)
-    (tmp_path / "d.tsv").write_text("S\tEss\nt\ttee time\n")
+    (tmp_path / "d.tsv").write_text("S\tEss\nt\ttee time\nq\tcue\n")
     ask = ("translate", "-m", toy, "--set", "decoding.min_length_factor=1")
     plain = output_of(*ask, stdin="s t t s\n").split()
     assert set(plain) <= {"s", "t"}
     spoken = output_of(*ask, "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
     assert spoken == " ".join({"s": "Ess", "t": "tee time"}[word] for word in plain) + "\n"
+    told = s2s(*ask, "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n").stderr
+    assert f"dictionary: {len({*plain})} of 3 entries used" in told
     kept = output_of(*ask, "--keep-unk", "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
     assert set(kept.split()) == {"<unk>"}
 

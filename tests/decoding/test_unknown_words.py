@@ -1,6 +1,6 @@
 import pytest
 
-from s2s_cli.decoding.unknown_words import find_entries, find_words, speak_for_unknown
+from s2s_cli.decoding.unknown_words import Spoken, find_entries, find_words, speak_for_unknown
 from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
 
@@ -54,13 +54,14 @@ def test_attention_on_all_pieces_of_a_word_counts_together() -> None:
     tokenizer = make_tokenizer("space", "en", False, subwords)
     assert tokenizer.tokenize("abc de") == ["▁a", "b", "c", "▁d", "e"]
     rows = [[0.15, 0.15, 0.2, 0.3, 0.1], [0.0, 0.0, 0.0, 0.0, 0.1]]
-    assert speak_for_unknown(tokenizer, "abc de", rows, {}) == ["abc", "de"]
-    assert speak_for_unknown(tokenizer, "abc de", rows, {"abc": "x y"}) == ["x y", "de"]
+    assert speak_for_unknown(tokenizer, "abc de", rows, {}) == [Spoken("abc"), Spoken("de")]
+    said = speak_for_unknown(tokenizer, "abc de", rows, {"abc": "x y"})
+    assert said == [Spoken("x y", "abc"), Spoken("de")]
 
 
 def test_only_what_was_read_of_a_long_sentence_counts() -> None:
     tokenizer = make_tokenizer("space", "en", lowercase=False)
-    assert speak_for_unknown(tokenizer, "a b c", [[0.1, 0.2]], {}) == ["b"]
+    assert speak_for_unknown(tokenizer, "a b c", [[0.1, 0.2]], {}) == [Spoken("b")]
 
 
 def test_of_entries_that_overlap_the_longest_is_said_and_of_equals_the_first() -> None:
