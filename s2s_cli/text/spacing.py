@@ -12,7 +12,7 @@ that no text is cut into.
 
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 import regex
@@ -29,6 +29,10 @@ ESCAPE = "\u241b"
 _NAMES = {JOIN: "j", SPACE: "s", PIECE_SPACE: "u", ESCAPE: "e"}
 _ESCAPES = str.maketrans({character: ESCAPE + name for character, name in _NAMES.items()})
 _ESCAPED = {name: character for character, name in _NAMES.items()}
+_SPECIAL = regex.compile(f"[{''.join(_NAMES)}]")
+
+CACHED_PAIRS = 2**16
+"""Neighbouring characters whose mark is remembered."""
 
 DefaultSpace = Callable[[str, str], bool]
 """Whether two tokens that end and begin with these characters have a space between them."""
@@ -81,24 +85,31 @@ def mark_tokens(text: str, spans: Sequence[Span], default: DefaultSpace) -> list
         spans: slices in order, which leave out spaces only.
         default: whether two neighbours have a space between them unless a mark says otherwise.
     """
-    if not any(character in text for character in _NAMES):
-        tokens = [text[start:end] for start, end in spans]
-    else:
-        tokens = [escape(text[start:end]) for start, end in spans]
+    tokens = [text[start:end] for start, end in spans]
+    if _SPECIAL.search(text):
+        tokens = [escape(token) for token in tokens]
     for i in range(1, len(spans)):
         end, start = spans[i - 1][1], spans[i][0]
-        has_space = start > end
-        before, after = text[end - 1], text[start]
-        if has_space != default(before, after):
-            mark = SPACE if has_space else JOIN
-            if _choose_side(before, after) == "left":
+        found = _find_mark(text[end - 1], text[start], start > end, default)
+        if found is not None:
+            mark, side = found
+            if side == "left":
                 tokens[i - 1] += mark
             else:
                 tokens[i] = mark + tokens[i]
     return tokens
 
 
-@cache
+@lru_cache(CACHED_PAIRS)
+def _find_mark(
+    before: str, after: str, has_space: bool, default: DefaultSpace
+) -> tuple[str, Literal["left", "right"]] | None:
+    """The mark between two neighbours, and which of them carries it; None if they need none."""
+    if has_space == default(before, after):
+        return None
+    return SPACE if has_space else JOIN, _choose_side(before, after)
+
+
 def _choose_side(before: str, after: str) -> Literal["left", "right"]:
     """Which of two neighbours carries the mark: punctuation, else digits, else the right one."""
     left, right = _rank_carrier(before), _rank_carrier(after)
@@ -173,7 +184,7 @@ def _split_marks(token: str) -> tuple[str, str, str]:
 
 
 def _read_token(token: str) -> Word:
-    if not any(character in token for character in _NAMES):
+    if not _SPECIAL.search(token):
         return Word(token, "", "")
     before, content, after = _split_marks(token)
     return Word(_unescape(content), _strongest_of(before), _strongest_of(after))

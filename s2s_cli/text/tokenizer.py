@@ -8,7 +8,7 @@ other spaces than usual. Detokenising therefore gives back the normalised senten
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import regex
 from s2s_cli.text.language import base_language, is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
 from s2s_cli.text.spacing import (
+    CACHED_PAIRS,
     PIECE_SPACE,
     UNSPACED_SCRIPTS,
     DefaultSpace,
@@ -315,7 +316,7 @@ def _are_separate(before: str, after: str) -> bool:
     )
 
 
-@cache
+@lru_cache(CACHED_PAIRS)
 def _is_inside_word(before: str, after: str) -> bool:
     """Whether both are letters of a script that separates words by spaces."""
     return all(
