@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,10 @@ def is_stdout(path: Path) -> bool:
     return str(path) in {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
+_OPEN_ALREADY = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
+"""Names of files that a process has open."""
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """As `replacing`, packed if the name ends in `.gz`."""
@@ -93,8 +98,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     A symbolic link keeps pointing where it did; a device or a pipe is written to, never replaced.
     """
-    if path.is_absolute() and path.parts[1] in {"dev", "proc"}:
-        # Whatever stands behind such a name is open already: it is added to, never cut short.
+    if _OPEN_ALREADY.fullmatch(str(path)):
+        # What stands behind such a name is open already: it is added to, never cut short.
         with path.open("ab") as stream:
             yield stream
         return

@@ -32,6 +32,8 @@ class Launch(NamedTuple):
     """Its number on its machine: which GPU is its own."""
     num_restarts: int = 0
     """How often `torchrun` has begun anew after a process ended badly."""
+    local_size: int = 1
+    """How many there are on its machine, as far as is known."""
     marks: "Marks | None" = None
     """What these processes, and those before them, have done for good; None of a single one."""
 
@@ -57,7 +59,8 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     rank, local_rank = (_read(environment, name) for name in ("RANK", "LOCAL_RANK"))
     if rank >= size:
         raise ConfigError(f"RANK: {rank} is not below WORLD_SIZE, which is {size}; {REMEDY}")
-    return Launch(rank, size, local_rank, num_restarts)
+    local_size = _read(environment, "LOCAL_WORLD_SIZE", "1")
+    return Launch(rank, size, local_rank, num_restarts, local_size)
 
 
 def _read(environment: Mapping[str, str], name: str, default: str | None = None) -> int:

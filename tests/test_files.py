@@ -37,3 +37,16 @@ def test_modes_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(former)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_a_file_in_shared_memory_is_replaced_like_any_other() -> None:
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        pytest.skip(f"no {folder} here")
+    path = folder / f"s2s-test-{os.getpid()}"
+    try:
+        write_file(path, "first\n")
+        write_file(path, "second\n")
+        assert path.read_text() == "second\n"
+    finally:
+        path.unlink(missing_ok=True)

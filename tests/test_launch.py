@@ -8,12 +8,15 @@ from s2s_cli.launch import Launch, read_launch
 
 TORCHRUN = {
     **{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "TORCHELASTIC_RESTART_COUNT": "2"},
+    "LOCAL_WORLD_SIZE": "2",
     **{"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"},
 }
 
 
 def test_a_process_knows_its_place_from_torchrun() -> None:
-    assert read_launch(TORCHRUN) == Launch(rank=3, size=4, local_rank=1, num_restarts=2)
+    assert read_launch(TORCHRUN) == Launch(
+        rank=3, size=4, local_rank=1, num_restarts=2, local_size=2
+    )
     assert not read_launch(TORCHRUN).is_first
 
 

@@ -173,7 +173,10 @@ class ScriptMisfit(NamedTuple):
 
 def find_misfits(direction: Direction, src: TextScripts, tgt: TextScripts) -> list[ScriptMisfit]:
     """The sides of parallel text that are not in the script of their language."""
-    is_swapped = src.fits(direction.tgt) and tgt.fits(direction.src)
+    is_swapped = all(
+        scripts_of(lang) is not None and len(text.lines) >= MIN_LINES and text.fits(lang)
+        for text, lang in ((src, direction.tgt), (tgt, direction.src))
+    )
     return [
         ScriptMisfit(
             side,

@@ -32,8 +32,9 @@ from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
+    from s2s_cli.config import Text
     from s2s_cli.data.corpus import Corpus
-    from s2s_cli.scoring.metrics import MetricName
+    from s2s_cli.scoring.metrics import MetricName, ScoringSettings
 
 
 def evaluate(
@@ -95,6 +96,8 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
+    from s2s_cli.config import Text
+    from s2s_cli.recipe import load_recipe
     from s2s_cli.scoring.metrics import DEFAULT_METRICS, METRIC_NAMES
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
@@ -127,7 +130,8 @@ def evaluate(
         }
         _refuse([name for name, value in needless.items() if value is not None])
         lang = _choose_language(tgt_lang, config, [*(ref or []), *([hyp] if hyp else [])])
-        how = How(names, bool(lowercase), tokenize, tokenized, accuracy)
+        text = load_recipe(config).config.text if config is not None else Text()
+        how = How(names, bool(lowercase), tokenize, tokenized, accuracy, text)
         _score_files(Files(hyp, ref or []), how.measures(lang))
         return
     place = locate_model(config, run, model)
@@ -144,7 +148,8 @@ def evaluate(
     if config is not None:
         tell_recipe_search(config, loaded)
     is_lower = loaded.card.text.lowercase
-    how = How(names, _choose_case(lowercase, loaded.card), tokenize, tokenized, accuracy, is_lower)
+    case, text = _choose_case(lowercase, loaded.card), loaded.card.text
+    how = How(names, case, tokenize, tokenized, accuracy, text, is_lower)
     folders = choose_folders(place, tests, report)
     models = (place.folder, *place.others)
     _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), how)
@@ -162,6 +167,8 @@ class How(NamedTuple):
     tokenize: str | None
     tokenized: bool
     accuracy: bool | None
+    text: "Text"
+    """How the text of the model, or of the recipe, is normalised."""
     is_lower_cased: bool = False
     """Whether the model writes lower case only."""
 
@@ -169,7 +176,10 @@ class How(NamedTuple):
         """The same, set up for a language; checked before anything is translated."""
         from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
 
-        settings = ScoringSettings(tgt_lang, self.lowercase, self.tokenize)
+        text = self.text
+        settings = ScoringSettings(
+            tgt_lang, self.lowercase, self.tokenize, text.normalize, text.chinese
+        )
         if "bleu" in self.names:
             make_bleu(settings)
         note = LOWER_CASED if self.is_lower_cased and not self.lowercase else ""
@@ -233,15 +243,13 @@ def _score_files(files: Files, measures: Measures) -> None:
     """Score existing translations; no model is needed."""
     from s2s_cli.data.lines import read_lines
     from s2s_cli.scoring.blank_lines import choose_scored_lines
-    from s2s_cli.text.normalize import Normalizer
 
     if files.hyp is None or not files.refs:
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
     refuse_clashes([Named("--hyp", files.hyp), *(Named("--ref", path) for path in files.refs)], [])
     raw = [read_lines(path) for path in (files.hyp, *files.refs)]
-    normalize = Normalizer(measures.settings.tgt_lang).keep_case
-    hypotheses, *references = [[normalize(line) for line in side] for side in raw]
+    hypotheses, *references = map(measures.settings.normalize, raw)
     warn_of_normalized(str(files.hyp), raw, [hypotheses, *references])
     scored = choose_scored_lines(hypotheses, references)
     warn_of_blank_lines(str(files.refs[0]), len(hypotheses) - len(scored.numbers))
@@ -261,21 +269,24 @@ def _evaluate_model(
     if how.accuracy:
         for test, _ in tests:
             check_one_reference(test.references)
-    found = {}
+    found, names = {}, []
     for test, folder in tests:
-        say(f"test set {test.name}: {len(test):,} sentences")
+        say(f"test set {test.name}: {len(test.rows()):,} lines")
         how_here = measures[test.tgt_lang]
-        evaluated = _translate_test_set(models, loaded.between(*test.direction), test)
+        directed = loaded.between(*test.direction)
+        evaluated = _translate_test_set(models, directed, test, how_here.settings)
         found[test.name] = measure(how_here, evaluated.scored)
         write_report(folder, evaluated, how_here.settings, found[test.name])
-    names = ", ".join(f"{test.name} ({len(test):,} sentences)" for test, _ in tests)
+        names.append(f"{test.name} ({len(evaluated.scored.numbers):,} sentences)")
     has_mean = len({test.direction for test, _ in tests}) > 1
-    show_scores(f"{' + '.join(map(str, models))} on {names}", found, has_mean)
+    show_scores(f"{' + '.join(map(str, models))} on {', '.join(names)}", found, has_mean)
     for _, folder in tests:
         say(f"report: {folder}/report.md")
 
 
-def _translate_test_set(models: tuple[Path, ...], loaded: Loaded, test: "Corpus") -> Evaluated:
+def _translate_test_set(
+    models: tuple[Path, ...], loaded: Loaded, test: "Corpus", settings: "ScoringSettings"
+) -> Evaluated:
     """Translate every row of a test set, blank ones included; warns of blank and of cut rows."""
     from s2s_cli.scoring.blank_lines import choose_scored_lines
 
@@ -284,13 +295,13 @@ def _translate_test_set(models: tuple[Path, ...], loaded: Loaded, test: "Corpus"
     translations = loaded.translator.translate([row[0] for row in rows], loaded.decoding)
     seconds = time.perf_counter() - started
     num_unread = sum(translation.num_unread > 0 for translation in translations)
-    warn_of_unread(num_unread, len(test), loaded.decoding)
+    warn_of_unread(num_unread, len(rows), loaded.decoding)
     check = SourceCheck(loaded, f"test set {test.name}")
     check.add(translations)
     check.warn()
-    hypotheses = [translation.text for translation in translations]
+    hypotheses = settings.normalize([translation.text for translation in translations])
     raw = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
-    references = loaded.translator.normalize_references(raw)
+    references = [settings.normalize(side) for side in raw]
     warn_of_normalized(test.name, raw, references)
     scored = choose_scored_lines(hypotheses, references)
     evaluated = Evaluated(models, loaded, test, hypotheses, scored, seconds)

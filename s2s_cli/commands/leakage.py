@@ -51,15 +51,15 @@ def warn_of_tests_in_train(place: "Place", card: "ModelCard", tests: "Sequence[C
 
 def _read_fingerprints(place: "Place", card: "ModelCard") -> "Fingerprints | None":
     """Those of the pairs that a model was trained on; None if the run does not have them."""
-    from s2s_cli.data.encoded_corpus import StoredPairs
+    from s2s_cli.data.encoded_corpus import HASHES, read_fingerprints
     from s2s_cli.data.manifest import find_damage, read_manifest
 
     if place.run is None:
         return None
     manifest = read_manifest(place.run.data_path)
-    if isinstance(manifest, str) or find_damage(place.run.data_path, manifest):
+    if isinstance(manifest, str) or find_damage(place.run.data_path, manifest, {*HASHES.values()}):
         return None
     digests = {digest for source in manifest.sources for digest in source.digests}
     if digests != {*card.trained_on.get("train", {}).values()}:
         return None
-    return StoredPairs(place.run.data_path, manifest.dtype).fingerprints
+    return read_fingerprints(place.run.data_path)

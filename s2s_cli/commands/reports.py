@@ -147,7 +147,7 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
         "decoding": loaded.decoding.model_dump(),
         "device": str(loaded.translator.device),
         "seconds": round(evaluated.seconds, 3),
-        "sentences_per_second": round(len(test) / evaluated.seconds, 1),
+        "sentences_per_second": round(len(evaluated.hypotheses) / evaluated.seconds, 1),
         "data_sha256": test.origin,
         "s2s_version": s2s_version(),
         "sacrebleu_version": sacrebleu_version(),

@@ -1,6 +1,5 @@
 """`s2s tokenize`: text to tokens, and tokens back to text."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -40,7 +39,7 @@ def tokenize(
     ] = False,
 ) -> None:
     """Split text into tokens, separated by spaces, or turn tokens back into text."""
-    from s2s_cli.console import warn
+    from s2s_cli.console import warn, write_stdout
     from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.data.stream import open_source, read_blocks
 
@@ -57,8 +56,7 @@ def tokenize(
 
     path = file or STDIN
     for lines in read_blocks(open_source(path), warn, LINES_AT_A_TIME, path):
-        sys.stdout.buffer.write("".join(f"{convert(line)}\n" for line in lines).encode())
-        sys.stdout.buffer.flush()
+        write_stdout("".join(f"{convert(line)}\n" for line in lines))
 
 
 def _make_plain(name: str, lang: str | None) -> "Tokenizer":

@@ -198,7 +198,8 @@ def _train(
     say(
         f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
     )
-    check_memory(recipe.config, device)  # before minutes of reading; its vocabularies count later
+    # Before minutes of reading; its vocabularies count later.
+    check_memory(recipe.config, device, num_processes=launch.local_size)
     with ranks.in_turn():
         check_scripts(recipe.config.data, job.explicit)
         fit = prepare(recipe, folder, device, how, stop)

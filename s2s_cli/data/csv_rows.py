@@ -34,11 +34,18 @@ def split_csv(lines: Iterable[str], path: Path) -> Iterator[Row]:
     source = iter(lines)
     first = list(islice(source, 1))
     reader = csv.reader((f"{line}\n" for line in chain(first, source)), strict=True)
-    begun = 1
+    begun, width = 1, 0
     try:
         for cells in reader:
-            if num_lines := max(map(_count_swallowed, cells), default=0):
-                raise csv.Error(f"a quotation mark opens a cell, and closes {num_lines} rows later")
+            width = width or len(cells)
+            if num_lines := _count_swallowed(cells, width):
+                if len(cells) != width:
+                    reason = f"a quotation mark opens a cell, and closes {num_lines} rows later"
+                    raise csv.Error(reason)
+                warn_once(
+                    f"{path}:{begun}: a cell in quotation marks holds {num_lines} lines that look "
+                    "like rows; if a mark is out of place there, double it"
+                )
             yield Row(begun, cells)
             begun = reader.line_num + 1
     except csv.Error as error:
@@ -89,9 +96,8 @@ def check_separator(first: str, path: Path) -> None:
         )
 
 
-def _count_swallowed(cell: str) -> int:
-    """How many whole rows a cell holds, if all lines inside it look like rows."""
-    inner = cell.split("\n")[1:-1]
-    rows = [line.split(",") for line in inner]
-    widths = {len(row) if all(map(str.strip, row)) else 0 for row in rows}
-    return len(inner) if len(inner) > 1 and len(widths) == 1 and widths.pop() > 1 else 0
+def _count_swallowed(cells: list[str], width: int) -> int:
+    """How many whole rows a cell of a malformed row holds: lines of as many fields as the first."""
+    inner = [cell.split("\n")[1:-1] for cell in cells]
+    counts = [sum(len(line.split(",")) == width for line in lines) for lines in inner]
+    return max(counts, default=0)

@@ -21,9 +21,10 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from s2s_cli.data.fingerprints import HASH, Fingerprints
+from s2s_cli.data.fingerprints import HASH, Fingerprints, sort_hashes
+from s2s_cli.data.lines import hash_file
 from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
-from s2s_cli.data.token_file import Place, read_tokens
+from s2s_cli.data.token_file import Place, TokenChunk, read_tokens
 from s2s_cli.data.tokenized import EncodedCorpus, encode_pairs
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
@@ -205,9 +206,7 @@ class StoredPairs:
         ]
         self._offsets = [_map(folder / f"{side}.offsets", OFFSET) for side in SIDES]
         self._left_out = _map(folder / LEFT_OUT, OFFSET)
-        self.fingerprints = Fingerprints(
-            **{name: _map(folder / file, HASH) for name, file in HASHES.items()}
-        )
+        self.fingerprints = read_fingerprints(folder)
         """Of all pairs of the text, those counted that were left out."""
 
     def __len__(self) -> int:
@@ -242,12 +241,38 @@ def _map(path: Path, dtype: np.dtype[Integer]) -> npt.NDArray[Integer]:
     return np.asarray(np.memmap(path, dtype, mode="r"))
 
 
-def write_fingerprints(folder: Path, found: Fingerprints) -> dict[str, FileFacts]:
-    """Write the fingerprints of the text."""
-    with _Files(folder, [*HASHES.values()]) as files:
-        for name, file in HASHES.items():
-            files.write(file, getattr(found, name).astype(HASH).tobytes())
-    return files.facts
+def read_fingerprints(folder: Path) -> Fingerprints:
+    """The fingerprints of all pairs of the text, those counted that were left out."""
+    return Fingerprints(**{name: _map(folder / file, HASH) for name, file in HASHES.items()})
+
+
+class FingerprintWriter:
+    """Gathers the fingerprints of a text in files, sorted at the end; a context."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder of the files."""
+        self._paths = {name: folder / file for name, file in HASHES.items()}
+        self.facts: dict[str, FileFacts] = {}
+        """Of the files, when they are done."""
+
+    def __enter__(self) -> "FingerprintWriter":
+        self._files = {name: path.open("wb") for name, path in self._paths.items()}
+        return self
+
+    def add(self, chunk: TokenChunk) -> None:
+        """Add the fingerprints of some pairs."""
+        for name, file in self._files.items():
+            file.write(getattr(chunk.fingerprints, name))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for name, file in self._files.items():
+            file.close()
+            if kind is None:
+                path = self._paths[name]
+                sort_hashes(path)
+                with path.open("rb") as written:
+                    os.fsync(written.fileno())
+                self.facts[path.name] = FileFacts.of(path, hash_file(path))
 
 
 def write_pairs(folder: Path, name: str, pairs: Iterable[tuple[str, str]]) -> FileFacts:

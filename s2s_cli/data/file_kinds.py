@@ -6,7 +6,7 @@ anything is read from it, and `describe_encoding` at bytes that turned out not t
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,16 +103,41 @@ def describe_encoding(sample: bytes, path: Path) -> str:
     return f"{problem.what}; {_advise(problem, path)}"
 
 
-def is_other_encoding(bad_lines: Sequence[bytes], num_lines: int) -> bool:
+SAMPLE_BYTES = 1 << 16
+"""Of the lines that are not UTF-8, as much is kept to guess their encoding from."""
+
+
+class BadLines:
+    """Lines that are not UTF-8: how many there are, and a sample of them."""
+
+    def __init__(self, lines: Iterable[bytes] = ()) -> None:
+        """Start with some lines."""
+        self.number = 0
+        self.sample = b""
+        self.num_bad_bytes = 0
+        """In the sample: stretches of bytes that cannot be decoded."""
+        for line in lines:
+            self.add(line)
+
+    def add(self, line: bytes) -> None:
+        """Count a line."""
+        self.number += 1
+        if len(self.sample) < SAMPLE_BYTES:
+            kept = line[:SAMPLE_BYTES]
+            self.num_bad_bytes += _count_bad_bytes(kept)
+            self.sample += kept + b"\n"
+
+
+def is_other_encoding(bad_lines: BadLines, num_lines: int) -> bool:
     """Whether a text is no UTF-8 text at all, rather than one with a few damaged bytes.
 
     Args:
         bad_lines: those that are not UTF-8.
         num_lines: of the text, or of as much of it as is known.
     """
-    if len(bad_lines) * TOLERATED <= num_lines:
+    if bad_lines.number * TOLERATED <= num_lines:
         return False
-    return len(bad_lines) > 1 or _count_bad_bytes(bad_lines[0]) > 1
+    return bad_lines.number > 1 or bad_lines.num_bad_bytes > 1
 
 
 def name_input(path: Path) -> str:

@@ -1,8 +1,9 @@
 """Which sentences and pairs stand in train, as hashes: 16 bytes a pair, none of the text."""
 
 import hashlib
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -59,24 +60,36 @@ def _contains(sorted_hashes: Hashes, wanted: int) -> bool:
     return place < len(sorted_hashes) and int(sorted_hashes[place]) == wanted
 
 
-class FingerprintTaker:
-    """Takes the fingerprints of pairs that pass by."""
+class RawFingerprints(NamedTuple):
+    """The hashes of some pairs as bytes, in their order."""
 
-    def __init__(self) -> None:
-        """Start without a pair."""
-        self._sources, self._pairs = array("Q"), array("Q")
+    sources: bytes
+    pairs: bytes
 
-    def watch(self, pairs: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-        """The pairs, each behind the number of its source, as they are."""
-        for pair in pairs:
-            source, whole = hash_pair(pair[1], pair[2])
-            self._sources.append(source)
-            self._pairs.append(whole)
-            yield pair
 
-    def take(self) -> Fingerprints:
-        """The fingerprints of all pairs so far."""
-        sources, pairs = (
-            np.unique(np.asarray(hashes, dtype=HASH)) for hashes in (self._sources, self._pairs)
-        )
-        return Fingerprints(sources, pairs)
+def take_fingerprints(pairs: Iterable[tuple[str, str]]) -> RawFingerprints:
+    """The hashes of source sentences and of pairs."""
+    found = np.array([hash_pair(src, tgt) for src, tgt in pairs], dtype=HASH).reshape(-1, 2)
+    return RawFingerprints(found[:, 0].tobytes(), found[:, 1].tobytes())
+
+
+def sort_hashes(path: Path) -> None:
+    """Sort a file of hashes and keep each once; the memory that it takes belongs to the file."""
+    if not path.stat().st_size:
+        return
+    hashes = np.memmap(path, HASH, mode="r+")
+    hashes.sort()
+    size = 0
+    for start in range(0, len(hashes), SORTED_AT_A_TIME):
+        part = np.asarray(hashes[start : start + SORTED_AT_A_TIME])
+        last = hashes[size - 1 : size] if size else part[:0]
+        is_new = np.diff(part, prepend=last) != 0 if size else np.append(True, np.diff(part) != 0)
+        kept = part[is_new]
+        hashes[size : size + len(kept)] = kept
+        size += len(kept)
+    hashes.flush()
+    del hashes
+    os.truncate(path, size * HASH.itemsize)
+
+
+SORTED_AT_A_TIME = 1 << 20

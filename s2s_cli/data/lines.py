@@ -7,13 +7,14 @@ begin a line.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from s2s_cli.data.file_kinds import (
     HEAD_BYTES,
+    BadLines,
     describe_encoding,
     is_other_encoding,
     name_input,
@@ -116,10 +117,10 @@ def check_text(path: Path) -> None:
         raise not_utf8_text(bad_lines, num_lines, path)
 
 
-def not_utf8_text(bad_lines: Sequence[bytes], num_lines: int, path: Path) -> DataError:
+def not_utf8_text(bad_lines: BadLines, num_lines: int, path: Path) -> DataError:
     """What to say of a text in another encoding."""
-    advice = describe_encoding(b"\n".join(bad_lines), path)
-    share = f"{len(bad_lines):,} of {num_lines:,} lines are not UTF-8"
+    advice = describe_encoding(bad_lines.sample, path)
+    share = f"{bad_lines.number:,} of {num_lines:,} lines are not UTF-8"
     return DataError(f"{name_input(path)}: {share}; {advice}")
 
 
@@ -146,25 +147,21 @@ def _describe_bad_text(path: Path) -> str:
     """What is wrong with a file that has a line that is not UTF-8."""
     bad_lines, num_lines = _find_bad_lines(path)
     if is_other_encoding(bad_lines, num_lines):
-        return describe_encoding(b"\n".join(bad_lines), path)
+        return describe_encoding(bad_lines.sample, path)
     return (
-        f"{len(bad_lines):,} of {num_lines:,} lines are damaged so; correct them, or leave such "
+        f"{bad_lines.number:,} of {num_lines:,} lines are damaged so; correct them, or leave such "
         "training pairs out with --on-bad-utf8 skip"
     )
 
 
-def _find_bad_lines(path: Path) -> tuple[list[bytes], int]:
+def _find_bad_lines(path: Path) -> tuple[BadLines, int]:
     """The lines of a file that are not UTF-8, and the number of all."""
-    bad_lines, num_lines, rest = [], 0, b""
-    for block in _check_first(_stream_blocks(path), path):
-        whole, end, rest_of_block = block.rpartition(b"\n")
-        content, rest = (rest + whole + end, rest_of_block) if end else (b"", rest + block)
-        num_lines += content.count(b"\n")
-        if not is_decodable(content):
-            bad_lines += [line for line in content.split(b"\n") if not is_decodable(line)]
-    if rest and not is_decodable(rest):
-        bad_lines.append(rest)
-    return bad_lines, num_lines + bool(rest)
+    found, num_lines = BadLines(), 0
+    for raw in _split(_check_first(_stream_blocks(path), path)):
+        num_lines += 1
+        if not is_decodable(raw):
+            found.add(raw)
+    return found, num_lines
 
 
 def is_decodable(raw: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -123,12 +123,21 @@ def _hash_tree(tree: object) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
-def find_damage(folder: Path, manifest: Manifest) -> str | None:
+def find_damage(
+    folder: Path, manifest: Manifest, names: Collection[str] | None = None
+) -> str | None:
     """What is wrong with the files of a corpus, if anything is.
 
     Sizes are always compared; hashes only of files that were touched since they were written.
+
+    Args:
+        folder: of the corpus.
+        manifest: what it should be.
+        names: of the files that count; all if None.
     """
     for name, facts in manifest.files.items():
+        if names is not None and name not in names:
+            continue
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"

@@ -10,6 +10,8 @@ from typing import Protocol
 from s2s_cli.data.file_kinds import (
     HEAD_BYTES,
     STDIN,
+    TOLERATED,
+    BadLines,
     is_other_encoding,
     name_input,
     refuse_head,
@@ -43,10 +45,9 @@ def open_source(path: Path) -> Source:
     """
     if path == STDIN:
         return open_stream(STDIN)  # type: ignore[return-value]
-    source = open_stream(path)
     if not is_pipe(path):
         check_text(path)
-    return source  # type: ignore[return-value]
+    return open_stream(path)  # type: ignore[return-value]
 
 
 def read_blocks(
@@ -91,23 +92,28 @@ def read_blocks(
         refuse_head(last[:HEAD_BYTES], path)
         last = strip_marks(last)
     if block or last:
-        yield decode([*block, last] if last else block)
+        yield decode([*block, last] if last else block, is_end=True)
 
 
 class _Decoder:
-    """Lines as bytes to text; refuses a first block that is none, and warns of damage once."""
+    """Lines as bytes to text; refuses what is no UTF-8 text, and warns of damage once.
+
+    A stream is judged when it has brought `TOLERATED` lines or is at its end, or as soon as most
+    lines, and more than one, are not UTF-8: whether it drips makes no difference.
+    """
 
     def __init__(self, warn: Callable[[str], None], path: Path) -> None:
         self._warn = warn
         self._path = path
         self._num_lines = 0
+        self._bad_lines = BadLines()
+        self._is_judged = False
         self._has_warned = False
 
-    def __call__(self, block: list[bytes]) -> list[str]:
+    def __call__(self, block: list[bytes], *, is_end: bool = False) -> list[str]:
         bad_numbers = [number for number, raw in enumerate(block) if not is_decodable(raw)]
-        bad_lines = [block[number] for number in bad_numbers]
-        if not self._num_lines and is_other_encoding(bad_lines, len(block)):
-            raise not_utf8_text(bad_lines, len(block), self._path)
+        if not self._is_judged:
+            self._judge([block[number] for number in bad_numbers], len(block), is_end=is_end)
         if bad_numbers and not self._has_warned:
             self._has_warned = True
             self._warn(
@@ -116,6 +122,15 @@ class _Decoder:
             )
         self._num_lines += len(block)
         return [strip_marks(raw).removesuffix(b"\r").decode("utf-8", "replace") for raw in block]
+
+    def _judge(self, bad_lines: list[bytes], num_lines: int, *, is_end: bool) -> None:
+        for line in bad_lines:
+            self._bad_lines.add(line)
+        bad, total = self._bad_lines, self._num_lines + num_lines
+        self._is_judged = total >= TOLERATED or is_end
+        is_clear = bad.number > 1 and 2 * bad.number > total
+        if (self._is_judged or is_clear) and is_other_encoding(bad, total):
+            raise not_utf8_text(bad, total, self._path)
 
 
 def has_more(source: object) -> bool:

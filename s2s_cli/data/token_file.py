@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from s2s_cli.config import Text
+from s2s_cli.data.fingerprints import RawFingerprints, take_fingerprints
 from s2s_cli.data.tokenized import TokenCounts
 from s2s_cli.sources import Direction
 from s2s_cli.text.subword import Subwords
@@ -46,6 +47,8 @@ class TokenChunk(NamedTuple):
     num_pairs: int
     num_characters: tuple[int, int]
     counts: tuple[Counter[str], Counter[str]]
+    fingerprints: RawFingerprints = RawFingerprints(b"", b"")
+    """Of the text that words were made of."""
 
 
 class Tokenization(NamedTuple):
@@ -123,7 +126,8 @@ def make_word_splitter(tokenization: Tokenization) -> Callable[[TextChunk], Toke
     def split(chunk: TextChunk) -> TokenChunk:
         src, tgt = tokenizers[chunk.source]
         pairs = [(src.tokenize(one), tgt.tokenize(other)) for one, other in chunk.pairs]
-        return _write_tokens(chunk.source, pairs)
+        found = _write_tokens(chunk.source, pairs)
+        return found._replace(fingerprints=take_fingerprints(chunk.pairs))
 
     return split
 

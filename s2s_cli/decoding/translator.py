@@ -172,11 +172,6 @@ class Translator(NamedTuple):
         rest_of_text = text.removeprefix(begun)
         return prefix + (rest_of_text.lstrip(" ") if prefix[-1].isspace() else rest_of_text)
 
-    def normalize_references(self, references: Sequence[Sequence[str]]) -> list[list[str]]:
-        """References as the model's text is normalised, in their own letter case."""
-        keep_case = self.tgt.tokenizer.normalize.keep_case
-        return [[keep_case(line) for line in side] for side in references]
-
     def align(self, translation: Translation) -> list[tuple[int, int]] | None:
         """Links (source word, target word) of the best translation; None without attention."""
         best = translation.candidates[0]

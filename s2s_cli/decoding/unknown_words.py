@@ -4,7 +4,8 @@ That is the whole source word that the model looked at most, as it stood in the 
 user's dictionary has for it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,13 +14,16 @@ import regex
 from s2s_cli.text.spacing import UNSPACED_SCRIPTS, Span
 from s2s_cli.text.tokenizer import Tokenized, Tokenizer
 
-_LETTERS = rf"[[\p{{L}}\p{{M}}\p{{N}}\u200c\u200d]--[{''.join(UNSPACED_SCRIPTS.split())}]]+"
+_UNSPACED = "".join(UNSPACED_SCRIPTS.split())
 _WORD = regex.compile(
-    rf"(?V1)[a-zA-Z][a-zA-Z0-9+.-]*://[!-~]*[a-zA-Z0-9/]"  # an address of the web
-    rf"|[a-zA-Z0-9_.+-]+@[a-zA-Z0-9.-]+[a-zA-Z0-9]"  # one of mail
-    rf"|{_LETTERS}(?:[-'’ʼ‐·._&/+:]{_LETTERS})*"
+    r"(?V1)(?:[a-zA-Z][a-zA-Z0-9+.-]*://|www\.)[!-~]*[a-zA-Z0-9/]"  # an address of the web
+    rf"|(?:[[\S]--[{_UNSPACED}]--[,;!?…—–()\[\]{{}}<>\"“”„«»‹›¿¡]]|(?<=\p{{N}}),(?=\p{{N}}))+"
 )
-"""A word as a reader sees it, where a tokeniser may see several: `O'Neill`, `R&B`, `10:30`."""
+"""A word as a reader sees it, where a tokeniser may see several: `O'Neill`, `R&B`, `10:30`, `5°C`,
+`C++`, `a@b.com`; what `_trim` takes off is no part of it."""
+
+_EDGES = ".:'’‘ʼ`-‐·"
+"""Punctuation at the ends of words."""
 
 _APOSTROPHES = "'’ʼ"
 
@@ -49,7 +53,7 @@ def speak_for_unknown(
             more positions, such as that of the source's end, may follow them.
         dictionary: for normalised words their translations.
     """
-    located = tokenizer.locate(sentence)
+    located = tokenizer.locate(sentence).begin(max(map(len, weights), default=0))
     words = find_words(tokenizer, located)
     said = _say_for_tokens(tokenizer, located, words, dictionary)
     found = []
@@ -67,16 +71,15 @@ def _say_for_tokens(
     tokenizer: Tokenizer, located: Tokenized, words: Sequence[Span], dictionary: Mapping[str, str]
 ) -> list[Spoken]:
     """For each source token what to say in its place: its word, or an entry of the dictionary."""
-    copies = [located.text[start:end] for start, end in words]
+    copies = [located.original(word) for word in words]
     if not dictionary:
         return [Spoken(copy) for copy in copies]
     if tokenizer.finds_words:
-        own = [tokenizer.normalize(located.text[a:b]) for a, b in located.word_spans]
-        whole = [tokenizer.normalize(copy) for copy in copies]
+        own = [located.text[a:b] for a, b in located.word_spans]
+        whole = [located.text[a:b] for a, b in words]
         keys = [one if one in dictionary else other for one, other in zip(own, whole, strict=True)]
     else:
-        parts = [tokenizer.normalize(located.text[a:b]) for a, b in located.spans]
-        keys = find_entries(parts, dictionary)
+        keys = find_entries([located.text[a:b] for a, b in located.spans], dictionary)
     return [
         Spoken(dictionary[key], key) if key in dictionary else Spoken(copy)
         for key, copy in zip(keys, copies, strict=True)
@@ -90,42 +93,50 @@ def find_words(tokenizer: Tokenizer, located: Tokenized) -> list[Span]:
     (`O'Neill`). Else it is the run of letters that the token is in; a token of a script that is
     written without spaces stands for itself.
     """
-    spans = located.word_spans if tokenizer.finds_words else located.spans
+    finds_words = tokenizer.finds_words and tokenizer.name != "none"
+    spans = located.word_spans if finds_words else located.spans
     if tokenizer.name == "space":
         return spans
-    is_whole = tokenizer.name == "none"
-    words = list(_find_words(located.text, set() if is_whole else _find_clitics(located)))
-    if is_whole:
-        spans = located.spans
+    words = _find_words(located.text, _find_clitics(located) if finds_words else [])
+    ends = [end for _, end in words]
     found: list[Span] = []
     for start, end in spans:
-        around = [(a, b) for a, b in words if a < max(end, start + 1) and start < b]
-        both = [(start, end), *around]
-        found.append((min(a for a, _ in both), max(b for _, b in both)))
+        first = last = bisect_right(ends, start)
+        while last < len(words) and words[last][0] < max(end, start + 1):
+            last += 1
+        around = [(start, end), *words[first:last]]
+        found.append((min(a for a, _ in around), max(b for _, b in around)))
     return found
 
 
-def _find_words(text: str, cuts: set[int]) -> Iterator[Span]:
-    """The words of a text as a reader sees them, cut where clitics begin."""
+def _find_words(text: str, cuts: Sequence[int]) -> list[Span]:
+    """The words of a text as a reader sees them, cut where clitics begin; in their order."""
+    found: list[Span] = []
     for match in _WORD.finditer(text):
-        start = match.start()
-        for cut in sorted(cut for cut in cuts if start < cut < match.end()):
-            yield start, cut
-            start = cut
-        yield start, match.end()
+        inner = cuts[bisect_right(cuts, match.start()) : bisect_left(cuts, match.end())]
+        found += pairwise([match.start(), *inner, match.end()])
+    return [trimmed for trimmed in (_trim(text, span) for span in found) if trimmed]
 
 
-def _find_clitics(located: Tokenized) -> set[int]:
+def _trim(text: str, span: Span) -> Span | None:
+    """A word without punctuation at its ends; None if it is nothing else."""
+    start, end = span
+    word = text[start:end]
+    first = start + len(word) - len(word.lstrip(_EDGES))
+    last = start + len(word.rstrip(_EDGES))
+    return (first, last) if first < last else None
+
+
+def _find_clitics(located: Tokenized) -> list[int]:
     """Where the tokeniser parts words with an apostrophe, as in `l' homme` and `do n't`."""
-    cuts = set()
-    spans = sorted({*located.word_spans})
-    for (start, end), (next_start, next_end) in pairwise(spans):
+    cuts = []
+    for (start, end), (next_start, next_end) in pairwise(dict.fromkeys(located.word_spans)):
         if end == next_start:
             left, right = located.text[start:end], located.text[next_start:next_end]
             ends = left[-1] in _APOSTROPHES and len(left) > 1
             begins = right[0] in _APOSTROPHES and len(right) > 1
             if ends or begins:
-                cuts.add(end)
+                cuts.append(end)
     return cuts
 
 

@@ -46,6 +46,7 @@ def split_words(
     directions: list[Direction],
     path: Path,
     means: Means,
+    watch: Callable[[TokenChunk], None] = lambda _: None,
 ) -> TokenFile:
     """Split sentences into words.
 
@@ -55,10 +56,13 @@ def split_words(
         directions: of the sources.
         path: of the file that is written.
         means: workers and progress.
+        watch: called with each chunk of words.
     """
     tokenization = Tokenization(config.text, tuple(directions))
     chunks = map_in_order(Work(make_word_splitter, (tokenization,)), cut(pairs), means.workers)
-    return _gather(TokenFile(path, directions), chunks, "tokenising", None, means.tell)
+    return _gather(
+        TokenFile(path, directions), _watched(chunks, watch), "tokenising", None, means.tell
+    )
 
 
 def cut_into_pieces(words: TokenFile, subwords: SubwordPair, path: Path, means: Means) -> TokenFile:
@@ -101,6 +105,15 @@ def _gather(
             done += chunk.num_pairs
             tell(stage, done, total)
     return gathered
+
+
+def _watched(
+    chunks: Generator[TokenChunk, None, None], watch: Callable[[TokenChunk], None]
+) -> Generator[TokenChunk, None, None]:
+    with closing(chunks):
+        for chunk in chunks:
+            watch(chunk)
+            yield chunk
 
 
 def _tell_chunks(chunks: Iterable[EncodedChunk], total: int, tell: Tell) -> Iterator[EncodedChunk]:

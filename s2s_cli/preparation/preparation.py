@@ -14,8 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from s2s_cli.config import Config
-from s2s_cli.data.encoded_corpus import StoredPairs, write_fingerprints, write_pairs
-from s2s_cli.data.fingerprints import FingerprintTaker
+from s2s_cli.data.encoded_corpus import FingerprintWriter, StoredPairs, write_pairs
 from s2s_cli.data.manifest import (
     FORMAT,
     VALID,
@@ -128,17 +127,18 @@ class Preparation:
         """
         parts, stamps = Parts(self.text.sources, self._deal()), stamp(self.text)
         directions = [source.direction for source in self.text.sources]
-        taker = FingerprintTaker()
-        pairs = taker.watch(parts.read(keep=("valid",)))
-        path = self._new.path() / WORDS
+        pairs, path = parts.read(keep=("valid",)), self._new.path() / WORDS
         self._reads_only = False
-        self._words = split_words(pairs, self._config, directions, path, self._means)
+        with FingerprintWriter(self._new.path()) as writer:
+            self._words = split_words(
+                pairs, self._config, directions, path, self._means, writer.add
+            )
+        self._hashes = writer.facts
         self._reads_only = True
         facts = conclude(self.text, parts, stamps)
         if self._facts is not None and self._facts.origin != facts.origin:
             raise DataError(f"{self.name}: changed while it was read; try again")
         self._facts = facts
-        self._hashes = write_fingerprints(self._new.path(), taker.take())
         return self._words
 
     def words(self) -> TokenFile:

@@ -1,4 +1,4 @@
-"""Which lines of a test set are scored: those that have a reference.
+"""Which lines of a test set are scored: those whose first reference is not blank.
 
 The rule looks at references only, so that scoring a model and scoring its translations from a file
 give the same numbers. A line with a reference counts whatever its translation, an empty one

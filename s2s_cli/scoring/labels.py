@@ -114,5 +114,5 @@ def score_accuracy(confusion: Confusion, settings: ScoringSettings) -> Score:
     """Accuracy as a score from 0 to 100."""
     value = 100 * confusion.accuracy
     case = "lc" if settings.lowercase else "mixed"
-    signature = f"nrefs:1|case:{case}|match:exact|labels:{len(confusion.labels)}"
+    signature = f"nrefs:1|case:{case}|match:exact|labels:{len(confusion.labels)}{settings.suffix}"
     return Score("accuracy", value, signature)

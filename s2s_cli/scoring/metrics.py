@@ -11,7 +11,8 @@ from sacrebleu.metrics.chrf import CHRF
 
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, Advance, CorpusTER, measure_ter
-from s2s_cli.text.language import base_language, is_written_without_spaces
+from s2s_cli.text.language import base_language, is_chinese, is_written_without_spaces
+from s2s_cli.text.normalize import Form, Normalizer, Script
 from s2s_cli.text.tokenizer import choose_tokenizer, split_plain
 
 MetricName = Literal["bleu", "chrf", "ter"]
@@ -37,6 +38,23 @@ class ScoringSettings(NamedTuple):
     lowercase: bool = False
     tokenize: str | None = None
     """sacrebleu's tokeniser for BLEU; None chooses by target language."""
+    form: Form = "nfc"
+    """Unicode normalisation of both sides: composed and decomposed letters are the same text."""
+    chinese: Script = "keep"
+    """Script that both sides are converted to, if they are Chinese."""
+
+    def normalize(self, lines: Sequence[str]) -> list[str]:
+        """Translations or references as they are compared, in their own letter case."""
+        form = "nfc" if self.form == "none" else self.form
+        keep_case = Normalizer(self.tgt_lang, form=form, chinese=self.chinese).keep_case
+        return [keep_case(line) for line in lines]
+
+    @property
+    def suffix(self) -> str:
+        """What a signature says of normalisation that changes scores; nothing for NFC alone."""
+        form = f"|form:{self.form}" if self.form == "nfkc" else ""
+        is_converted = self.chinese != "keep" and is_chinese(self.tgt_lang)
+        return form + (f"|script:{self.chinese}" if is_converted else "")
 
 
 class Score(NamedTuple):
@@ -74,12 +92,14 @@ def score_corpus(
     for name in names:
         if name == "ter":
             found = measure_ter(hypotheses, references, settings.tgt_lang, advance)
-            scores.append(Score(name, found.value, found.signature, _note_on_ter(found)))
+            signature = found.signature + settings.suffix
+            scores.append(Score(name, found.value, signature, _note_on_ter(found)))
             continue
         is_bleu = name == "bleu"
         metric: Metric = make_bleu(settings) if is_bleu else CHRF(lowercase=settings.lowercase)
         result = metric.corpus_score(list(hypotheses), [list(ref) for ref in references])
-        scores.append(Score(name, float(result.score), metric.get_signature().format()))
+        signature = metric.get_signature().format() + settings.suffix
+        scores.append(Score(name, float(result.score), signature))
     return scores
 
 
@@ -118,7 +138,7 @@ def score_tokens(
 
     result = metric.corpus_score(cut(hypotheses), [cut(side) for side in references])
     name = choose_tokenizer("auto", settings.tgt_lang)
-    signature = f"{metric.get_signature().format()}|words:{name}"
+    signature = f"{metric.get_signature().format()}|words:{name}{settings.suffix}"
     return Score("bleu-tokens", float(result.score), signature)
 
 

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import regex
+
 from s2s_cli.errors import ConfigError
 from s2s_cli.text.language import is_chinese
 
 Form = Literal["nfc", "nfkc", "none"]
 Script = Literal["keep", "simplified", "traditional"]
+
+BYTE_ORDER_MARK = "\ufeff"
+"""Before a line it is no text, whoever wrote it there; readers of files drop it, too."""
+
+_CLUSTER = regex.compile(r"\X")
+"""A character as a reader sees it, with all its marks."""
 
 _OPENCC_CONFIGS = {"simplified": "t2s", "traditional": "s2t"}
 
@@ -51,7 +59,30 @@ class Normalizer:
         text = self._compose(sentence)
         if self.chinese != "keep" and is_chinese(self.lang):
             text = self._compose(_load_converter(self.chinese)(text))
-        return " ".join(text.split())
+        return " ".join(text.split()).lstrip(f"{BYTE_ORDER_MARK} ")
+
+    def trace(self, sentence: str) -> list[tuple[int, int]] | None:
+        """For each character of the normalised sentence the slice of the original it comes from.
+
+        None where they cannot be told apart, as in some compatibility characters.
+        """
+        places: list[tuple[int, int]] = []
+        gap: tuple[int, int] | None = None
+        for match in _CLUSTER.finditer(sentence):
+            start, end = match.span()
+            cluster = self(match.group())
+            if not cluster:
+                gap = gap or (start, end)
+                continue
+            if gap and places:
+                places.append(gap)
+            gap = None
+            is_plain = len(cluster) == end - start
+            places += [
+                (start + i, start + i + 1) if is_plain else (start, end)
+                for i in range(len(cluster))
+            ]
+        return places if len(places) == len(self(sentence)) else None
 
     def _compose(self, text: str) -> str:
         match self.form:

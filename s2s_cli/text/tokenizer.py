@@ -44,12 +44,31 @@ class Tokenized(NamedTuple):
     """A sentence, and where its tokens are in it."""
 
     text: str
-    """Normalised, in the letter case of the original."""
+    """Normalised."""
     tokens: list[str]
     spans: list[Span]
     """For each token its slice of `text`."""
     word_spans: list[Span]
     """For each token the slice that the word tokeniser made; the token itself without subwords."""
+    sentence: str
+    """As it was before it was normalised."""
+    places: list[Span] | None
+    """For each character of `text` the slice of `sentence` that it comes from, if that is known."""
+
+    def begin(self, count: int) -> "Tokenized":
+        """The first tokens alone."""
+        return self._replace(
+            tokens=self.tokens[:count],
+            spans=self.spans[:count],
+            word_spans=self.word_spans[:count],
+        )
+
+    def original(self, span: Span) -> str:
+        """A slice of the text as it was before it was normalised."""
+        start, end = span
+        if self.places is None or start == end:
+            return self.text[start:end]
+        return self.sentence[self.places[start][0] : self.places[end - 1][1]]
 
 
 class Tokenizer(NamedTuple):
@@ -107,13 +126,12 @@ class Tokenizer(NamedTuple):
         text = self.normalize(sentence)
         spans = self._find_spans(text)
         words = mark_tokens(text, spans, self.default_space)
-        cased = self.normalize.keep_case(sentence)
-        if [len(character.lower()) for character in cased] != [1] * len(text):
-            cased = text  # Lower-casing moved characters: rare, and no place in it can be told.
+        places = self.normalize.trace(sentence)
         if self.subwords is None:
-            return Tokenized(cased, words, spans, spans)
+            return Tokenized(text, words, spans, spans, sentence, places)
         pieces = self.subwords.segment(words)
-        return Tokenized(cased, pieces, *_locate_pieces(pieces, words, spans))
+        located = _locate_pieces(pieces, words, spans)
+        return Tokenized(text, pieces, *located, sentence, places)
 
     def _find_spans(self, text: str) -> list[Span]:
         """The slices of a normalised text that are its words."""

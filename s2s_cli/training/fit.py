@@ -262,7 +262,8 @@ class Fit:
         )
         if problem := self._find_divergence(validation.loss):
             return f"training diverges: the valid loss is {problem}; not kept as best; {remedy}"
-        if problem := self._find_divergence(validation.train_loss):
+        # Smoothing and dropout raise it, so that it is not compared with validation losses.
+        if problem := find_divergence(validation.train_loss, None, len(self.loaded.tgt.vocabulary)):
             return f"training diverged for a while: its loss is {problem}; {remedy}"
         return None
 

@@ -13,7 +13,9 @@ from s2s_cli.training.record import Averaging, Record, Validation
 
 def append_validation(path: Path, validation: Validation | Averaging) -> None:
     """Add a line."""
-    _append(path, validation._asdict())
+    # On disk before the checkpoint that says that this is done: a log may say too much, which
+    # `forget_after` takes back, but never too little.
+    _append(path, validation._asdict(), is_synced=True)
 
 
 def append_progress(path: Path, progress: Progress, record: Record) -> None:
@@ -33,13 +35,12 @@ def append_progress(path: Path, progress: Progress, record: Record) -> None:
     _append(path, line)
 
 
-def _append(path: Path, line: Mapping[str, object]) -> None:
+def _append(path: Path, line: Mapping[str, object], *, is_synced: bool = False) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-        # On disk before the checkpoint that says that this is done: a log may say too much, which
-        # `forget_after` takes back, but never too little.
-        file.flush()
-        os.fsync(file.fileno())
+        if is_synced:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def forget_after(path: Path, record: Record) -> None:

@@ -68,6 +68,7 @@ def check_memory(
     device: torch.device,
     src_entries: int = FEWEST_ENTRIES,
     tgt_entries: int = FEWEST_ENTRIES,
+    num_processes: int = 1,
 ) -> None:
     """Refuse a model whose training cannot fit into the memory.
 
@@ -76,17 +77,21 @@ def check_memory(
         device: where the model is to be trained.
         src_entries: of the source vocabulary; by default as few as there can be.
         tgt_entries: of the target vocabulary.
+        num_processes: that share the device's memory, none of which has its model yet.
 
     Raises:
         DeviceError: there is too little, naming the sizes to lower.
         ConfigError: the model cannot be made at all.
     """
     need = count_need(config, src_entries, tgt_entries)
-    what = f"its {need.num_weights:,} weights"
+    each = f" in each of {num_processes} processes" if num_processes > 1 else ""
+    what = f"its {need.num_weights:,} weights{each}"
     if device.type != "cpu":  # where they are made
-        _compare(torch.device("cpu"), what, need.num_weights * FLOAT, need, config)
+        num_bytes = need.num_weights * FLOAT * num_processes
+        _compare(torch.device("cpu"), what, num_bytes, need, config)
     others = f"gradients and the state of {config.training.optimizer}"
-    _compare(device, f"{what}, with {others},", need.num_bytes, need, config)
+    num_bytes = need.num_bytes * (num_processes if device.type == "cpu" else 1)
+    _compare(device, f"{what}, with {others},", num_bytes, need, config)
 
 
 def _compare(device: torch.device, what: str, num_bytes: int, need: Need, config: Config) -> None:

@@ -24,6 +24,7 @@ from s2s_cli.data.splits import load_split
 from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, fits, segment_corpus
 from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
+from s2s_cli.launch import read_launch
 from s2s_cli.preparation.facts import weigh_pairs
 from s2s_cli.preparation.preparation import Preparation
 from s2s_cli.recipe import load_recipe
@@ -168,7 +169,8 @@ def make_resampling(config: Config, vocabularies: Vocabularies) -> Resampling | 
 
 def choose_scoring(config: Config, tgt_lang: str, say: Say) -> ScoringSettings:
     """How validation scores; by characters where the language's tokeniser is not installed."""
-    settings = ScoringSettings(tgt_lang, config.text.lowercase)
+    text = config.text
+    settings = ScoringSettings(tgt_lang, text.lowercase, form=text.normalize, chinese=text.chinese)
     try:
         make_bleu(settings)
     except ConfigError as error:
@@ -225,7 +227,9 @@ def begin(plan: Plan, say: Say) -> Fit:
         DeviceError: it does not fit into the memory.
     """
     card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
-    check_memory(plan.config, plan.device, len(src), len(tgt))
+    if plan.ranks.is_first:  # before any other process of this machine has a model
+        num_processes = read_launch().local_size
+        check_memory(plan.config, plan.device, len(src), len(tgt), num_processes)
     torch.manual_seed(plan.config.training.seed)
     model = build_model(card.model, src, tgt)
     if plan.former is not None:

@@ -181,9 +181,9 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     hypotheses: list[str] = []
     scores: list[list[float]] = []
     for text, scoring in material.valid_texts:
-        translator = translators[str(text.direction)]
-        said = [found.text for found in translator.translate(text.src, GREEDY)]
-        references = translator.normalize_references(text.references)
+        found = translators[str(text.direction)].translate(text.src, GREEDY)
+        said = [translation.text for translation in found]
+        references = [scoring.normalize(side) for side in text.references]
         both = score_corpus(["bleu", "chrf"], said, references, scoring)
         scores.append([score.value for score in both])
         hypotheses += said

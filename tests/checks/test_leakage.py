@@ -2,19 +2,25 @@
 
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 
 from s2s_cli.checks.leakage import Leakage, find_leakage
-from s2s_cli.data.fingerprints import Fingerprints, FingerprintTaker
+from s2s_cli.data.fingerprints import HASH, Fingerprints, sort_hashes, take_fingerprints
 from s2s_cli.data.lines import read_lines
 
 
 def fingerprints_of(pairs: list[tuple[str, str]]) -> Fingerprints:
-    taker = FingerprintTaker()
-    rows = [(0, *pair) for pair in pairs]
-    assert list(taker.watch(rows)) == rows
-    return taker.take()
+    with TemporaryDirectory() as folder:
+        found = []
+        for content in take_fingerprints(pairs):
+            path = Path(folder) / "hashes"
+            path.write_bytes(content)
+            sort_hashes(path)
+            found.append(np.fromfile(path, HASH))
+    return Fingerprints(*found)
 
 
 TRAIN = fingerprints_of([("ein Hund", "a dog"), ("ein Hund", "the dog"), ("zwei Katzen", "cats")])
@@ -61,3 +67,14 @@ def test_planted_pairs_are_found_in_a_real_corpus(real_data: Path) -> None:
     planted = [*test, *whole, *other]
     draw.shuffle(planted)
     assert find_leakage(planted, fingerprints_of(train)) == Leakage(906, 42, 30)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2, 3, 100])
+def test_hashes_are_sorted_and_each_is_kept_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_a_time: int
+) -> None:
+    monkeypatch.setattr("s2s_cli.data.fingerprints.SORTED_AT_A_TIME", at_a_time)
+    for numbers in ([], [7], [3, 1, 3, 2**64 - 1, 1, 0, 3, 0], [5] * 9):
+        np.array(numbers, dtype=HASH).tofile(tmp_path / "h")
+        sort_hashes(tmp_path / "h")
+        assert np.fromfile(tmp_path / "h", HASH).tolist() == sorted({*numbers})

@@ -135,3 +135,25 @@ def test_no_more_of_a_file_is_read_than_the_block_needs(tmp_path: Path) -> None:
     for _ in range(5):
         next(blocks)
     assert source.tell() <= CHUNK_BYTES
+
+
+class Drip(io.BytesIO):
+    """A stream that brings one line at a time, and has no more for now."""
+
+    def read1(self, _size: int | None = None, /) -> bytes:
+        return self.readline()
+
+
+def test_a_stream_is_judged_alike_whether_it_drips_or_not() -> None:
+    damaged = "café crème\n".encode("latin-1") + b"ok\n" * 60
+    for stream in (io.BytesIO, Drip):
+        warnings: list[str] = []
+        lines = [
+            line for block in read_blocks(stream(damaged), warnings.append, 9) for line in block
+        ]
+        assert len(lines) == 61
+        assert len(warnings) == 1
+    other = "café crème\n".encode("latin-1") * 60
+    for stream in (io.BytesIO, Drip):
+        with pytest.raises(DataError, match="are not UTF-8; it looks like Latin-1"):
+            list(read_blocks(stream(other), lambda _: None, 9))

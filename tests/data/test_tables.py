@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.csv_rows import split_csv
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import TableFile
 
@@ -209,7 +210,7 @@ def test_several_columns_are_several_references(tmp_path: Path) -> None:
         ),
         (
             "a.csv",
-            'x,y\n"a,b\nc,d\ne,f\ng 5",h\n',
+            'x,y\n"a,b\nc,d\ne,f\ng,h 5"\n',
             {},
             "a.csv:2: the row that begins here is not CSV (a quotation mark opens a cell, and "
             "closes 2 rows later)",
@@ -291,3 +292,16 @@ def test_the_tutorials_csv_reads_by_its_header(real_data: Path) -> None:
     corpus = read_table(table, path)
     assert len(corpus) == 8000
     assert pairs(corpus)[0][0] == "Tom isn't ashamed of what he did."
+
+
+def test_a_cell_of_several_lines_is_read_and_one_that_looks_like_rows_is_mentioned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "letters.csv"
+    path.write_text('x,y\n"Dear all,\nHello, friend\nBye, friend\nend",salut\n"a\nb",c\n')
+    rows = [row.cells for row in split_csv(path.read_text().split("\n"), path)]
+    assert rows[1] == ["Dear all,\nHello, friend\nBye, friend\nend", "salut"]
+    assert rows[2] == ["a\nb", "c"]
+    told = capsys.readouterr().err
+    assert f"{path}:2: a cell in quotation marks holds 2 lines that look like rows" in told
+    assert told.count("\n") == 1

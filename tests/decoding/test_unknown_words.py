@@ -7,7 +7,7 @@ from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
 
 def words_of(tokenizer: Tokenizer, sentence: str) -> list[str]:
     located = tokenizer.locate(sentence)
-    return [located.text[start:end] for start, end in find_words(tokenizer, located)]
+    return [located.original(span) for span in find_words(tokenizer, located)]
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ def words_of(tokenizer: Tokenizer, sentence: str) -> list[str]:
         ("en", "I don't", ["I", "don", "'t"]),
         ("en", "AT&T, 10:30!", [*["AT&T"] * 3, ",", *["10:30"] * 3, "!"]),
         ("en", "see http://a.com/b?c=1.", ["see", *["http://a.com/b?c=1"] * 11, "."]),
+        ("en", "C++ or C#, 5°C", [*["C++"] * 3, "or", *["C#"] * 2, ",", *["5°C"] * 3]),
+        ("en", "a,b www.a.com/b?c=1", ["a", ",", "b", *["www.a.com/b?c=1"] * 7]),
         ("zh", "我爱O'Neill的T恤", ["我", "爱", *["O'Neill"] * 3, "的", "T恤"]),
     ],
 )

@@ -220,7 +220,22 @@ def test_words_are_located_in_the_case_of_the_text() -> None:
     tokenizer = make_tokenizer("moses", "de", lowercase=True)
     located = tokenizer.locate("  Der\u00a0Mann. ")
     assert located.tokens == ["der", "mann", "￭."]
-    assert [located.text[a:b] for a, b in located.spans] == ["Der", "Mann", "."]
+    assert [located.original(span) for span in located.spans] == ["Der", "Mann", "."]
+
+
+@pytest.mark.parametrize(
+    ("lang", "form", "sentence", "words"),
+    [
+        ("tr", "nfc", "In İstanbul lives Bjo\u0308rk", ["In", "İstanbul", "lives", "Bjo\u0308rk"]),
+        ("en", "nfkc", "\u3000Ｂｊörk  J\u030cim ﬁsh½", ["Ｂｊörk", "J\u030cim", "ﬁsh½"]),
+        ("en", "nfc", "\ufeff A\u00a0\u2003B ", ["A", "B"]),
+    ],
+)
+def test_any_word_is_found_in_the_original_text(
+    lang: str, form: Form, sentence: str, words: list[str]
+) -> None:
+    located = make_tokenizer("space", lang, True, normalize=form).locate(sentence)
+    assert [located.original(span) for span in located.spans] == words
 
 
 def test_lowercase_is_the_tokenisers_business() -> None:
