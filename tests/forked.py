@@ -127,8 +127,8 @@ def when_logged(count: int, act: Callable[[], None]) -> Callable[[], None]:
     def setup() -> None:
         append, number = log._append, itertools.count(1)
 
-        def append_and_act(path: Path, line: Mapping[str, object]) -> None:
-            append(path, line)
+        def append_and_act(path: Path, line: Mapping[str, object], **how: bool) -> None:
+            append(path, line, **how)
             if next(number) == count:
                 act()
 
