@@ -26,6 +26,9 @@ PIECE_SPACE = "\u2581"
 ESCAPE = "\u241b"
 """SYMBOL FOR ESCAPE: comes before the name of a character that would be taken for a mark."""
 
+MARKS = JOIN + SPACE
+"""The two marks."""
+
 _NAMES = {JOIN: "j", SPACE: "s", PIECE_SPACE: "u", ESCAPE: "e"}
 _ESCAPES = str.maketrans({character: ESCAPE + name for character, name in _NAMES.items()})
 _ESCAPED = {name: character for character, name in _NAMES.items()}
@@ -170,7 +173,6 @@ def _strongest(one: str, other: str) -> str:
     return JOIN if JOIN in (one, other) else one or other
 
 
-_MARKS = JOIN + SPACE
 _INNER = regex.compile(
     f"{ESCAPE}[{''.join(_NAMES.values())}]|{ESCAPE}|{JOIN}+|{SPACE}+|{PIECE_SPACE}+"
 )
@@ -178,8 +180,8 @@ _INNER = regex.compile(
 
 def _split_marks(token: str) -> tuple[str, str, str]:
     """The marks before a token's text, the text, still escaped, and the marks after it."""
-    rest = token.lstrip(_MARKS)
-    content = rest.rstrip(_MARKS)
+    rest = token.lstrip(MARKS)
+    content = rest.rstrip(MARKS)
     return token[: len(token) - len(rest)], content, rest[len(content) :]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from s2s_cli.text.spacing import PIECE_SPACE
+from s2s_cli.text.spacing import MARKS, PIECE_SPACE
 from s2s_cli.text.subword import Subwords
 
 Draw = Callable[[], float]
@@ -76,7 +76,7 @@ def drop_merges(word: str, scores: Mapping[str, float], dropout: float, draw: Dr
         dropout: chance that a merge is passed over in one step.
         draw: the source of chance.
     """
-    pieces = list(word)
+    pieces = split_symbols(word, scores)
     while True:
         best, at = -math.inf, -1
         for i in range(len(pieces) - 1):
@@ -86,6 +86,20 @@ def drop_merges(word: str, scores: Mapping[str, float], dropout: float, draw: Dr
         if at < 0:
             return pieces
         pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
+
+
+def split_symbols(word: str, scores: Mapping[str, float]) -> list[str]:
+    """The characters of a word that merging starts from.
+
+    A mark of spacing at an end of the word is no character of its own: it stays with its neighbour
+    where both are a piece, so that marked punctuation is cut no oftener than it was without marks.
+    """
+    symbols = list(word)
+    if len(symbols) > 2 and symbols[-1] in MARKS and word[-2:] in scores:
+        symbols[-2:] = [word[-2:]]
+    if len(symbols) > 2 and word[0] == PIECE_SPACE and word[1] in MARKS and word[:2] in scores:
+        symbols[:2] = [word[:2]]
+    return symbols
 
 
 class UnigramPieces(NamedTuple):

@@ -5,7 +5,13 @@ from itertools import combinations, pairwise
 import pytest
 
 from s2s_cli.text.subword import Subwords, train_subwords
-from s2s_cli.text.subword_sampling import SubwordSampler, UnigramPieces, drop_merges, make_lattice
+from s2s_cli.text.subword_sampling import (
+    SubwordSampler,
+    UnigramPieces,
+    drop_merges,
+    make_lattice,
+    split_symbols,
+)
 
 LINES = [
     "the lowest tower is lower than the newest one",
@@ -100,3 +106,13 @@ def test_the_smaller_alpha_and_the_larger_dropout_cut_more(subwords: Subwords) -
 
     few, many = num_pieces(0.1), num_pieces(0.6)
     assert (few < many) if subwords.kind == "bpe" else (few > many)
+
+
+def test_a_mark_of_spacing_is_no_character_of_its_own() -> None:
+    scores = {"▁￭": -1.0, "▁￭.": -2.0, '"￭': -3.0, '▁"￭': -4.0}
+    assert split_symbols("▁￭.", scores) == ["▁￭", "."]
+    assert split_symbols('▁"￭', scores) == ["▁", '"￭']
+    assert split_symbols("▁￭x￭", scores) == ["▁￭", "x", "￭"]
+    assert split_symbols("▁ab", scores) == ["▁", "a", "b"]
+    assert drop_merges("▁￭.", scores, 1.0, lambda: 0.0) == ["▁￭", "."]
+    assert drop_merges("▁￭.", scores, 0.0, lambda: 0.5) == ["▁￭."]
