@@ -64,6 +64,9 @@ _CODES = {
 
 def suggest_code(text: str) -> str | None:
     """The code that a name of a language, or of two as in `Chinese-English`, stands for."""
-    parts = [part.strip() for part in text.lower().split("-")]
-    codes = [_CODES.get(part, part) for part in parts]
-    return "-".join(codes) if codes != parts else None
+    parts = [part.strip() for part in text.split("-")]
+    codes = [_CODES.get(part.lower(), part) for part in parts]
+    if len(codes) == 1 and len(text) <= 3:
+        codes = [codes[0].lower()]
+    is_region = len(codes) > 1 and len({*codes}) == 1  # `zh-CN`
+    return "-".join(codes) if codes != parts and not is_region else None

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from s2s_cli.config import Config
+from s2s_cli.config import Config, Data
 from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
 from s2s_cli.languages import suggest_code
-from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
+from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile, sources_of
 
 DEFAULT_RECIPE = "quickstart"
 
@@ -25,6 +25,8 @@ class Recipe(NamedTuple):
 
     name: str
     config: Config
+    assumed: tuple[str, ...] = ()
+    """What was assumed because the recipe does not say it, in words."""
 
 
 def recipes_folder() -> Path:
@@ -64,13 +66,37 @@ def load_recipe(
         for dotted, value in overrides:
             _apply_override(tree, dotted, value)
         config = check_config(tree, where="options")
+    if assumed := _find_missing_splits(config.data):
+        for key, (value, _) in assumed.items():
+            _apply_override(tree, f"data.{key}", value)
+        config = check_config(tree, where=str(path))
     if config.decoding.dictionary is not None:
         # A model folder is self-contained: its settings name no file beside it.
         raise ConfigError(
             f"{'options' if overrides else path}: decoding.dictionary: belongs to a call, not to a "
             "recipe; leave it out, and give `s2s translate` or `s2s eval` --dictionary FILE"
         )
-    return Recipe(path.stem, config)
+    return Recipe(path.stem, config, tuple(note for _, note in assumed.values() if note))
+
+
+HELD_OUT_SHARE = 0.05
+"""Of the training pairs, where nobody says what to validate on."""
+
+
+def _find_missing_splits(data: Data) -> dict[str, tuple[float | None, str]]:
+    """What stands in for splits that a recipe with text of its own does not name, and a note.
+
+    The phrasebook validates and tests the phrasebook only.
+    """
+    if all(isinstance(source, EmbeddedPhrasebook) for source in sources_of(data.train)):
+        return {}
+    found: dict[str, tuple[float | None, str]] = {}
+    if "valid" not in data.model_fields_set:
+        note = f"no data.valid: {HELD_OUT_SHARE:.0%} of the training pairs are held out for it"
+        found["valid"] = HELD_OUT_SHARE, note
+    if "test" not in data.model_fields_set:
+        found["test"] = None, ""
+    return found
 
 
 def check_config(tree: object, where: str) -> Config:

@@ -253,3 +253,17 @@ def test_keys_that_do_nothing_are_told(tree: dict[str, object], message: str) ->
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_no_shipped_recipe_sets_a_key_that_does_nothing(name: str) -> None:
     assert not list(find_idle(load_recipe(name).config))
+
+
+def test_a_recipe_with_text_of_its_own_never_validates_on_the_phrasebook(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("data: {train: {src: a.zh, tgt: a.en}}\n")
+    recipe = load_recipe(str(tmp_path / "mine.yaml"))
+    assert (recipe.config.data.valid, recipe.config.data.test) == (0.05, None)
+    assert recipe.assumed == ("no data.valid: 5% of the training pairs are held out for it",)
+    (tmp_path / "mine.yaml").write_text(
+        "data: {train: {src: a.zh, tgt: a.en}, valid: {src: v.zh, tgt: v.en}, test: 0.1}\n"
+    )
+    recipe = load_recipe(str(tmp_path / "mine.yaml"))
+    assert recipe.config.data.test == 0.1
+    assert recipe.assumed == ()
+    assert load_recipe("quickstart").config.data.valid == EmbeddedPhrasebook(phrasebook="valid")

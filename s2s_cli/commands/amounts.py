@@ -39,6 +39,6 @@ def warn_of_amounts(
         advice = f"{config.training.init_from} is a model of other text; train without --from"
     for side in find_low_coverage(known):
         warn(
-            f"{side.label}: the vocabulary covers {side.share:.0%} of the tokens, less than "
+            f"{side.label}: the vocabulary covers {side.share:.1%} of the tokens, less than "
             f"{MIN_COVERAGE:.0%}; {advice}"
         )

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand
@@ -23,7 +24,17 @@ class Command(TyperCommand):
             if count > 1 and _counts_once(parameter):
                 name = "/".join([*parameter.opts, *parameter.secondary_opts])
                 raise UsageError(f"{name}: given {count} times; give it once")
+        _refuse_double_keys(args)
         return super().parse_args(ctx, args)
+
+
+def _refuse_double_keys(args: list[str]) -> None:
+    """Refuse a key that `--set` gives twice."""
+    settings = [after for before, after in pairwise(args) if before == "--set"]
+    settings += [one.removeprefix("--set=") for one in args if one.startswith("--set=")]
+    for key, count in Counter(one.partition("=")[0].strip() for one in settings).items():
+        if count > 1:
+            raise UsageError(f"--set {key}: given {count} times; give it once")
 
 
 def _counts_once(parameter: Any) -> bool:

@@ -27,7 +27,7 @@ from s2s_cli.commands.scores import (
 )
 from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
 from s2s_cli.commands.testsets import Wanted, load_test_sets
-from s2s_cli.commands.unknown import SourceCheck
+from s2s_cli.commands.unknown import SAMPLED_LINES, SourceCheck, describe_script
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -241,6 +241,7 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
 
 def _score_files(files: Files, measures: Measures) -> None:
     """Score existing translations; no model is needed."""
+    from s2s_cli.console import warn
     from s2s_cli.data.lines import read_lines
     from s2s_cli.scoring.blank_lines import choose_scored_lines
 
@@ -251,6 +252,9 @@ def _score_files(files: Files, measures: Measures) -> None:
     raw = [read_lines(path) for path in (files.hyp, *files.refs)]
     hypotheses, *references = map(measures.settings.normalize, raw)
     warn_of_normalized(str(files.hyp), raw, [hypotheses, *references])
+    for path, lines in zip((files.hyp, *files.refs), raw, strict=True):
+        if script := describe_script(lines[:SAMPLED_LINES], measures.settings.tgt_lang):
+            warn(f"{path}: {script}; name its language with --tgt-lang")
     scored = choose_scored_lines(hypotheses, references)
     warn_of_blank_lines(str(files.refs[0]), len(hypotheses) - len(scored.numbers))
     found = measure(measures, scored)

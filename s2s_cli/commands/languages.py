@@ -49,6 +49,10 @@ def settle_languages(
     open_sides = [side for side in SIDES if side not in known and side not in explicit]
     found = {side: find_language(sides, side) for side in open_sides}
     _say_settled(data, found)
+    for one in sides:
+        chosen = found.get(one.side)
+        if chosen is not None and (other := one._replace(lang=str(chosen.found))).contradicts:
+            _warn_of_contradictions([other], data, chosen.name)
     return [(f"data.{side}_lang", one.found) for side, one in found.items() if one is not None]
 
 
@@ -60,7 +64,7 @@ def warn_of_test_names(data: "Data", model: str) -> None:
         model: names the model.
     """
     sides = _name_sides(data, ("test",))
-    _warn_of_contradictions(sides, data, model)
+    _warn_of_contradictions(sides, data, model, "check whether source and target are swapped")
 
 
 def find_contradictions(data: "Data") -> "list[NamedSide]":
@@ -87,10 +91,12 @@ def _name_sides(
     ]
 
 
-def _warn_of_contradictions(sides: "list[NamedSide]", data: "Data", named_by: str | None) -> None:
+def _warn_of_contradictions(
+    sides: "list[NamedSide]", data: "Data", named_by: str | None, remedy: str | None = None
+) -> None:
     from s2s_cli.console import warn
 
-    remedy = (
+    remedy = remedy or (
         "check the files and data.directions"
         if data.directions
         else "check the file, or name the languages with --src-lang and --tgt-lang"
@@ -147,10 +153,12 @@ def check_scripts(data: "Data", explicit: Collection[str]) -> None:
     """
     from s2s_cli.console import warn
 
+    told: set[tuple[str, str]] = set()
     for source in _open_sources(data):
-        misfits = _find_misfits(source)
+        misfits = [one for one in _find_misfits(source) if (one.side, one.found) not in told]
         if not misfits:
             continue
+        told.update((one.side, one.found) for one in misfits)
         message = _describe(source, misfits)
         sides = {one.side for one in misfits}
         if not sides <= {*explicit}:
@@ -199,6 +207,8 @@ def _describe(source: "SentencePairs", misfits: "list[ScriptMisfit]") -> str:
         f"{names[one.side]} are in {one.found} script, not in {one.wanted} as {one.lang} is"
         for one in misfits
     )
+    if not source.files:
+        return f"data.{source.key}: {both}; name your own text, with --train-src and --train-tgt"
     return f"data.{source.key}: {both}; check the file"
 
 

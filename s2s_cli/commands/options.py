@@ -147,8 +147,6 @@ ToOption = Annotated[
     ),
 ]
 
-HELD_OUT_SHARE = 0.05
-
 
 class DataOptions(NamedTuple):
     """The options about data that differ from call to call."""
@@ -179,6 +177,7 @@ class DataOptions(NamedTuple):
             ConfigError: only one side of a split is given.
         """
         from s2s_cli.console import say
+        from s2s_cli.recipe import HELD_OUT_SHARE
 
         refuse_clashes(self._inputs(), [])
         found: list[tuple[str, object]] = []
@@ -265,6 +264,7 @@ def make_job(
         inherited: overrides, before all others, from the model that training starts from.
     """
     from s2s_cli.commands.languages import SIDES, settle_languages
+    from s2s_cli.console import say
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe, parse_override
     from s2s_cli.run import RUNS, RunFolder
 
@@ -277,6 +277,8 @@ def make_job(
     if not inherited and (languages := settle_languages(recipe.config.data, config, explicit)):
         recipe = load_recipe(config or DEFAULT_RECIPE, [*overrides, *languages])
     given_keys = {key for key, _ in options}
+    for note in recipe.assumed:
+        say(note)
     for side in ("src", "tgt"):
         if recipe.config.data.directions and f"data.{side}_lang" in given_keys:
             raise ConfigError(

@@ -74,7 +74,7 @@ def choose_folders(place: "Place", tests: "list[Corpus]", report: Path | None) -
 
 def _identify(data_sha256: dict[str, str], model: str | None) -> list[str | None]:
     """What a report is of."""
-    return [*sorted(data_sha256.values()), model]
+    return [*data_sha256.values(), model]
 
 
 def _read_identity(folder: Path, *, has_model: bool) -> list[str | None] | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from s2s_cli.commands.options import check_language
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +20,13 @@ def tokenize(
         typer.Argument(metavar="[FILE]", help="Text, one sentence a line; stdin if not given."),
     ] = None,
     lang: Annotated[
-        str | None, typer.Option("--lang", metavar="CODE", help="Language of the text, such as zh.")
+        str | None,
+        typer.Option(
+            "--lang",
+            metavar="CODE",
+            help="Language of the text, such as zh.",
+            callback=check_language,
+        ),
     ] = None,
     name: Annotated[
         str | None,
@@ -32,8 +39,9 @@ def tokenize(
         typer.Option("--model", "-m", metavar="DIR", help="Use this model's tokens, subwords too."),
     ] = None,
     side: Annotated[
-        Literal["src", "tgt"], typer.Option("--side", help="Which side of the model.")
-    ] = "src",
+        Literal["src", "tgt"] | None,
+        typer.Option("--side", help="Which side of the model (default: src)."),
+    ] = None,
     detokenize: Annotated[
         bool, typer.Option("--detokenize", "-d", help="Turn tokens back into text.")
     ] = False,
@@ -47,7 +55,12 @@ def tokenize(
         raise ConfigError(
             "--tokenizer: cannot be combined with --model, which has a tokeniser; remove one"
         )
-    tokenizer = _make_plain(name or "auto", lang) if model is None else _load(model, side, lang)
+    if model is None and side is not None:
+        raise ConfigError("--side: has no effect without --model; remove it")
+    if model is None:
+        tokenizer = _make_plain(name or "auto", lang)
+    else:
+        tokenizer = _load(model, side or "src", lang)
 
     def convert(line: str) -> str:
         if detokenize:
@@ -63,9 +76,12 @@ def _make_plain(name: str, lang: str | None) -> "Tokenizer":
     """A tokeniser without subwords."""
     from s2s_cli.config import TokenizerName
     from s2s_cli.console import say
+    from s2s_cli.recipe import check_config
     from s2s_cli.text.tokenizer import depends_on_language, make_tokenizer
 
     names = get_args(TokenizerName)
+    if lang is not None:
+        check_config({"data": {"src_lang": lang}}, where=f"--lang {lang}")
     if name not in names:
         raise ConfigError(f"--tokenizer {name}: choose one of {', '.join(names)}")
     if lang is None and depends_on_language(name):

@@ -79,7 +79,7 @@ def describe_script(lines: Iterable[str], lang: str, min_lines: int | None = Non
     if text.fits(lang, MIN_LINES if min_lines is None else min_lines):
         return ""
     wanted = " or ".join(sorted(scripts_of(lang) or ()))
-    return f"the text is in {text.main_script()} script, but the model reads {lang} ({wanted})"
+    return f"the text is in {text.main_script()} script, not in that of {lang} ({wanted})"
 
 
 def describe_unknown(translation: "Translation", loaded: "Loaded") -> str:

@@ -28,6 +28,7 @@ _PACKED = (
     (re.compile(rb"\x28\xb5\x2f\xfd"), "zstd", "zstd -dc", ".zst"),
     (re.compile(rb"PK\x03\x04"), "zip", "unzip -p", ".zip"),
 )
+_TAR = re.compile(rb"(?s:.{257})ustar")
 _MARKED = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
@@ -79,6 +80,8 @@ def find_problem(head: bytes) -> Problem | None:
     for pattern, what in _DOCUMENTS:
         if pattern.match(head):
             return Problem(f"is {what}, not plain text", "")
+    if _TAR.match(head):
+        return Problem("is a tar archive", "tar -xOf", ".tar")
     for pattern, name, command, suffix in _PACKED:
         if pattern.match(head):
             return Problem(f"is compressed by {name}", command, suffix)
@@ -152,7 +155,7 @@ def _advise(problem: Problem, path: Path) -> str:
     if path == STDIN or not path.is_file():
         return f"convert it first: {problem.command} < FILE | s2s ..."
     source, target = (shlex.quote(str(name)) for name in (path, _choose_name(path, problem.suffix)))
-    source = source if problem.command.startswith("unzip") else f"< {source}"
+    source = source if problem.command.startswith(("unzip", "tar")) else f"< {source}"
     return f"convert it: {problem.command} {source} > {target}"
 
 

@@ -73,7 +73,11 @@ def deal_pairs(sources: list[SentencePairs], shares: dict[str, float], seed: int
     for place, name in enumerate(names):
         if not (dealt == place).any():
             number = len(of_pairs)
-            raise DataError(f"data.{name}: {number} pairs are too few to hold out such a share")
+            raise DataError(
+                f"data.{name}: {number} pairs are too few to hold out such a share (their sources "
+                f"make {len(counts):,} groups, of which each goes as a whole); give more text, or "
+                "files for valid and test"
+            )
     bounds = [0, *accumulate(mentions.sizes)]
     return Deal(names, [dealt[start:end] for start, end in pairwise(bounds)])
 

@@ -44,8 +44,8 @@ def test_vocab_build_and_train_name_numbers_and_remedies(folder: Path) -> None:
     for command in (build, train, train):
         few, src, tgt = amounts_in(s2s(*command, cwd=folder).stderr)
         assert few.startswith("warning: train: 700 pairs, fewer than 1,000: ")
-        assert src.startswith("warning: valid de: the vocabulary covers 50% of the tokens")
-        assert tgt.startswith("warning: valid en: the vocabulary covers 50% of the tokens")
+        assert src.startswith("warning: valid de: the vocabulary covers 50.0% of the tokens")
+        assert tgt.startswith("warning: valid en: the vocabulary covers 50.0% of the tokens")
         assert "vocab.min_freq" in src
 
 

@@ -12,6 +12,7 @@ from shell import BARE, S2S
 from toys import error_of
 
 from s2s_cli.cli import app
+from s2s_cli.languages import suggest_code
 
 
 def find_commands(group: Any, *path: str) -> dict[str, Any]:
@@ -36,7 +37,8 @@ def test_an_option_that_may_be_given_once_is_refused_when_given_twice(name: str)
         value = [] if parameter.is_flag else ["1"]
         again = [(*parameter.opts, *parameter.secondary_opts)[-1], *value]
         message = error_of(*name.split(), parameter.opts[0], *value, *again)
-        assert (": given 2 times; give it once" in message) != parameter.multiple
+        is_key = parameter.name == "sets"  # one key may be set once, several keys may
+        assert (": given 2 times; give it once" in message) == (is_key or not parameter.multiple)
         if not parameter.multiple:
             assert message.startswith(f"UsageError: {parameter.opts[0]}")
 
@@ -145,3 +147,19 @@ def test_advice_names_what_helps(tmp_path: Path) -> None:
         message = error_of("train", "--set", f"data.train={{src: {name}, tgt: {name}}}")
         assert "with --train-src and --train-tgt" in message
         assert ("--data-dir" in message) == advised
+
+
+def test_a_key_that_is_set_twice_is_refused() -> None:
+    message = error_of("train", "--set", "training.seed=1", "--set", "training.seed=2")
+    assert "UsageError: --set training.seed: given 2 times; give it once" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        *(("Chinese", "zh"), ("ZH", "zh"), ("cn", "zh"), ("Chinese-English", "zh-en")),
+        *(("zh", None), ("zh-CN", None), ("zh_TW", None), ("sr-Latn", None), ("Klingon", None)),
+    ],
+)
+def test_names_of_languages_stand_for_codes(text: str, code: str | None) -> None:
+    assert suggest_code(text) == code

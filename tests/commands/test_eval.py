@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from toys import error_of, output_of, s2s, save_toy
 
+from s2s_cli.commands.reports import _identify
 from s2s_cli.config import Text
 
 
@@ -170,3 +171,21 @@ def test_composed_and_decomposed_letters_score_alike_and_that_is_reported(tmp_pa
     assert scores["bleu"]["score"] == pytest.approx(100)
     assert scores["chrf"]["score"] == pytest.approx(100)
     assert "h: 1 lines are normalised before they are scored" in done.stderr
+
+
+def test_a_report_is_of_sources_and_references_in_their_order(tmp_path: Path) -> None:
+    assert _identify({"src": "1", "tgt": "2"}, None) != _identify({"src": "2", "tgt": "1"}, None)
+
+
+def test_text_in_another_script_than_the_target_languages_is_mentioned(tmp_path: Path) -> None:
+    (tmp_path / "h").write_text("ខ្ញុំស្រឡាញ់ឆ្មា\n" * 5, encoding="utf-8")
+    done = s2s("eval", "--hyp", tmp_path / "h", "--ref", tmp_path / "h", "--tgt-lang", "en")
+    assert "h: the text is in Khmer script, not in that of en" in done.stderr
+    quiet = s2s("eval", "--hyp", tmp_path / "h", "--ref", tmp_path / "h", "--tgt-lang", "km")
+    assert "the text is in" not in quiet.stderr
+
+
+def test_chrf_needs_no_tokeniser_of_bleu(tmp_path: Path) -> None:
+    (tmp_path / "h").write_text("猫が好きです。\n", encoding="utf-8")
+    ask = ("eval", "--hyp", tmp_path / "h", "--ref", tmp_path / "h", "--tgt-lang", "ja", "--chrf")
+    assert json.loads(output_of(*ask))["chrf"]["score"] == pytest.approx(100)

@@ -41,3 +41,11 @@ def test_wrong_options_get_one_line(tmp_path: Path, arguments: list[str], messag
     done = s2s("tokenize", *arguments, cwd=tmp_path, stdin="a\n", status=1)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_language_is_a_code_and_a_side_is_a_models(tmp_path: Path) -> None:
+    done = s2s("tokenize", "--lang", "Chinese", cwd=tmp_path, stdin="a\n", status=1)
+    assert "did you mean zh?" in done.stderr
+    assert "--lang 9" in s2s("tokenize", "--lang", "9", cwd=tmp_path, stdin="", status=1).stderr
+    done = s2s("tokenize", "--lang", "en", "--side", "tgt", cwd=tmp_path, stdin="", status=1)
+    assert "--side: has no effect without --model" in done.stderr

@@ -55,7 +55,7 @@ def test_another_script_is_named_even_where_its_characters_are_known(tmp_path: P
     text = Text(src_tokenizer="char", tgt_tokenizer="space")
     toy = save_toy(tmp_path / "c", src="我们狗在睡觉。▁", text=text)
     (told,) = warnings_of(toy, "我们\n狗在睡觉。\n我们在。\n")
-    assert "the text is in Han script, but the model reads de (Latin)" in told
+    assert "the text is in Han script, not in that of de (Latin)" in told
     assert "vocabulary" not in told
     (told,) = warnings_of(toy, "собака\nкошка\nони\n")
     assert "100% of the source tokens (14 of 14)" in told
