@@ -57,23 +57,31 @@ class Running(NamedTuple):
         return Done(status, stdout, stderr)
 
 
-REPEATED = {"--set", "--model", "-m", "--ref", "--test-tgt"}
+REPEATED = {"--model", "-m", "--ref", "--test-tgt"}
 """Options that may be given more than once."""
 
 
 def last_given(arguments: Sequence[object]) -> list[object]:
-    """Without options that are given again further on: tests add to each other's command lines.
+    """Without options, and keys of `--set`, that are given again further on.
 
-    `s2s` itself refuses an option that is given twice, which has its own test.
+    Tests add to each other's command lines; `s2s` itself refuses this, which has its own test.
     """
-    kept: list[object] = []
+    groups: list[tuple[object, ...]] = []
     words = list(arguments)
     while words:
         word = words.pop(0)
         is_option = str(word).startswith("-") and len(str(word)) > 1
         has_value = is_option and words and not str(words[0]).startswith("--")
-        group = [word, words.pop(0)] if has_value else [word]
-        if not (is_option and word not in REPEATED and word in words):
+        groups.append((word, words.pop(0)) if has_value else (word,))
+
+    def name(group: tuple[object, ...]) -> str:
+        return f"--set {str(group[1]).partition('=')[0]}" if group[0] == "--set" else str(group[0])
+
+    kept: list[object] = []
+    for number, group in enumerate(groups):
+        is_option = str(group[0]).startswith("-") and len(str(group[0])) > 1
+        may_repeat = not is_option or group[0] in REPEATED
+        if may_repeat or name(group) not in map(name, groups[number + 1 :]):
             kept += group
     return kept
 

@@ -27,7 +27,10 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["train", "--device", "gpu"], "options: training.device: not of a form"
     yield ["translate", "--device", "gpu"], "no trained model under runs/"
     yield ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"], "--beam-size: of no use with"
-    yield ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"], "data.tgt_lang"
+    yield (
+        ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"],
+        "--tgt-lang ZH: languages go by their codes; did you mean zh?",
+    )
     yield (
         ["vocab", "build", "--min-freq", "9999"],
         "lower vocab.min_freq, as by --set vocab.min_freq=1",

@@ -185,7 +185,7 @@ def test_no_home_and_no_room_for_temporary_files(
 ) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "HOME"}
     environment |= {"TMPDIR": "/nowhere"} | ({} if home is None else {"HOME": home})
-    command = [*S2S, *map(str, TRAIN), "--set", "text.src_tokenizer=jieba"]
+    command = [*S2S, *map(str, last_given([*TRAIN, "--set", "text.src_tokenizer=jieba"]))]
     done = subprocess.run(command, cwd=texts, env=environment, capture_output=True, check=False)
     with tally.trial(home):
         assert done.returncode == 0, done.stderr
