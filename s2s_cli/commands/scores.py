@@ -100,7 +100,7 @@ def measure(measures: Measures, scored: "ScoredLines") -> Found:
     from s2s_cli.scoring.caveat import find_caveat
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
-    from s2s_cli.text.tokenizer import split_plain
+    from s2s_cli.text.word_boundaries import split_plain
 
     settings, (_, hypotheses, references) = measures.settings, scored
 

@@ -77,7 +77,8 @@ def _make_plain(name: str, lang: str | None) -> "Tokenizer":
     from s2s_cli.config import TokenizerName
     from s2s_cli.console import say
     from s2s_cli.recipe import check_config
-    from s2s_cli.text.tokenizer import depends_on_language, make_tokenizer
+    from s2s_cli.text.tokenizer import make_tokenizer
+    from s2s_cli.text.word_boundaries import depends_on_language
 
     names = get_args(TokenizerName)
     if lang is not None:
@@ -98,7 +99,7 @@ def _load(model: Path, side: Literal["src", "tgt"], lang: str | None) -> "Tokeni
     from s2s_cli.checkpoint import load_text
     from s2s_cli.commands.loading import find_model
     from s2s_cli.sources import plain_code
-    from s2s_cli.text.tokenizer import depends_on_language
+    from s2s_cli.text.word_boundaries import depends_on_language
 
     loaded = load_text(find_model(model))
     number = ("src", "tgt").index(side)

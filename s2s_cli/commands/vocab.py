@@ -130,7 +130,8 @@ def show(
     from s2s_cli.console import write_result
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
     from s2s_cli.run import RUNS, RunFolder
-    from s2s_cli.text.tokenizer import depends_on_language, make_tokenizer
+    from s2s_cli.text.tokenizer import make_tokenizer
+    from s2s_cli.text.word_boundaries import depends_on_language
 
     folder = RunFolder(run or RUNS / load_recipe(config or DEFAULT_RECIPE).name)
     vocabularies = folder.load_vocabularies()

@@ -10,7 +10,7 @@ from s2s_cli.decoding.predictor import Predictor, Untagged
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ConfigError
 from s2s_cli.sources import Direction, plain_code
-from s2s_cli.text.tokenizer import depends_on_language
+from s2s_cli.text.word_boundaries import depends_on_language
 
 
 def make_translators(

@@ -14,10 +14,9 @@ import regex
 from s2s_cli.text.spacing import UNSPACED_SCRIPTS, Span
 from s2s_cli.text.tokenizer import Tokenized, Tokenizer
 
-_UNSPACED = "".join(UNSPACED_SCRIPTS.split())
 _WORD = regex.compile(
     r"(?V1)(?:[a-zA-Z][a-zA-Z0-9+.-]*://|www\.)[!-~]*[a-zA-Z0-9/]"  # an address of the web
-    rf"|(?:[[\S]--[{_UNSPACED}]--[,;!?…—–()\[\]{{}}<>\"“”„«»‹›¿¡]]|(?<=\p{{N}}),(?=\p{{N}}))+"
+    rf"|(?:[[\S]--[{UNSPACED_SCRIPTS}]--[,;!?…—–()\[\]{{}}<>\"“”„«»‹›¿¡]]|(?<=\p{{N}}),(?=\p{{N}}))+"
 )
 """A word as a reader sees it, where a tokeniser may see several: `O'Neill`, `R&B`, `10:30`, `5°C`,
 `C++`, `a@b.com`; what `_trim` takes off is no part of it."""
@@ -53,7 +52,7 @@ def speak_for_unknown(
             more positions, such as that of the source's end, may follow them.
         dictionary: for normalised words their translations.
     """
-    located = tokenizer.locate(sentence).begin(max(map(len, weights), default=0))
+    located = tokenizer.locate(sentence).truncate(max(map(len, weights), default=0))
     words = find_words(tokenizer, located)
     said = _say_for_tokens(tokenizer, located, words, dictionary)
     found = []

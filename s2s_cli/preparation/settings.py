@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from s2s_cli.config import Config
 from s2s_cli.data.splits import TrainingText
 from s2s_cli.run import Vocabularies
-from s2s_cli.text.tokenizer import choose_tokenizer
+from s2s_cli.text.word_boundaries import choose_tokenizer
 from s2s_cli.vocabularies import resolve_tokenizers
 
 TOKENIZERS = 2

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from s2s_cli.scoring.labels import look_like_labels
 from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
-from s2s_cli.text.tokenizer import split_plain
+from s2s_cli.text.word_boundaries import split_plain
 
 FEWEST_SENTENCES = 100
 """With fewer, differences in BLEU are mostly chance."""

@@ -13,7 +13,7 @@ from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, Advance, CorpusTER, measure_ter
 from s2s_cli.text.language import base_language, is_chinese, is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
-from s2s_cli.text.tokenizer import choose_tokenizer, split_plain
+from s2s_cli.text.word_boundaries import choose_tokenizer, split_plain
 
 MetricName = Literal["bleu", "chrf", "ter"]
 METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")

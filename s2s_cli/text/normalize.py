@@ -20,7 +20,7 @@ Script = Literal["keep", "simplified", "traditional"]
 BYTE_ORDER_MARK = "\ufeff"
 """Before a line it is no text, whoever wrote it there; readers of files drop it, too."""
 
-_CLUSTER = regex.compile(r"\X")
+CHARACTER = regex.compile(r"\X")
 """A character as a reader sees it, with all its marks."""
 
 _OPENCC_CONFIGS = {"simplified": "t2s", "traditional": "s2t"}
@@ -68,7 +68,7 @@ class Normalizer:
         """
         places: list[tuple[int, int]] = []
         gap: tuple[int, int] | None = None
-        for match in _CLUSTER.finditer(sentence):
+        for match in CHARACTER.finditer(sentence):
             start, end = match.span()
             cluster = self(match.group())
             if not cluster:

@@ -13,7 +13,7 @@ that no text is cut into.
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import regex
 
@@ -43,15 +43,17 @@ DefaultSpace = Callable[[str, str], bool]
 Span = tuple[int, int]
 """Start and end of a token in its text."""
 
-UNSPACED_SCRIPTS = r"""
-    \p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Tangut}\p{Nushu}
-    \p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}
-    \p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}\p{Javanese}\p{Balinese}
-    \u3000-\u303f\u30fb-\u30ff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff9f\uffe0-\uffe6
-"""
-"""Scripts written without spaces between words, and their punctuation (a regex set, verbose)."""
+UNSPACED_SCRIPTS = "".join(
+    (
+        r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Tangut}\p{Nushu}",
+        r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Javanese}\p{Balinese}",
+        r"\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}",
+        r"\u3000-\u303f\u30fb-\u30ff\ufe10-\ufe1f\ufe30-\ufe6f\uff00-\uff9f\uffe0-\uffe6",
+    )
+)
+"""Scripts written without spaces between words, and their punctuation, as inside `[...]`."""
 
-_IS_UNSPACED = regex.compile(f"[{''.join(UNSPACED_SCRIPTS.split())}]")
+_IS_UNSPACED = regex.compile(f"[{UNSPACED_SCRIPTS}]")
 
 
 def always(_before: str, _after: str) -> bool:
@@ -131,16 +133,6 @@ def _rank_carrier(character: str) -> int:
             return 0
 
 
-class Word(NamedTuple):
-    """A token without its marks."""
-
-    text: str
-    before: str
-    """The mark on its left side: `JOIN`, `SPACE` or nothing."""
-    after: str
-    """The mark on its right side."""
-
-
 def join_tokens(
     tokens: Sequence[str],
     default: DefaultSpace,
@@ -155,22 +147,23 @@ def join_tokens(
     """
     parts: list[str] = []
     last, mark = "", ""
-    for word in map(_read_token, tokens):
-        content = fill(word.text) if fill else word.text
-        mark = _strongest(mark, word.before)
+    for text, before, after in map(_read_token, tokens):
+        content = fill(text) if fill else text
+        mark = _strongest(mark, before)
         if content:
             if last and (mark == SPACE or (not mark and default(last, content[0]))):
                 parts.append(" ")
             parts.append(content)
-            last, mark = content[-1], word.after
+            last, mark = content[-1], after
         else:
-            mark = _strongest(mark, word.after)
+            mark = _strongest(mark, after)
     return "".join(parts)
 
 
-def _strongest(one: str, other: str) -> str:
-    """What holds where both neighbours have a mark: no space, if either says so."""
-    return JOIN if JOIN in (one, other) else one or other
+def _strongest(*marks: str) -> str:
+    """The one mark that counts among several in one place: no space, if any says so."""
+    found = "".join(marks)
+    return JOIN if JOIN in found else found[:1]
 
 
 _INNER = regex.compile(
@@ -185,15 +178,12 @@ def _split_marks(token: str) -> tuple[str, str, str]:
     return token[: len(token) - len(rest)], content, rest[len(content) :]
 
 
-def _read_token(token: str) -> Word:
+def _read_token(token: str) -> tuple[str, str, str]:
+    """The text of a token, and the mark before and the one after it, if there are any."""
     if not _SPECIAL.search(token):
-        return Word(token, "", "")
+        return token, "", ""
     before, content, after = _split_marks(token)
-    return Word(_unescape(content), _strongest_of(before), _strongest_of(after))
-
-
-def _strongest_of(marks: str) -> str:
-    return JOIN if JOIN in marks else marks[:1]
+    return _unescape(content), _strongest(before), _strongest(after)
 
 
 def _unescape(content: str) -> str:

@@ -1,40 +1,33 @@
 """Sentences to tokens and back, by language.
 
-A sentence is normalised, jieba or Moses says where to cut it, and every token is a slice of it, so
-that nothing is escaped, replaced or dropped. `spacing.py` marks where a token's neighbours have
-other spaces than usual. Detokenising therefore gives back the normalised sentence, for any text.
+A sentence is normalised (`normalize.py`) and cut into slices (`word_boundaries.py`), the tokens.
+Marks on them say where the spaces between them are not the usual ones (`spacing.py`). So
+detokenising gives back the normalised sentence, for any text.
 """
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache, partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import regex
 
-from s2s_cli.text.language import base_language, is_written_without_spaces
+from s2s_cli.text.language import is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
 from s2s_cli.text.spacing import (
-    CACHED_PAIRS,
     PIECE_SPACE,
     UNSPACED_SCRIPTS,
     DefaultSpace,
     Span,
     always,
     by_script,
-    is_unspaced,
     join_tokens,
     locate_characters,
     mark_tokens,
     never,
 )
 from s2s_cli.text.subword import Subwords
-
-Cut = Callable[[str], list[str]]
-"""Cuts a text; what it returns is only asked for its lengths."""
+from s2s_cli.text.word_boundaries import Cut, choose_tokenizer, make_cut
 
 _GAP = "\n"
 """Stands for a literal inside a word; no token holds white space."""
@@ -55,8 +48,8 @@ class Tokenized(NamedTuple):
     places: list[Span] | None
     """For each character of `text` the slice of `sentence` that it comes from, if that is known."""
 
-    def begin(self, count: int) -> "Tokenized":
-        """The first tokens alone."""
+    def truncate(self, count: int) -> "Tokenized":
+        """The first `count` tokens only."""
         return self._replace(
             tokens=self.tokens[:count],
             spans=self.spans[:count],
@@ -85,11 +78,6 @@ class Tokenizer(NamedTuple):
     finds_words: bool = True
     """Whether what it parts, at spaces or otherwise, are words of the language; not where whole
     sentences without spaces go to the subwords, and not with characters."""
-
-    @property
-    def lowercase(self) -> bool:
-        """Whether text is lower-cased."""
-        return self.normalize.lowercase
 
     def tokenize(self, sentence: str) -> list[str]:
         """The tokens of a sentence; none for a blank one."""
@@ -171,24 +159,10 @@ def _locate_pieces(
 
 
 _GAPPED_WORD = regex.compile(
-    rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}]--[{''.join(UNSPACED_SCRIPTS.split())}]]*{_GAP}"
-    rf"[[\p{{L}}\p{{M}}\p{{N}}{_GAP}]--[{''.join(UNSPACED_SCRIPTS.split())}]]*"
+    rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}]--[{UNSPACED_SCRIPTS}]]*{_GAP}"
+    rf"[[\p{{L}}\p{{M}}\p{{N}}{_GAP}]--[{UNSPACED_SCRIPTS}]]*"
 )
 """Letters and digits around literals; Han and its like do not belong to their neighbours."""
-
-
-def choose_tokenizer(name: str, lang: str) -> str:
-    """Resolve `auto`: jieba for Chinese, characters where no spaces are written, else Moses."""
-    if name != "auto":
-        return name
-    if base_language(lang) == "zh":
-        return "jieba"
-    return "char" if is_written_without_spaces(lang) else "moses"
-
-
-def depends_on_language(name: str) -> bool:
-    """Whether a tokeniser splits otherwise in another language."""
-    return name in ("auto", "moses")
 
 
 def make_tokenizer(
@@ -209,153 +183,22 @@ def make_tokenizer(
         normalize: Unicode normalisation form.
         chinese: script that Chinese text is converted to.
     """
-    chosen, code = choose_tokenizer(name, lang), base_language(lang)
-    make_cut, default_space = _TOKENIZERS[chosen]
+    chosen = choose_tokenizer(name, lang)
     is_whole = chosen == "none" and is_written_without_spaces(lang)
     return Tokenizer(
         chosen,
         Normalizer(lang, lowercase, normalize, chinese),
-        make_cut(code),
-        default_space,
+        make_cut(chosen, lang),
+        _DEFAULT_SPACES[chosen],
         subwords,
         not (is_whole or chosen == "char"),
     )
 
 
-def split_plain(lang: str) -> Callable[[str], list[str]]:
-    """Plain jieba or Moses, as published figures of "BLEU on tokens" use them: words for scoring.
-
-    Characters for languages written without spaces that have no word tokeniser here.
-    """
-    chosen, code = choose_tokenizer("auto", lang), base_language(lang)
-    match chosen:
-        case "jieba":
-            return lambda text: [word for word in _load_jieba().cut(text) if not word.isspace()]
-        case "char":
-            return lambda text: [character for character in text if not character.isspace()]
-        case _:
-            moses = _load_moses(code)
-            return lambda text: list(moses.tokenize(text, escape=False))
-
-
-@cache
-def _load_jieba() -> Any:
-    """A cutter of our own; its dictionary takes half a second, so it is read once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in its sources, pkg_resources' farewell
-        import jieba  # noqa: PLC0415
-    jieba.setLogLevel(logging.ERROR)
-    cutter = jieba.Tokenizer()
-    # What `initialize` does, less its cache: a world-writable file in the temporary folder that
-    # is unmarshalled unchecked and saves nothing.
-    cutter.FREQ, cutter.total = cutter.gen_pfdict(cutter.get_dict_file())
-    cutter.initialized = True
-    return cutter
-
-
-@cache
-def _load_moses(lang: str) -> Any:
-    from sacremoses import MosesTokenizer  # noqa: PLC0415
-
-    return MosesTokenizer(lang=lang)
-
-
-def _jieba(_lang: str) -> Cut:
-    cutter = _load_jieba()
-    return lambda text: keep_letters_together(list(cutter.cut(text)))
-
-
-def _moses(lang: str) -> Cut:
-    moses = _load_moses(lang)
-
-    def cut(text: str) -> list[str]:
-        tokens = moses.tokenize(_LOST_BY_MOSES.sub(_stand_in, text), escape=False)
-        parts: list[str] = []
-        place = 0
-        for token in tokens:
-            if text[place : place + 1] == " ":
-                parts.append(" ")
-                place += 1
-            parts.append(text[place : place + len(token)])
-            place += len(token)
-        return keep_letters_together(parts)
-
-    return cut
-
-
-_LOST_BY_MOSES = regex.compile(r"[\x00-\x1f]|(?:DOT)+MULTI")
-"""Control characters, which Moses drops, and its own word for a run of dots."""
-
-
-def _stand_in(match: "regex.Match[str]") -> str:
-    """As many characters that Moses cuts alike and keeps: a rare symbol, or a word."""
-    found = match.group()
-    return "\u00a4" if len(found) == 1 else found.lower()
-
-
-_LETTER = regex.compile(r"[\p{L}\p{M}\u200c\u200d]")
-_CLUSTER = regex.compile(r"\X")
-
-
-def keep_letters_together(parts: Sequence[str]) -> list[str]:
-    """The parts of a text without cuts inside a word of letters or inside a character.
-
-    Both tokenisers know the letters of their languages only, and no combining marks: jieba cuts
-    `Björk` at its `ö`, Moses `Mu\u0308ller` at its diaeresis.
-
-    Args:
-        parts: all of the text, spaces included.
-    """
-    text = "".join(parts)
-    if text.isascii():
-        return list(parts)
-    ends: set[int] | None = None
-    kept: list[str] = []
-    place = 0
-    for part in parts:
-        before, after = text[place - 1 : place], text[place : place + 1]
-        is_inside = False
-        if kept and " " not in (before, after) and not _are_separate(before, after):
-            if ends is None:
-                ends = {match.end() for match in _CLUSTER.finditer(text)}
-            is_inside = place not in ends or _is_inside_word(before, after)
-        if is_inside:
-            kept[-1] += part
-        else:
-            kept.append(part)
-        place += len(part)
-    return kept
-
-
-def _are_separate(before: str, after: str) -> bool:
-    """Whether two characters are known to be cut rightly: ASCII and Han, so nearly all of them."""
-    return (before < "\x80" and after < "\x80") or (
-        "\u4e00" <= before <= "\u9fff" and "\u4e00" <= after <= "\u9fff"
-    )
-
-
-@lru_cache(CACHED_PAIRS)
-def _is_inside_word(before: str, after: str) -> bool:
-    """Whether both are letters of a script that separates words by spaces."""
-    return all(
-        _LETTER.match(character) is not None and not is_unspaced(character)
-        for character in (before, after)
-    )
-
-
-def _char(_lang: str) -> Cut:
-    return list
-
-
-def _space(_lang: str) -> Cut:
-    return partial(regex.findall, r"[^ ]+| ")
-
-
-_TOKENIZERS: dict[str, tuple[Callable[[str], Cut], DefaultSpace]] = {
-    "jieba": (_jieba, by_script),
-    "moses": (_moses, by_script),
-    "char": (_char, never),
-    "space": (_space, always),
-    # Whole sentences go to the subwords, which find the words between spaces by themselves.
-    "none": (_space, always),
+_DEFAULT_SPACES: dict[str, DefaultSpace] = {
+    "jieba": by_script,
+    "moses": by_script,
+    "char": never,
+    "space": always,
+    "none": always,
 }

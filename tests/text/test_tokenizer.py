@@ -13,14 +13,9 @@ from hypothesis import strategies as st
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.normalize import Form
 from s2s_cli.text.subword import train_subwords
-from s2s_cli.text.tokenizer import (
-    Tokenizer,
-    choose_tokenizer,
-    keep_letters_together,
-    make_tokenizer,
-    split_plain,
-)
+from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.text.word_boundaries import choose_tokenizer, keep_letters_together, split_plain
 
 AWKWARD = [
     *("It’s", "10:30.", "L’homme", "http://www.a.com/b?c=1", "R&B", "#1", "and/or", "5°C"),
