@@ -303,11 +303,11 @@ def _translate_test_set(
     check = SourceCheck(loaded, f"test set {test.name}")
     check.add(translations)
     check.warn()
-    hypotheses = settings.normalize([translation.text for translation in translations])
+    hypotheses = [translation.text for translation in translations]
     raw = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
     references = [settings.normalize(side) for side in raw]
     warn_of_normalized(test.name, raw, references)
-    scored = choose_scored_lines(hypotheses, references)
+    scored = choose_scored_lines(settings.normalize(hypotheses), references)
     evaluated = Evaluated(models, loaded, test, hypotheses, scored, seconds)
     warn_of_blank_lines(test.name, evaluated.num_left_out, evaluated.num_blank_sources)
     return evaluated

@@ -29,7 +29,7 @@ class Evaluated(NamedTuple):
     loaded: "Loaded"
     test: "Corpus"
     hypotheses: list[str]
-    """One for each row of the test set, blank ones included."""
+    """One for each row of the test set, blank ones included; as the model wrote them."""
     scored: "ScoredLines"
     seconds: float
     """That the translation took."""

@@ -70,7 +70,7 @@ def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0
     from s2s_cli.console import warn
 
     if num_left_out:
-        warn(f"{name}: lines with a blank reference are not scored ({num_left_out:,})")
+        warn(f"{name}: lines without a reference are not scored ({num_left_out:,})")
     if num_blank_sources:
         warn(
             f"{name}: lines with a blank source but a reference count as empty translations "

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from toys import error_of, output_of, s2s, save_toy
 
-from s2s_cli.commands.reports import _identify
 from s2s_cli.config import Text
 
 
@@ -80,7 +79,7 @@ def test_a_report_has_the_lines_of_the_test_set(tmp_path: Path, blank: list[Path
     found = json.loads((report / "scores.json").read_text())
     assert (found["lines"], found["sentences"]) == (8, 4)
     assert (found["blank_pairs_left_out"], found["blank_sources_scored"]) == (4, 1)
-    assert done.stderr.count("lines with a blank reference are not scored (4)") == 1
+    assert done.stderr.count("lines without a reference are not scored (4)") == 1
     assert done.stderr.count("count as empty translations (1)") == 1
     page = (report / "report.md").read_text()
     shown = {line.split(",")[0] for line in page.split("\n") if line.startswith("- line")}
@@ -98,7 +97,7 @@ def test_scores_agree_with_those_of_the_translations_in_a_file(
     output_of("translate", "-m", toy, blank[0], "-o", hyp)
     done = s2s(*asked, "--hyp", hyp, "--ref", blank[1], "--tgt-lang", "en")
     assert json.loads(done.stdout) == by_model
-    assert "b.en: lines with a blank reference are not scored (4)" in done.stderr
+    assert "b.en: lines without a reference are not scored (4)" in done.stderr
 
 
 def test_a_test_set_without_blank_lines_says_nothing_of_them(
@@ -173,8 +172,16 @@ def test_composed_and_decomposed_letters_score_alike_and_that_is_reported(tmp_pa
     assert "h: 1 lines are normalised before they are scored" in done.stderr
 
 
-def test_a_report_is_of_sources_and_references_in_their_order(tmp_path: Path) -> None:
-    assert _identify({"src": "1", "tgt": "2"}, None) != _identify({"src": "2", "tgt": "1"}, None)
+def test_a_test_set_with_its_sides_swapped_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    toy, files = save_toy(tmp_path / "toy"), [tmp_path / "set.x", tmp_path / "set.y"]
+    for path, text in zip(files, ("a b\n", "c d\n"), strict=True):
+        path.write_text(text)
+    for src, tgt in (files, files[::-1], files):
+        s2s("eval", "-m", toy, "--test-src", src, "--test-tgt", tgt)
+    assert len([*Path("reports").glob("*/scores.json")]) == 2
 
 
 def test_text_in_another_script_than_the_target_languages_is_mentioned(tmp_path: Path) -> None:
