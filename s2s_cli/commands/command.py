@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperCommand
@@ -19,20 +19,18 @@ class Command(TyperCommand):
         Raises:
             UsageError: an option that counts once is given more than once.
         """
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        values, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, count in Counter(order).items():
             if count > 1 and _counts_once(parameter):
                 name = "/".join([*parameter.opts, *parameter.secondary_opts])
                 raise UsageError(f"{name}: given {count} times; give it once")
-        _refuse_double_keys(args)
+        _refuse_double_keys(values.get("sets", ()))
         return super().parse_args(ctx, args)
 
 
-def _refuse_double_keys(args: list[str]) -> None:
+def _refuse_double_keys(settings: Iterable[str]) -> None:
     """Refuse a key that `--set` gives twice."""
-    settings = [after for before, after in pairwise(args) if before == "--set"]
-    settings += [one.removeprefix("--set=") for one in args if one.startswith("--set=")]
-    for key, count in Counter(one.partition("=")[0].strip() for one in settings).items():
+    for key, count in Counter(text.partition("=")[0].strip() for text in settings).items():
         if count > 1:
             raise UsageError(f"--set {key}: given {count} times; give it once")
 

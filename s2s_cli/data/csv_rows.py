@@ -34,7 +34,7 @@ def split_csv(lines: Iterable[str], path: Path) -> Iterator[Row]:
     source = iter(lines)
     first = list(islice(source, 1))
     reader = csv.reader((f"{line}\n" for line in chain(first, source)), strict=True)
-    begun, width = 1, 0
+    begun, width, has_warned = 1, 0, False
     try:
         for cells in reader:
             width = width or len(cells)
@@ -42,10 +42,13 @@ def split_csv(lines: Iterable[str], path: Path) -> Iterator[Row]:
                 if len(cells) != width:
                     reason = f"a quotation mark opens a cell, and closes {num_lines} rows later"
                     raise csv.Error(reason)
-                warn_once(
-                    f"{path}:{begun}: a cell in quotation marks holds {num_lines} lines that look "
-                    "like rows; if a mark is out of place there, double it"
-                )
+                if not has_warned:
+                    warn_once(
+                        f"{path}:{begun}: a cell in quotation marks, the first such one, holds "
+                        f"{num_lines} lines that look like rows; if a mark is out of place there, "
+                        "double it"
+                    )
+                has_warned = True
             yield Row(begun, cells)
             begun = reader.line_num + 1
     except csv.Error as error:
@@ -97,7 +100,7 @@ def check_separator(first: str, path: Path) -> None:
 
 
 def _count_swallowed(cells: list[str], width: int) -> int:
-    """How many whole rows a cell of a malformed row holds: lines of as many fields as the first."""
+    """How many lines inside a cell look like rows: they have as many fields as the first row."""
     inner = [cell.split("\n")[1:-1] for cell in cells]
     counts = [sum(len(line.split(",")) == width for line in lines) for lines in inner]
     return max(counts, default=0)

@@ -15,6 +15,9 @@ HASH = np.dtype("<u8")
 
 Hashes = npt.NDArray[np.uint64]
 
+SORTED_AT_A_TIME = 1 << 20
+"""Hashes whose repeats are found together; bounds memory."""
+
 
 _NORMALIZE = Normalizer("", lowercase=True)
 
@@ -90,6 +93,3 @@ def sort_hashes(path: Path) -> None:
     hashes.flush()
     del hashes
     os.truncate(path, size * HASH.itemsize)
-
-
-SORTED_AT_A_TIME = 1 << 20
