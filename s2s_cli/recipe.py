@@ -15,7 +15,7 @@ from s2s_cli.config import Config, Data
 from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
 from s2s_cli.languages import suggest_code
-from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile, sources_of
+from s2s_cli.sources import EmbeddedPhrasebook, OptionalSplit, ParallelFiles, TableFile, sources_of
 
 DEFAULT_RECIPE = "quickstart"
 
@@ -66,7 +66,8 @@ def load_recipe(
         for dotted, value in overrides:
             _apply_override(tree, dotted, value)
         config = check_config(tree, where="options")
-    if assumed := _find_missing_splits(config.data):
+    replaced = {key.split(".")[1] for key, _ in overrides if key.startswith("data.")}
+    if assumed := _find_missing_splits(config.data, replaced):
         for key, (value, _) in assumed.items():
             _apply_override(tree, f"data.{key}", value)
         config = check_config(tree, where=str(path))
@@ -83,20 +84,35 @@ HELD_OUT_SHARE = 0.05
 """Of the training pairs, where nobody says what to validate on."""
 
 
-def _find_missing_splits(data: Data) -> dict[str, tuple[float | None, str]]:
-    """What stands in for splits that a recipe with text of its own does not name, and a note.
+def _find_missing_splits(data: Data, replaced: set[str]) -> dict[str, tuple[float | None, str]]:
+    """What stands in for splits that text of one's own does not come with, and a note.
 
-    The phrasebook validates and tests the phrasebook only.
+    Nobody asked for them, or a recipe did that trains on the phrasebook: that validates and tests
+    the phrasebook only.
+
+    Args:
+        data: the recipe's section, overrides included.
+        replaced: its keys that are overridden.
     """
-    if all(isinstance(source, EmbeddedPhrasebook) for source in sources_of(data.train)):
+    if _is_phrasebook(data.train):
         return {}
     found: dict[str, tuple[float | None, str]] = {}
-    if "valid" not in data.model_fields_set:
-        note = f"no data.valid: {HELD_OUT_SHARE:.0%} of the training pairs are held out for it"
-        found["valid"] = HELD_OUT_SHARE, note
-    if "test" not in data.model_fields_set:
-        found["test"] = None, ""
+    for split, value in (("valid", data.valid), ("test", data.test)):
+        is_left = "train" in replaced and split not in replaced and _is_phrasebook(value)
+        if split in data.model_fields_set and not is_left:
+            continue
+        found[split] = None, ""
+        if split == "valid":
+            note = f"no data.valid: {HELD_OUT_SHARE:.0%} of the training pairs are held out for it"
+            found[split] = HELD_OUT_SHARE, note
     return found
+
+
+def _is_phrasebook(split: OptionalSplit) -> bool:
+    """Whether a split is made of nothing else."""
+    if split is None or isinstance(split, float):
+        return False
+    return all(isinstance(source, EmbeddedPhrasebook) for source in sources_of(split))
 
 
 def check_config(tree: object, where: str) -> Config:

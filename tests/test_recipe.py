@@ -267,3 +267,10 @@ def test_a_recipe_with_text_of_its_own_never_validates_on_the_phrasebook(tmp_pat
     assert recipe.config.data.test == 0.1
     assert recipe.assumed == ()
     assert load_recipe("quickstart").config.data.valid == EmbeddedPhrasebook(phrasebook="valid")
+    own = ("data.train", {"src": "a.zh", "tgt": "a.en"})
+    recipe = load_recipe("quickstart", [own])
+    assert (recipe.config.data.valid, recipe.config.data.test) == (0.05, None)
+    assert recipe.assumed == ("no data.valid: 5% of the training pairs are held out for it",)
+    asked = {"phrasebook": "valid"}
+    recipe = load_recipe("quickstart", [own, ("data.valid", asked)])
+    assert recipe.config.data.valid == EmbeddedPhrasebook(phrasebook="valid")
