@@ -75,21 +75,6 @@ class ModelCard(Section):
         return parse_directions(self.directions) or (Direction(self.src_lang, self.tgt_lang),)
 
 
-class LoadedText(NamedTuple):
-    """What a model folder holds besides the model: tokenisers, vocabularies and description."""
-
-    src: Codec
-    """Of the first direction, if there are several."""
-    tgt: Codec
-    card: ModelCard
-
-    def codecs_of(self, direction: Direction) -> tuple[Codec, Codec]:
-        """Source and target text tools of one direction."""
-        subwords = self.src.tokenizer.subwords, self.tgt.tokenizer.subwords
-        vocabularies = self.src.vocabulary, self.tgt.vocabulary
-        return make_codecs(self.card.text, *direction, *vocabularies, subwords)
-
-
 class LoadedModel(NamedTuple):
     """A model with everything needed to use it."""
 
@@ -101,7 +86,9 @@ class LoadedModel(NamedTuple):
 
     def codecs_of(self, direction: Direction) -> tuple[Codec, Codec]:
         """Source and target text tools of one direction."""
-        return LoadedText(self.src, self.tgt, self.card).codecs_of(direction)
+        subwords = self.src.tokenizer.subwords, self.tgt.tokenizer.subwords
+        vocabularies = self.src.vocabulary, self.tgt.vocabulary
+        return make_codecs(self.card.text, *direction, *vocabularies, subwords)
 
 
 class TrainingState(NamedTuple):
@@ -177,15 +164,16 @@ def load_model(folder: Path) -> LoadedModel:
     return LoadedModel(model, src, tgt, card)
 
 
-def load_text(folder: Path) -> LoadedText:
-    """Read and check what a model folder holds besides the model.
+def load_text(folder: Path) -> tuple[ModelCard, SubwordPair]:
+    """Read what a model's tokenisers are made of: its description, and its subwords.
 
     Raises:
         CheckpointError: as `load_model`.
     """
     files = read_sealed(folder, (CARD, *VOCABULARIES), optional=SUBWORDS)
     card = _parse_card(folder, files[CARD])
-    return LoadedText(*_parse_codecs(folder, files, card), card)
+    src, tgt = _parse_codecs(folder, files, card)
+    return card, (src.tokenizer.subwords, tgt.tokenizer.subwords)
 
 
 def load_card(folder: Path) -> ModelCard:

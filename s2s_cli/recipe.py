@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 from s2s_cli.config import Config, Data
 from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
-from s2s_cli.languages import suggest_code
 from s2s_cli.sources import EmbeddedPhrasebook, OptionalSplit, ParallelFiles, TableFile, sources_of
+from s2s_cli.text.language import suggest_code
 
 DEFAULT_RECIPE = "quickstart"
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 
 RANKS = {
     **dict.fromkeys(("errors", "section"), 0),
-    **dict.fromkeys(("languages", "sources"), 1),
+    "sources": 1,
     **dict.fromkeys(
         ("config", "console", "core_yaml", "files", "lock", "launch", "signals", "text"), 2
     ),
@@ -45,7 +45,6 @@ TORCH_FREE = (
 TORCH_FREE += (
     "core_yaml",
     "idle",
-    "languages",
     "launch",
     "preparation",
     "results",

@@ -49,7 +49,7 @@ def check_language(value: str | None, parameter: typer.CallbackParam) -> str | N
     Raises:
         ConfigError: with the code that is meant.
     """
-    from s2s_cli.languages import suggest_code
+    from s2s_cli.text.language import suggest_code
 
     if value is not None and (code := suggest_code(value)) is not None:
         raise ConfigError(

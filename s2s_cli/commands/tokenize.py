@@ -100,15 +100,16 @@ def _load(model: Path, side: Literal["src", "tgt"], lang: str | None) -> "Tokeni
     from s2s_cli.commands.loading import find_model
     from s2s_cli.sources import plain_code
     from s2s_cli.text.word_boundaries import depends_on_language
+    from s2s_cli.tokenizers import make_tokenizers
 
-    loaded = load_text(find_model(model))
+    card, subwords = load_text(find_model(model))
     number = ("src", "tgt").index(side)
-    of_lang = {plain_code(one[number]): one for one in loaded.card.all_directions}
+    of_lang = {plain_code(one[number]): one for one in card.all_directions}
     wanted = next(iter(of_lang)) if lang is None else plain_code(lang)
-    name = loaded.card.text.src_tokenizer if side == "src" else loaded.card.text.tgt_tokenizer
+    name = card.text.src_tokenizer if side == "src" else card.text.tgt_tokenizer
     is_ambiguous = lang is None and len(of_lang) > 1 and depends_on_language(name)
     if is_ambiguous or wanted not in of_lang:
         known = ", ".join(of_lang)
         problem = "missing" if lang is None else f"{lang} is not a language of this side"
         raise ConfigError(f"--lang: {problem}; the model has {known}, name one")
-    return loaded.codecs_of(of_lang[wanted])[number].tokenizer
+    return make_tokenizers(card.text, of_lang[wanted], subwords)[number]

@@ -13,7 +13,7 @@ from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypothesis import Hypothesis
 from s2s_cli.decoding.predictor import Predictor
 from s2s_cli.decoding.sampling import sample
-from s2s_cli.decoding.unknown_words import Spoken, speak_for_unknown
+from s2s_cli.decoding.unknown_words import Replacement, find_replacements
 from s2s_cli.text.codec import Codec
 from s2s_cli.text.vocabulary import UNK_ID
 
@@ -21,6 +21,13 @@ SEARCHES = {"beam": beam_search, "sample": sample}
 
 TOKENS_PER_SENTENCE = 50
 """A batch holds at most this many source tokens, padding included, per `batch_size`."""
+
+
+class Prefix(NamedTuple):
+    """How a translation has to begin; blank for no matter how."""
+
+    text: str
+    tokens: list[str]
 
 
 class Candidate(NamedTuple):
@@ -87,14 +94,14 @@ class Translator(NamedTuple):
         tokens = [sentence[: config.max_source_length] for sentence in whole]
         if prefixes is None:
             prefixes = [""] * len(lines)
-        begun = [self.tgt.tokenizer.tokenize(prefix) for prefix in prefixes]
+        begun = [Prefix(prefix, self.tgt.tokenizer.tokenize(prefix)) for prefix in prefixes]
         results: list[list[Hypothesis]] = [[] for _ in lines]
         for batch in batches_by_length(
             [len(sentence) for sentence in tokens], config.num_sentences
         ):
             encoded = [self.encode_src(tokens[i]) for i in batch]
             src, src_lengths = collate_src(encoded)
-            forced = [self.tgt.vocabulary.encode(begun[i]) for i in batch]
+            forced = [self.tgt.vocabulary.encode(begun[i].tokens) for i in batch]
             num_tags = len(self.src_prefix)
             found = search(self.model, src.to(self.device), src_lengths, config, forced, num_tags)
             for i, hypotheses in zip(batch, found, strict=True):
@@ -104,7 +111,7 @@ class Translator(NamedTuple):
             Translation(
                 lines[i],
                 tokens[i],
-                self._candidates(lines[i], tokens[i], prefixes[i], results[i], config),
+                self._candidates(lines[i], tokens[i], begun[i], results[i], config),
                 len(whole[i]) - len(tokens[i]),
             )
             for i in range(len(lines))
@@ -114,27 +121,33 @@ class Translator(NamedTuple):
         self,
         line: str,
         src_tokens: list[str],
-        prefix: str,
+        prefix: Prefix,
         found: list[Hypothesis],
         config: Decoding,
     ) -> list[Candidate]:
         if not found:
             return [Candidate("", [], 0.0, 0.0, None, True)]
-        begun = self.tgt.tokenizer.tokenize(prefix)
+        has_unknown = any(UNK_ID in hypothesis.token_ids for hypothesis in found)
+        known = None
+        if has_unknown and not config.keep_unk and found[0].weights is not None:
+            source = self.src.tokenizer
+            known = find_replacements(source, line, len(src_tokens), self.dictionary)
         candidates = []
         for hypothesis in found:
             tokens = self.tgt.vocabulary.decode(hypothesis.token_ids)
-            tokens[: len(begun)] = begun  # as it was given, be it known or not
-            weights, spoken = None, dict[int, Spoken]()
+            tokens[: len(prefix.tokens)] = prefix.tokens  # as it was given, be it known or not
+            weights, replaced = None, dict[int, Replacement]()
             if hypothesis.weights is not None:
                 first = len(self.src_prefix)  # a tag is no word, whatever looks at it
                 length = len(src_tokens) + 1  # the source's eos
                 weights = hypothesis.weights[: len(tokens), first : first + length].tolist()
-                if not config.keep_unk:
-                    free = range(len(begun), len(tokens))
-                    unknown = [i for i in free if hypothesis.token_ids[i] == UNK_ID]
-                    spoken = self._speak(line, unknown, [row[:-1] for row in weights])
-            literals = {place: said.text for place, said in spoken.items()}
+                if known is not None:
+                    replaced = {
+                        i: known.choose(weights[i])
+                        for i in range(len(prefix.tokens), len(tokens))
+                        if hypothesis.token_ids[i] == UNK_ID
+                    }
+            literals = {place: replacement.text for place, replacement in replaced.items()}
             candidates.append(
                 Candidate(
                     self._detokenize(tokens, literals, prefix),
@@ -143,34 +156,25 @@ class Translator(NamedTuple):
                     hypothesis.log_prob,
                     weights,
                     hypothesis.is_complete,
-                    frozenset(said.entry for said in spoken.values() if said.entry is not None),
+                    frozenset(one.entry for one in replaced.values() if one.entry is not None),
                 )
             )
         return candidates
 
-    def _speak(
-        self, line: str, unknown: list[int], weights: list[list[float]]
-    ) -> dict[int, Spoken]:
-        """What to say for unknown tokens, by their place."""
-        if not unknown:
-            return {}
-        rows = [weights[i] for i in unknown]
-        said = speak_for_unknown(self.src.tokenizer, line, rows, self.dictionary)
-        return dict(zip(unknown, said, strict=True))
-
-    def _detokenize(self, tokens: list[str], literals: dict[int, str], prefix: str) -> str:
+    def _detokenize(self, tokens: list[str], literals: dict[int, str], prefix: Prefix) -> str:
         """The text of a translation; a forced prefix stands in it as it was typed."""
         tokenizer = self.tgt.tokenizer
         text = tokenizer.detokenize(tokens, literals)
-        if not prefix.strip():
+        if not prefix.tokens:
             return text
-        begun = tokenizer.normalize(prefix)
+        begun = tokenizer.normalize(prefix.text)
         if not text.startswith(begun):  # its last word went on as an unknown one
-            size = len(tokenizer.tokenize(prefix))
+            size = len(prefix.tokens)
             rest = {i - size: literal for i, literal in literals.items()}
-            return f"{prefix.rstrip()} {tokenizer.detokenize(tokens[size:], rest)}"
+            return f"{prefix.text.rstrip()} {tokenizer.detokenize(tokens[size:], rest)}"
         rest_of_text = text.removeprefix(begun)
-        return prefix + (rest_of_text.lstrip(" ") if prefix[-1].isspace() else rest_of_text)
+        is_open = prefix.text[-1].isspace()
+        return prefix.text + (rest_of_text.lstrip(" ") if is_open else rest_of_text)
 
     def align(self, translation: Translation) -> list[tuple[int, int]] | None:
         """Links (source word, target word) of the best translation; None without attention."""

@@ -1,4 +1,4 @@
-"""What a translation says where the model says unknown.
+"""What stands in a translation where the model wrote an unknown token.
 
 That is the whole source word that the model looked at most, as it stood in the text, or what a
 user's dictionary has for it.
@@ -27,62 +27,66 @@ _EDGES = ".:'’‘ʼ`-‐·"
 _APOSTROPHES = "'’ʼ"
 
 
-class Spoken(NamedTuple):
-    """What is said for an unknown token."""
+class Replacement(NamedTuple):
+    """What stands in a translation for an unknown token."""
 
     text: str
     entry: str | None = None
     """The key in the dictionary, if that has it."""
 
 
-def speak_for_unknown(
-    tokenizer: Tokenizer,
-    sentence: str,
-    weights: Sequence[Sequence[float]],
-    dictionary: Mapping[str, str],
-) -> list[Spoken]:
-    """What to say for unknown target tokens: for each a source word, or its entry.
+class Replacements(NamedTuple):
+    """What may stand for unknown tokens in the translations of one sentence."""
 
-    The word is the one that got the most attention, that of all its tokens together.
+    words: list[Span]
+    """For each source token the slice of the text that is its whole word."""
+    of_tokens: list[Replacement]
+    """For each source token what stands for a target token that looked at it."""
+
+    def choose(self, weights: Sequence[float]) -> Replacement:
+        """What stands for a target token: the word with most attention, all its tokens together.
+
+        Args:
+            weights: attention over the source tokens; more positions, such as that of the source's
+                end, may follow them.
+        """
+        sums: dict[Span, float] = {}
+        for word, weight in zip(self.words, weights, strict=False):
+            sums[word] = sums.get(word, 0.0) + weight
+        best = max(sums, key=sums.__getitem__)
+        places = [i for i, word in enumerate(self.words[: len(weights)]) if word == best]
+        return self.of_tokens[max(places, key=weights.__getitem__)]
+
+
+def find_replacements(
+    tokenizer: Tokenizer, sentence: str, num_tokens: int, dictionary: Mapping[str, str]
+) -> Replacements:
+    """For each source token its whole word, or what the dictionary has for it.
 
     Args:
         tokenizer: of the source.
         sentence: as it stands in the text.
-        weights: attention of each of the target tokens over the source tokens that were read;
-            more positions, such as that of the source's end, may follow them.
+        num_tokens: how many of its tokens the model read.
         dictionary: for normalised words their translations.
     """
-    located = tokenizer.locate(sentence).truncate(max(map(len, weights), default=0))
+    located = tokenizer.locate(sentence).truncate(num_tokens)
     words = find_words(tokenizer, located)
-    said = _say_for_tokens(tokenizer, located, words, dictionary)
-    found = []
-    for row in weights:
-        sums: dict[Span, float] = {}
-        for word, weight in zip(words, row, strict=False):
-            sums[word] = sums.get(word, 0.0) + weight
-        best = max(sums, key=sums.__getitem__)
-        places = [i for i, (word, _) in enumerate(zip(words, row, strict=False)) if word == best]
-        found.append(said[max(places, key=row.__getitem__)])
-    return found
-
-
-def _say_for_tokens(
-    tokenizer: Tokenizer, located: Tokenized, words: Sequence[Span], dictionary: Mapping[str, str]
-) -> list[Spoken]:
-    """For each source token what to say in its place: its word, or an entry of the dictionary."""
     copies = [located.original(word) for word in words]
     if not dictionary:
-        return [Spoken(copy) for copy in copies]
+        return Replacements(words, [Replacement(copy) for copy in copies])
     if tokenizer.finds_words:
         own = [located.text[a:b] for a, b in located.word_spans]
         whole = [located.text[a:b] for a, b in words]
         keys = [one if one in dictionary else other for one, other in zip(own, whole, strict=True)]
     else:
         keys = find_entries([located.text[a:b] for a, b in located.spans], dictionary)
-    return [
-        Spoken(dictionary[key], key) if key in dictionary else Spoken(copy)
-        for key, copy in zip(keys, copies, strict=True)
-    ]
+    return Replacements(
+        words,
+        [
+            Replacement(dictionary[key], key) if key in dictionary else Replacement(copy)
+            for key, copy in zip(keys, copies, strict=True)
+        ],
+    )
 
 
 def find_words(tokenizer: Tokenizer, located: Tokenized) -> list[Span]:

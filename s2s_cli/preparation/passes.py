@@ -60,17 +60,16 @@ def split_words(
     """
     tokenization = Tokenization(config.text, tuple(directions))
     chunks = map_in_order(Work(make_word_splitter, (tokenization,)), cut(pairs), means.workers)
-    return _gather(
-        TokenFile(path, directions), _watched(chunks, watch), "tokenising", None, means.tell
-    )
+    words = TokenFile(path, directions)
+    return _gather(words, chunks, _Progress("tokenising", None, means.tell), watch)
 
 
 def cut_into_pieces(words: TokenFile, subwords: SubwordPair, path: Path, means: Means) -> TokenFile:
     """Cut words into the pieces of subword models, on the sides that have one."""
     models = tuple((one.content, one.kind) if one else None for one in subwords)
     chunks = map_in_order(Work(make_word_cutter, models), words.places, means.workers)
-    total = sum(words.num_pairs)
-    return _gather(TokenFile(path, words.directions), chunks, "cutting words", total, means.tell)
+    progress = _Progress("cutting words", sum(words.num_pairs), means.tell)
+    return _gather(TokenFile(path, words.directions), chunks, progress)
 
 
 def encode_tokens(
@@ -90,30 +89,29 @@ def encode_tokens(
         return write_corpus(folder, told, len(tokens.directions), encoding.dtype)
 
 
+class _Progress(NamedTuple):
+    """Of a pass: what it is called, how many pairs there are if that is known, and who hears."""
+
+    stage: str
+    total: int | None
+    tell: Tell
+
+
 def _gather(
     gathered: TokenFile,
     chunks: Generator[TokenChunk, None, None],
-    stage: str,
-    total: int | None,
-    tell: Tell,
+    progress: _Progress,
+    watch: Callable[[TokenChunk], None] = lambda _: None,
 ) -> TokenFile:
     """Write chunks of tokens as they come."""
     done = 0
     with gathered.path.open("wb") as file, closing(chunks):
         for chunk in chunks:
+            watch(chunk)
             gathered.append(file, chunk)
             done += chunk.num_pairs
-            tell(stage, done, total)
+            progress.tell(progress.stage, done, progress.total)
     return gathered
-
-
-def _watched(
-    chunks: Generator[TokenChunk, None, None], watch: Callable[[TokenChunk], None]
-) -> Generator[TokenChunk, None, None]:
-    with closing(chunks):
-        for chunk in chunks:
-            watch(chunk)
-            yield chunk
 
 
 def _tell_chunks(chunks: Iterable[EncodedChunk], total: int, tell: Tell) -> Iterator[EncodedChunk]:

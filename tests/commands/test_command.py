@@ -12,7 +12,7 @@ from shell import BARE, S2S
 from toys import error_of
 
 from s2s_cli.cli import app
-from s2s_cli.languages import suggest_code
+from s2s_cli.text.language import suggest_code
 
 
 def find_commands(group: Any, *path: str) -> dict[str, Any]:

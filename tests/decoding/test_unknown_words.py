@@ -1,6 +1,11 @@
 import pytest
 
-from s2s_cli.decoding.unknown_words import Spoken, find_entries, find_words, speak_for_unknown
+from s2s_cli.decoding.unknown_words import (
+    Replacement,
+    find_entries,
+    find_replacements,
+    find_words,
+)
 from s2s_cli.text.subword import train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
 
@@ -56,14 +61,16 @@ def test_attention_on_all_pieces_of_a_word_counts_together() -> None:
     tokenizer = make_tokenizer("space", "en", False, subwords)
     assert tokenizer.tokenize("abc de") == ["▁a", "b", "c", "▁d", "e"]
     rows = [[0.15, 0.15, 0.2, 0.3, 0.1], [0.0, 0.0, 0.0, 0.0, 0.1]]
-    assert speak_for_unknown(tokenizer, "abc de", rows, {}) == [Spoken("abc"), Spoken("de")]
-    said = speak_for_unknown(tokenizer, "abc de", rows, {"abc": "x y"})
-    assert said == [Spoken("x y", "abc"), Spoken("de")]
+    copies = find_replacements(tokenizer, "abc de", 5, {})
+    assert [copies.choose(row) for row in rows] == [Replacement("abc"), Replacement("de")]
+    found = find_replacements(tokenizer, "abc de", 5, {"abc": "x y"})
+    assert [found.choose(row) for row in rows] == [Replacement("x y", "abc"), Replacement("de")]
 
 
 def test_only_what_was_read_of_a_long_sentence_counts() -> None:
     tokenizer = make_tokenizer("space", "en", lowercase=False)
-    assert speak_for_unknown(tokenizer, "a b c", [[0.1, 0.2]], {}) == [Spoken("b")]
+    found = find_replacements(tokenizer, "a b c", 2, {})
+    assert found.choose([0.1, 0.2, 0.7]) == Replacement("b")
 
 
 def test_of_entries_that_overlap_the_longest_is_said_and_of_equals_the_first() -> None:
