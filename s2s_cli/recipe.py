@@ -215,7 +215,7 @@ def _make_way(source: dict[str, Any], key: str) -> None:
         source.clear()
 
 
-class _Place(NamedTuple):
+class _ProblemPlace(NamedTuple):
     """Where in a recipe a problem is."""
 
     keys: list[str]
@@ -260,7 +260,7 @@ def _explain(error: ValidationError) -> str:
 _SOURCES = {kind.__name__: kind for kind in (ParallelFiles, TableFile, EmbeddedPhrasebook)}
 
 
-def _locate(problem: ErrorDetails) -> _Place:
+def _locate(problem: ErrorDetails) -> _ProblemPlace:
     """The keys that lead to a problem, without the names of unions' members between them."""
     section: type[BaseModel] = Config
     field: FieldInfo | None = None
@@ -278,14 +278,14 @@ def _locate(problem: ErrorDetails) -> _Place:
             section = _SOURCES[part]
         elif index == end and problem["type"] == "extra_forbidden":
             keys.append(part)
-    return _Place(keys, section, field)
+    return _ProblemPlace(keys, section, field)
 
 
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
-def _describe_no_mapping(place: _Place, given: object) -> str:
+def _describe_no_mapping(place: _ProblemPlace, given: object) -> str:
     """What should stand where keys and values should."""
     if place.section not in _SOURCES.values():
         return "should be a mapping of keys to values"
@@ -305,7 +305,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _describe_unknown(place: _Place) -> str:
+def _describe_unknown(place: _ProblemPlace) -> str:
     """Why a key may not stand where it stands."""
     key, known = place.keys[-1], list(place.section.model_fields)
     if place.section is ParallelFiles and key in TableFile.model_fields:

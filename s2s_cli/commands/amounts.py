@@ -1,4 +1,4 @@
-"""What is said of too little text, and of text that the vocabularies do not cover."""
+"""Warnings of too little text, and of text that the vocabularies do not cover."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ ADVICE = {
 def warn_of_amounts(
     config: "Config", num_train: int, num_valid: int, known: "Iterable[Known]"
 ) -> None:
-    """One line for each split with too few pairs, and for each side that is hardly known.
+    """Warn of each split with too few pairs, and of each side that the vocabulary hardly covers.
 
     Args:
         config: the recipe.

@@ -32,7 +32,7 @@ FRESH = "fresh"
 """Noted when `--fresh` was heeded: begun anew by torchrun, the run is not moved once more."""
 
 
-class How(NamedTuple):
+class StartOptions(NamedTuple):
     """What the options say about an older run and its vocabularies."""
 
     is_fresh: bool
@@ -44,7 +44,7 @@ class How(NamedTuple):
     """Where to note that an older run was moved."""
 
 
-class Found(NamedTuple):
+class RunVocabularies(NamedTuple):
     """The vocabularies that a run is to have."""
 
     vocabularies: "Vocabularies"
@@ -53,7 +53,11 @@ class Found(NamedTuple):
 
 
 def prepare(
-    recipe: "Recipe", run: "RunFolder", device: "torch.device", how: How, stop: "StopRequest"
+    recipe: "Recipe",
+    run: "RunFolder",
+    device: "torch.device",
+    how: StartOptions,
+    stop: "StopRequest",
 ) -> "Fit":
     """Read the data and the vocabularies; make a model, or take up the one that was begun."""
     with preparing(recipe, run, stop=stop) as preparation:
@@ -68,7 +72,7 @@ def _begin(
     run: "RunFolder",
     preparation: "Preparation",
     device: "torch.device",
-    how: How,
+    how: StartOptions,
 ) -> "tuple[Fit, Config]":
     from s2s_cli.console import say
     from s2s_cli.distributed import present_ranks
@@ -87,7 +91,8 @@ def _begin(
     former = _load_former(recipe.config, run, how)
     vocabularies, is_new = _vocabularies(recipe.config, run, texts, how, former)
     material, counts = encode_texts(recipe.config, texts, vocabularies, say)
-    _warn_of_data(recipe.config, texts, material, counts)
+    if ranks.is_first:
+        _warn_of_data(recipe.config, texts, material, counts)
     if ranks.is_first and not is_new and not run.checkpoints():
         # Work that need not be done again, should the model be refused; but what a run was begun
         # with stays until it is known that it goes on with this.
@@ -114,7 +119,7 @@ def _begin(
     return fit, config
 
 
-def _load_former(config: "Config", run: "RunFolder", how: How) -> "LoadedModel | None":
+def _load_former(config: "Config", run: "RunFolder", how: StartOptions) -> "LoadedModel | None":
     """The model to begin with; None where there is none, or a run goes on that began before."""
     from s2s_cli.training.warm_start import load_former
 
@@ -200,14 +205,18 @@ def _tell_moved(run: "RunFolder", facts: "Mapping[str, object]") -> None:
 
 
 def _vocabularies(
-    config: "Config", run: "RunFolder", texts: "Texts", how: How, former: "LoadedModel | None"
-) -> Found:
+    config: "Config",
+    run: "RunFolder",
+    texts: "Texts",
+    how: StartOptions,
+    former: "LoadedModel | None",
+) -> RunVocabularies:
     """The run folder's vocabularies, refused if they are of other text; else new ones."""
     from s2s_cli.console import say
     from s2s_cli.vocabularies import check_vocabularies, describe_vocabularies, sizes_of
 
     if not run.has_vocabularies():
-        return Found(_new_vocabularies(config, run, texts, how, former), is_new=True)
+        return RunVocabularies(_new_vocabularies(config, run, texts, how, former), is_new=True)
     vocabularies = run.load_vocabularies()
     found, wanted = (
         vocabularies.card,
@@ -215,13 +224,13 @@ def _vocabularies(
     )
     if config.training.init_from is not None:
         if how.is_fresh:
-            return Found(_new_vocabularies(config, run, texts, how, former), is_new=True)
+            return RunVocabularies(_new_vocabularies(config, run, texts, how, former), is_new=True)
         # Those of the model with which the run was begun, whatever the recipe would have built.
         own = {"trained_on": found.trained_on, "shared": found.shared, **sizes_of(found)}
         wanted = wanted.model_copy(update=own)
     if how.is_fresh and found != wanted:
         say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
-        return Found(_new_vocabularies(config, run, texts, how, former), is_new=True)
+        return RunVocabularies(_new_vocabularies(config, run, texts, how, former), is_new=True)
     check_vocabularies(found, wanted, run)
     sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
     if found.character_coverage is not None:
@@ -236,11 +245,15 @@ def _vocabularies(
         f"vocabularies of {run.vocab_path}: {found.src_lang} {len(vocabularies.src):,} "
         f"({src}), {found.tgt_lang} {len(vocabularies.tgt):,} ({tgt}); {sizes}"
     )
-    return Found(vocabularies, is_new=False)
+    return RunVocabularies(vocabularies, is_new=False)
 
 
 def _new_vocabularies(
-    config: "Config", run: "RunFolder", texts: "Texts", how: How, former: "LoadedModel | None"
+    config: "Config",
+    run: "RunFolder",
+    texts: "Texts",
+    how: StartOptions,
+    former: "LoadedModel | None",
 ) -> "Vocabularies":
     """Vocabularies of the training text, or of the model that the training begins with."""
     from s2s_cli.commands.vocab import show_vocabularies

@@ -1,4 +1,4 @@
-"""What is said of validation and test pairs that also stand in train."""
+"""Warnings of validation and test pairs that also stand in train."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,14 +7,14 @@ from s2s_cli.errors import DataError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.commands.loading import Place
+    from s2s_cli.commands.loading import ModelPlace
     from s2s_cli.config import Data
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.data.fingerprints import Fingerprints
 
 
 def warn_of_leakage(name: str, corpora: "Sequence[Corpus]", train: "Fingerprints") -> None:
-    """One line with the number, if any source sentence of a split stands in train."""
+    """Warn if source sentences of a split stand in train, with their number."""
     from s2s_cli.checks.leakage import find_corpus_leakage
     from s2s_cli.console import warn
 
@@ -28,7 +28,7 @@ def warn_of_leakage(name: str, corpora: "Sequence[Corpus]", train: "Fingerprints
 
 
 def read_tests(data: "Data") -> "list[Corpus]":
-    """The test set, where it is not held out of train; says if it cannot be read."""
+    """The test set, unless it is held out of train; warns if it cannot be read."""
     from s2s_cli.console import warn
     from s2s_cli.data.splits import load_test
 
@@ -41,15 +41,17 @@ def read_tests(data: "Data") -> "list[Corpus]":
         return []
 
 
-def warn_of_tests_in_train(place: "Place", card: "ModelCard", tests: "Sequence[Corpus]") -> None:
-    """The same of test sets of a model, if the pairs that it was trained on are in its run."""
+def warn_of_tests_in_train(
+    place: "ModelPlace", card: "ModelCard", tests: "Sequence[Corpus]"
+) -> None:
+    """Warn of a model's test sets likewise, if its run has the pairs that it was trained on."""
     train = _read_fingerprints(place, card)
     if train is not None:
         for test in tests:
             warn_of_leakage(f"test set {test.name}", [test], train)
 
 
-def _read_fingerprints(place: "Place", card: "ModelCard") -> "Fingerprints | None":
+def _read_fingerprints(place: "ModelPlace", card: "ModelCard") -> "Fingerprints | None":
     """Those of the pairs that a model was trained on; None if the run does not have them."""
     from s2s_cli.data.encoded_corpus import HASHES, read_fingerprints
     from s2s_cli.data.manifest import find_damage, read_manifest

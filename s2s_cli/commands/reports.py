@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from s2s_cli.commands.loading import Loaded, Place
-    from s2s_cli.commands.scores import Found
+    from s2s_cli.commands.loading import Loaded, ModelPlace
+    from s2s_cli.commands.scores import Scores
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.scoring.blank_lines import ScoredLines
     from s2s_cli.scoring.metrics import ScoringSettings
@@ -46,7 +46,7 @@ class Evaluated(NamedTuple):
         return sum(not rows[number][0].strip() for number in self.scored.numbers)
 
 
-def choose_folders(place: "Place", tests: "list[Corpus]", report: Path | None) -> list[Path]:
+def choose_folders(place: "ModelPlace", tests: "list[Corpus]", report: Path | None) -> list[Path]:
     """Where the report of each test set goes; none replaces the report of another test set.
 
     Test sets of the same name are told apart by the hashes of their text. In a folder that several
@@ -87,7 +87,7 @@ def _read_identity(folder: Path, *, has_model: bool) -> list[str | None] | None:
 
 
 def write_report(
-    folder: Path, evaluated: Evaluated, settings: "ScoringSettings", found: "Found"
+    folder: Path, evaluated: Evaluated, settings: "ScoringSettings", found: "Scores"
 ) -> None:
     """Write translations, references, scores and a page to read."""
     from s2s_cli.files import write_file

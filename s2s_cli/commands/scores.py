@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from s2s_cli.config import Text
     from s2s_cli.scoring.blank_lines import ScoredLines
     from s2s_cli.scoring.labels import Confusion
     from s2s_cli.scoring.metrics import MetricName, Score, ScoringSettings
@@ -15,7 +16,7 @@ WIDE_LABELS = 6
 """Of more labels than these the confusion table is in the report only."""
 
 
-class Measures(NamedTuple):
+class Scoring(NamedTuple):
     """What is measured, and how."""
 
     names: "list[MetricName]"
@@ -40,7 +41,38 @@ class Measures(NamedTuple):
         return score._replace(note="; ".join(note for note in notes if note))
 
 
-class Found(NamedTuple):
+LOWER_CASED = "the model writes lower case only, so case counts against it; not comparable"
+"""Note on scores in which case counts."""
+
+
+class ScoringOptions(NamedTuple):
+    """What the options say about scoring."""
+
+    names: "list[MetricName]"
+    lowercase: bool
+    tokenize: str | None
+    tokenized: bool
+    accuracy: bool | None
+    text: "Text"
+    """How the text of the model, or of the recipe, is normalised."""
+    is_lower_cased: bool = False
+    """Whether the model writes lower case only."""
+
+    def for_language(self, tgt_lang: str) -> Scoring:
+        """The same, set up for a language; checked before anything is translated."""
+        from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
+
+        text = self.text
+        settings = ScoringSettings(
+            tgt_lang, self.lowercase, self.tokenize, text.normalize, text.chinese
+        )
+        if "bleu" in self.names:
+            make_bleu(settings)
+        note = LOWER_CASED if self.is_lower_cased and not self.lowercase else ""
+        return Scoring(self.names, settings, self.tokenized, self.accuracy, note)
+
+
+class Scores(NamedTuple):
     """The scores of one test set."""
 
     scores: "list[Score]"
@@ -94,7 +126,7 @@ def warn_of_normalized(name: str, raw: list[list[str]], normalized: list[list[st
         )
 
 
-def measure(measures: Measures, scored: "ScoredLines") -> Found:
+def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
     """Score translations; says on stderr if the references are taken to be labels."""
     from s2s_cli.console import counting, say
     from s2s_cli.scoring.caveat import find_caveat
@@ -102,15 +134,15 @@ def measure(measures: Measures, scored: "ScoredLines") -> Found:
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
     from s2s_cli.text.word_boundaries import split_plain
 
-    settings, (_, hypotheses, references) = measures.settings, scored
+    settings, (_, hypotheses, references) = scoring.settings, scored
 
     with counting("sentences") as advance:
         scores = score_corpus(
-            measures.names, hypotheses, references, settings, partial(advance, "scoring TER")
+            scoring.names, hypotheses, references, settings, partial(advance, "scoring TER")
         )
-    if measures.is_tokenized:
+    if scoring.is_tokenized:
         scores.append(score_tokens(hypotheses, references, settings))
-    is_of_labels = measures.is_of_labels
+    is_of_labels = scoring.is_of_labels
     if is_of_labels is None and (
         is_of_labels := look_like_labels(references, split_plain(settings.tgt_lang))
     ):
@@ -123,13 +155,13 @@ def measure(measures: Measures, scored: "ScoredLines") -> Found:
     if is_of_labels:
         confusion = count_confusion(hypotheses, references, settings)
         scores.append(score_accuracy(confusion, settings))
-    has_bleu = "bleu" in measures.names  # whose tokeniser may not be installed
+    has_bleu = "bleu" in scoring.names  # whose tokeniser may not be installed
     caveat = find_caveat(references, settings) if has_bleu else None
     text = None if caveat is None else caveat.text
-    return Found([measures.note_on(score, text) for score in scores], confusion)
+    return Scores([scoring.note_on(score, text) for score in scores], confusion)
 
 
-def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> None:
+def show_scores(title: str, found: dict[str, Scores], has_mean: bool = False) -> None:
     """The scores as JSON on stdout, and as a table on stderr; several test sets by their names.
 
     Args:
@@ -158,7 +190,7 @@ def show_scores(title: str, found: dict[str, Found], has_mean: bool = False) -> 
     write_result(json.dumps(next(iter(tree.values())) if is_one else tree))
 
 
-def average_bleu(found: dict[str, Found]) -> dict[str, Found]:
+def average_bleu(found: dict[str, Scores]) -> dict[str, Scores]:
     """The mean of the test sets' BLEU, as a row of its own; nothing if BLEU was not asked for."""
     scores = [score for one in found.values() for score in one.scores if score.name == "bleu"]
     if not scores:
@@ -167,7 +199,7 @@ def average_bleu(found: dict[str, Found]) -> dict[str, Found]:
     signature = f"mean of {len(scores)} test sets"
     notes = dict.fromkeys(score.note for score in scores if score.note)
     mean = scores[0]._replace(value=value, signature=signature, note="; ".join(notes))
-    return {"mean": Found([mean], None)}
+    return {"mean": Scores([mean], None)}
 
 
 def _show_labels(title: str, confusion: "Confusion") -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.beginning import FRESH, How, prepare
+from s2s_cli.commands.beginning import FRESH, StartOptions, prepare
 from s2s_cli.commands.fine_tuning import (
     check_languages,
     check_recipes_vocab,
@@ -114,7 +114,7 @@ def train(
         if fresh and is_heeded:
             say("begun again by torchrun: --fresh was heeded the first time")
         names_sizes = any(text.startswith("vocab.") for text in sets or ())
-        how = How(fresh and not is_heeded, names_sizes, are_languages_named, launch.marks)
+        how = StartOptions(fresh and not is_heeded, names_sizes, are_languages_named, launch.marks)
         with locked(job.run.path, warn) if launch.is_first else nullcontext():
             _train(job, how, stop, launch, rescue_dir)
 
@@ -172,7 +172,7 @@ def warn_of_idle(config: "Config") -> None:
 
 
 def _train(
-    job: opt.Job, how: How, stop: "StopRequest", launch: "Launch", rescue_dir: Path | None
+    job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch", rescue_dir: Path | None
 ) -> None:
     from s2s_cli.console import say, write_result
     from s2s_cli.device import (

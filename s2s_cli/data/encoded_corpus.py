@@ -57,7 +57,7 @@ class EncodedChunk(NamedTuple):
         return len(self.lengths[0]) + len(self.left_out)
 
 
-class Encoding(NamedTuple):
+class EncodingSettings(NamedTuple):
     """What turns tokens into ids, in plain values."""
 
     vocabularies: tuple[str, str]
@@ -73,7 +73,7 @@ def choose_dtype(*sizes: int) -> Dtype:
     return "uint16" if max(sizes) <= 1 << 16 else "int32"
 
 
-def make_encoder(encoding: Encoding) -> Callable[[Place], EncodedChunk]:
+def make_encoder(encoding: EncodingSettings) -> Callable[[Place], EncodedChunk]:
     """What turns the tokens of chunks into ids; pairs that are too long or empty are left out."""
     src, tgt = (Vocabulary.from_tsv(text, "vocabulary") for text in encoding.vocabularies)
     dtype = np.dtype(encoding.dtype).newbyteorder("<")

@@ -23,7 +23,7 @@ Kept = tuple[Tensor, ...]
 """What the way forward leaves for the way back."""
 
 
-class Gradients(NamedTuple):
+class CellGradients(NamedTuple):
     """What the way back gives."""
 
     gates: tuple[Tensor, ...]  # parts of (batch, gates * hidden), side by side
@@ -40,7 +40,7 @@ class Cell(Protocol):
         ...
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
         """From the gradient of the state after the step to those of what went in."""
         ...
 
@@ -57,10 +57,10 @@ class ElmanCell:
         return (hidden,), (hidden.detach(),)
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
         """By d tanh = 1 - tanh^2."""
         inner = torch.ops.aten.tanh_backward(gradient[0], kept[0])
-        return Gradients((inner,), (inner,), (torch.zeros_like(state[0]),))
+        return CellGradients((inner,), (inner,), (torch.zeros_like(state[0]),))
 
 
 class GRUCell:
@@ -80,7 +80,7 @@ class GRUCell:
         return (torch.lerp(candidate, state[0], update),), (both, remembered, candidate)
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
         """By dn = (1 - z) dh', dz = (h - n) dh', dr = R_n dn behind the tanh, dh = z dh'."""
         both, remembered, candidate = kept
         reset, update = both.chunk(2, dim=-1)
@@ -88,7 +88,7 @@ class GRUCell:
         inner = torch.ops.aten.tanh_backward(gradient[0] - kept_share, candidate)
         outer = torch.cat([inner * remembered, gradient[0] * (state[0] - candidate)], dim=-1)
         outer = torch.ops.aten.sigmoid_backward(outer, both)
-        return Gradients((outer, inner), (outer, inner * reset), (kept_share,))
+        return CellGradients((outer, inner), (outer, inner * reset), (kept_share,))
 
 
 class LSTMCell:
@@ -110,7 +110,7 @@ class LSTMCell:
         return (out_gate * shown, cell), (both, cell_input, out_gate, shown)
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> Gradients:
+    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
         """By do = tanh(c') dh' and dc' += o (1 - tanh(c')^2) dh'; then through c'."""
         both, cell_input, out_gate, shown = kept
         in_gate, forget = both.chunk(2, dim=-1)
@@ -121,7 +121,7 @@ class LSTMCell:
             torch.ops.aten.tanh_backward(cell * in_gate, cell_input),
             torch.ops.aten.sigmoid_backward(gradient[0] * shown, out_gate),
         )
-        return Gradients(total, total, (torch.zeros_like(shown), cell * forget))
+        return CellGradients(total, total, (torch.zeros_like(shown), cell * forget))
 
 
 CELLS: dict[str, type[Cell]] = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}

@@ -34,7 +34,7 @@ from torch.autograd.function import once_differentiable
 
 from s2s_cli.config import Model
 from s2s_cli.model.attention import AdditiveScorer, Attention, Memory
-from s2s_cli.model.cells import CELLS, Cell, Gradients, State, in_type
+from s2s_cli.model.cells import CELLS, Cell, CellGradients, State, in_type
 from s2s_cli.model.recurrent import RecurrentLayer
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -207,7 +207,7 @@ class _WayBack:
         self.d_products = given.gates.new_empty(*given.gates.shape[:2], len(given.from_state))
         self.d_contexts = torch.empty_like(way.contexts)
 
-    def step(self, index: int, by_cell: Gradients, d_context: Tensor) -> Tensor:
+    def step(self, index: int, by_cell: CellGradients, d_context: Tensor) -> Tensor:
         """Take in a step; give the state's gradient `(batch, hidden)` through the products."""
         given, step, dtype = self.given, self.way.steps[index], self.given.keys.dtype
         d_gates, d_product = self.d_gates[index], self.d_products[index]

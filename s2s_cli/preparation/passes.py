@@ -8,7 +8,7 @@ from typing import NamedTuple
 from s2s_cli.config import Config
 from s2s_cli.data.encoded_corpus import (
     EncodedChunk,
-    Encoding,
+    EncodingSettings,
     Written,
     choose_dtype,
     make_encoder,
@@ -77,7 +77,7 @@ def encode_tokens(
 ) -> Written:
     """Turn tokens into ids, without the pairs that are empty or too long."""
     src, tgt = vocabularies.src, vocabularies.tgt
-    encoding = Encoding(
+    encoding = EncodingSettings(
         (src.to_tsv(), tgt.to_tsv()),
         tuple(tuple(src.encode_tag(direction.tgt)) for direction in tokens.directions),
         max_length,
