@@ -40,10 +40,10 @@ def hushed() -> Iterator[None]:
 
 
 class _StderrConsole(Console):
-    """A console whose reader must not go away: what is said there belongs to unfinished work."""
+    """A console whose reader must not go away: its messages belong to unfinished work."""
 
     def on_broken_pipe(self) -> None:
-        raise S2SError("stderr: nobody reads it any more")
+        raise S2SError("stderr: its reader has gone")
 
 
 def make_console() -> Console:
@@ -134,7 +134,7 @@ def write_stdout(text: str) -> None:
     """Write text to stdout at once, in UTF-8 whatever the locale says.
 
     Raises:
-        ReaderGoneError: nobody reads it any more.
+        ReaderGoneError: the reader of stdout has gone.
         OSError: it cannot be written; the error names stdout.
     """
     with _named_stdout():
@@ -147,7 +147,7 @@ def flush_stdout() -> None:
     """Write what stdout still holds, while an error can be reported.
 
     Raises:
-        ReaderGoneError: nobody reads it any more.
+        ReaderGoneError: the reader of stdout has gone.
         OSError: it cannot be written; the error names stdout.
     """
     with _named_stdout():

@@ -81,7 +81,7 @@ def load_recipe(
 
 
 HELD_OUT_SHARE = 0.05
-"""Of the training pairs, where nobody says what to validate on."""
+"""Of the training pairs, where no validation set is named."""
 
 
 def _find_missing_splits(data: Data, replaced: set[str]) -> dict[str, tuple[float | None, str]]:

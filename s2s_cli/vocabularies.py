@@ -157,7 +157,7 @@ def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFo
             what = "of other text" if key == "trained_on" else f"with {key} {getattr(found, key)}"
             raise ConfigError(
                 f"{run.vocab_path}: was built {what}; build it anew with `s2s vocab build` and "
-                "the same options, train anew with --fresh, or elsewhere with --run DIR"
+                "the same options, train from scratch with --fresh, or elsewhere with --run DIR"
             )
 
 

@@ -125,6 +125,13 @@ def test_input_with_damaged_bytes_keeps_its_lines_and_warns_once(learnt: Path) -
     assert done.stderr.count("not UTF-8") == 1
 
 
+def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell in a folder, in a bare environment."""
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False, env=BARE
+    )
+
+
 @pytest.mark.fault("E5")
 @pytest.mark.parametrize(
     "command",
@@ -136,16 +143,10 @@ def test_input_with_damaged_bytes_keeps_its_lines_and_warns_once(learnt: Path) -
     ids=["translate", "vocab show", "help"],
 )
 def test_a_reader_that_has_enough_is_no_error(learnt: Path, command: str) -> None:
-    done = subprocess.run(
-        ["bash", "-c", f"{command} | head -n 1; echo ${{PIPESTATUS[2]}}"],
-        cwd=learnt,
-        capture_output=True,
-        check=False,
-        env=BARE,
-    )
-    assert done.stdout.count(b"\n") == 2
-    assert done.stdout.endswith(b"\n0\n")
-    assert b"rror" not in done.stderr
+    done = run_line(f"{command} | head -n 1; echo ${{PIPESTATUS[2]}}", learnt)
+    assert done.stdout.count("\n") == 2
+    assert done.stdout.endswith("\n0\n")
+    assert "rror" not in done.stderr
 
 
 def test_a_model_folder_works_from_anywhere(learnt: Path, tmp_path: Path) -> None:
@@ -204,14 +205,7 @@ COMMANDS = {
 def test_a_full_stdout_is_a_clear_error(learnt: Path, command: str) -> None:
     if command == "results":
         s2s("eval", "--bleu", cwd=learnt)
-    done = subprocess.run(
-        ["bash", "-c", f"echo {SEED_SENTENCE} | {' '.join(S2S)} {command} > /dev/full"],
-        cwd=learnt,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=BARE,
-    )
+    done = run_line(f"echo {SEED_SENTENCE} | {' '.join(S2S)} {command} > /dev/full", learnt)
     assert done.returncode == 1, done.stderr
     where = "" if command == "--help" else "stdout: "  # Typer writes help itself
     assert done.stderr.splitlines()[-1] == f"error: {where}{os.strerror(errno.ENOSPC)}"
@@ -221,20 +215,14 @@ def test_a_full_stdout_is_a_clear_error(learnt: Path, command: str) -> None:
 @pytest.mark.fault("B3")
 @pytest.mark.parametrize("command", ["train -c nothing", "trian"])
 def test_a_full_stderr_leaves_the_exit_status(tmp_path: Path, command: str) -> None:
-    line = f"{' '.join(S2S)} {command} 2> /dev/full"
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False, env=BARE
-    )
+    done = run_line(f"{' '.join(S2S)} {command} 2> /dev/full", tmp_path)
     assert done.returncode == 1
-    assert done.stdout == done.stderr == b""
+    assert done.stdout == done.stderr == ""
 
 
 @pytest.mark.fault("B3")
 def test_a_closed_stdout_is_a_clear_error(learnt: Path) -> None:
-    command = f"echo {SEED_SENTENCE} | {' '.join(S2S)} translate >&-"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=learnt, capture_output=True, text=True, check=False, env=BARE
-    )
+    done = run_line(f"echo {SEED_SENTENCE} | {' '.join(S2S)} translate >&-", learnt)
     assert done.returncode == 1
     assert done.stderr == "error: stdout is closed; results have nowhere to go\n"
 

@@ -221,6 +221,7 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
     assert check_config(tree, "options").decoding.dictionary == "words.tsv"
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize(
     ("tree", "message"),
     [

@@ -57,7 +57,7 @@ def language_of_name(name: str) -> str | None:
 
 
 class NamedSide(NamedTuple):
-    """One side of a source, the language that it is said to be in, and the one its name gives."""
+    """One side of a source, its language by the recipe, and its language by the file name."""
 
     side: str
     """`src` or `tgt`."""

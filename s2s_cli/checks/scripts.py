@@ -70,7 +70,7 @@ _SCRIPTS = {
     **dict.fromkeys(("sr", "srp", "kk", "kaz", "uz", "uzn"), frozenset(("Cyrillic", "Latin"))),
     "mn": frozenset(("Cyrillic", "Mongolian")),
 }
-"""In which scripts a language is written; nothing is said of others."""
+"""In which scripts a language is written; the text of other languages is not checked."""
 
 _SUBTAGS = {
     **dict.fromkeys(("Hans", "Hant", "Hani"), frozenset(("Han",))),

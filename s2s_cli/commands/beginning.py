@@ -39,7 +39,7 @@ class StartOptions(NamedTuple):
     names_sizes: bool
     """Whether `--set vocab.*` asks for vocabularies of certain sizes."""
     are_languages_named: bool
-    """Whether options or a recipe say of which languages the text is."""
+    """Whether options or a recipe name the languages of the text."""
     marks: "Marks | None" = None
     """Where to note that an older run was moved."""
 
@@ -238,7 +238,7 @@ def _vocabularies(
     if how.names_sizes and found != wanted:
         raise ConfigError(
             f"{run.vocab_path}: was built with {sizes}; give `s2s vocab build` the other "
-            "sizes, or train anew with --fresh"
+            "sizes, or train from scratch with --fresh"
         )
     src, tgt = found.describe_tokens()
     say(

@@ -1,4 +1,4 @@
-"""What every command asks of its command line, beside what Typer checks."""
+"""Checks of the command line that every command shares and Typer does not make."""
 
 import sys
 from collections import Counter

@@ -37,7 +37,7 @@ def settings_of(model: Path) -> list[tuple[str, object]]:
 
 
 def check_languages(config: "Config") -> None:
-    """Refuse text of languages other than the model's, which nobody named.
+    """Refuse text whose languages are not the model's, unless they are named.
 
     Raises:
         ConfigError: the names of the files, or the recipe, give other languages.
@@ -107,7 +107,7 @@ def show_known_text(
     """Show how much of the new text the vocabularies of the model know.
 
     Raises:
-        ConfigError: hardly anything of a side, and nobody named the languages.
+        ConfigError: hardly any text of a side is known, and the languages are not named.
     """
     from s2s_cli.commands.vocab import show_coverage
     from s2s_cli.console import warn

@@ -25,7 +25,7 @@ SAMPLED_PAIRS = 500
 def settle_languages(
     data: "Data", named_by: str | None, explicit: Collection[str]
 ) -> list[tuple[str, object]]:
-    """The languages that file names give where nobody named any; says what is taken or assumed.
+    """The languages that file names give where none is named; reports which are assumed.
 
     Args:
         data: as recipe and options say.
@@ -112,7 +112,7 @@ def _warn_of_contradictions(
 
 
 def _say_settled(data: "Data", found: "dict[str, NamedSide | None]") -> None:
-    """One line about the languages that nobody named."""
+    """Report the languages that no option or recipe names."""
     from s2s_cli.console import say, warn
 
     taken = [

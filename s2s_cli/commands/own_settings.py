@@ -13,7 +13,7 @@ def find_own_config(run: Path, data: "DataOptions") -> Path | None:
 
     Args:
         run: the run folder that the options name.
-        data: the options about data; another folder of the same files is no other text.
+        data: the options about data; the same files in another folder are the same text.
     """
     from s2s_cli.run import RunFolder
 

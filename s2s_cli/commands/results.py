@@ -33,7 +33,7 @@ def results(
     from s2s_cli.sealed import to_json
 
     page = Page(output) if output is not None and not is_stdout(output) else None
-    # A pipe has nothing beside it.
+    # A pipe has no file of facts next to it.
     has_facts = page is not None and (page.path.is_file() or not page.path.exists())
     if page is not None:
         beside = Named("its file of facts", page.facts_path if has_facts else None)

@@ -32,8 +32,8 @@ def refuse_beside_files(options: dict[str, object]) -> None:
     needless = [name for name, value in options.items() if value is not None]
     if needless:
         raise ConfigError(
-            f"{', '.join(needless)}: of no use with --hyp and --ref, which score translations "
-            "that exist; leave it out"
+            f"{', '.join(needless)}: cannot be combined with --hyp and --ref, which score "
+            "translations that exist; leave it out"
         )
 
 

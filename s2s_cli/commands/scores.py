@@ -111,7 +111,7 @@ def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0
 
 
 def warn_of_normalized(name: str, raw: list[list[str]], normalized: list[list[str]]) -> None:
-    """Report lines that are scored with other characters than they have, white space aside."""
+    """Report how many lines normalisation changes before they are scored, white space aside."""
     from s2s_cli.console import warn
 
     num_changed = sum(
@@ -121,8 +121,8 @@ def warn_of_normalized(name: str, raw: list[list[str]], normalized: list[list[st
     )
     if num_changed:
         warn(
-            f"{name}: {num_changed:,} lines are normalised before they are scored (text.normalize, "
-            "text.chinese)"
+            f"{name}: scores compare normalised text (text.normalize, text.chinese); lines "
+            f"changed by it: {num_changed:,}"
         )
 
 

@@ -205,7 +205,7 @@ def _train(
         fit = prepare(recipe, folder, device, how, stop)
     agree(fit)
     if fit.is_finished():
-        say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains anew")
+        say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains from scratch")
     elif not ranks.most(stop.is_set()):
         with naming_lines(recipe, folder), rescuing(fit, rescue_dir):
             follow(fit, stop)
@@ -220,7 +220,7 @@ def _train(
         raise ConfigError(
             f"{folder.path}: training diverged in every epoch, so there is no model; lower "
             f"training.learning_rate ({recipe.config.training.peak_learning_rate:g}) and train "
-            "anew with --fresh"
+            "from scratch with --fresh"
         )
     say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
     if ranks.is_first:

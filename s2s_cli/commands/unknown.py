@@ -1,4 +1,4 @@
-"""What is said of source text that the model does not know."""
+"""Warnings of source text that the model does not know."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

@@ -71,7 +71,7 @@ def mention_header(rows: Iterator[Row], path: Path) -> Iterator[Row]:
             names = ", ".join(cell if len(cell) <= 40 else f"{cell[:40]}…" for cell in row.cells)
             warn_once(
                 f"{path}: the first row ({names}) is taken for names of columns and left out; "
-                "with `header: false` beside `file` it is a pair like any other"
+                "if it is a pair, add `header: false` next to `file`"
             )
         yield row
 
@@ -87,7 +87,7 @@ def check_separator(first: str, path: Path) -> None:
     if "\t" in first:
         raise DataError(
             f"{path}:1: columns are separated by TAB, not by commas; "
-            "say `format: tsv` beside `file`"
+            "add `format: tsv` next to `file`"
         )
     if ";" in first:
         code = "import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, %s))"

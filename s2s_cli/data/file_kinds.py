@@ -65,7 +65,7 @@ def refuse_head(head: bytes, path: Path, *, is_whole: bool = True) -> None:
         is_whole: whether it has no line feed if `head` has none; more may come of a stream.
 
     Raises:
-        DataError: it is something else; the message says what, and how to convert it.
+        DataError: it is of another kind; the message names it, and how to convert it.
     """
     # Of a stream that drips too little may have come to tell UTF-16 from text with zero bytes.
     problem = find_problem(head if is_whole or len(head) >= 16 else head.replace(b"\0", b""))

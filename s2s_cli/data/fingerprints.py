@@ -1,4 +1,4 @@
-"""Which sentences and pairs stand in train, as hashes: 16 bytes a pair, none of the text."""
+"""Which sentences and pairs stand in train, as hashes of 16 bytes a pair; no text is kept."""
 
 import hashlib
 import os

@@ -118,7 +118,7 @@ def check_text(path: Path) -> None:
 
 
 def not_utf8_text(bad_lines: BadLines, num_lines: int, path: Path) -> DataError:
-    """What to say of a text in another encoding."""
+    """What a text in another encoding is, and how to convert it."""
     advice = describe_encoding(bad_lines.sample, path)
     share = f"{bad_lines.number:,} of {num_lines:,} lines are not UTF-8"
     return DataError(f"{name_input(path)}: {share}; {advice}")
@@ -209,7 +209,7 @@ def _digesting(blocks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
 
 
 def _check_first(blocks: Iterable[bytes], path: Path) -> Iterator[bytes]:
-    """The same blocks, if the first does not show that the file is something else."""
+    """The same blocks; the first is checked, and refused if it shows another kind of file."""
     for number, block in enumerate(blocks):
         if not number:
             refuse_head(block[:HEAD_BYTES], path)

@@ -1,4 +1,4 @@
-"""Opening files of text: plain ones, `.gz`, pipes, standard input; what is none of them is named.
+"""Opening files of text: plain ones, `.gz`, pipes, standard input; other kinds are refused.
 
 A training reads its text several times, and a pipe gives its content once. So a pipe is copied to a
 temporary file when it is opened first, and read from there each time.

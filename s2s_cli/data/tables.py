@@ -88,7 +88,7 @@ def choose_format(table: TableFile, path: Path) -> str:
         if suffix not in _FORMATS:
             raise ConfigError(
                 f"{path}: the name does not tell its format; say `format: tsv` (a TAB between "
-                "columns), `format: csv` or `format: jsonl` beside `file`"
+                "columns), `format: csv` or `format: jsonl` next to `file`"
             )
         form = _FORMATS[suffix]
     columns = (table.src, *targets_of(table))

@@ -28,16 +28,16 @@ from s2s_cli.sources import Direction
 from s2s_cli.text.subword import SubwordPair
 
 Tell = Callable[[str, int, int | None], None]
-"""Told what is being done, how many pairs are done, and how many there are, if that is known."""
+"""Called with the stage, how many pairs are done, and how many there are, if that is known."""
 
 
 class Means(NamedTuple):
-    """By what a pass is made; changes no result."""
+    """How a pass runs; changes no result."""
 
     workers: int
     """Processes at most."""
     tell: Tell
-    """Hears about progress; may raise an error to stop."""
+    """Called with progress; may raise an error to stop."""
 
 
 def split_words(
@@ -90,7 +90,7 @@ def encode_tokens(
 
 
 class _Progress(NamedTuple):
-    """Of a pass: what it is called, how many pairs there are if that is known, and who hears."""
+    """What a pass reports: its name, how many pairs there are if that is known, and where to."""
 
     stage: str
     total: int | None

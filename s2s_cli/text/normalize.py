@@ -18,7 +18,7 @@ Form = Literal["nfc", "nfkc", "none"]
 Script = Literal["keep", "simplified", "traditional"]
 
 BYTE_ORDER_MARK = "\ufeff"
-"""Before a line it is no text, whoever wrote it there; readers of files drop it, too."""
+"""At the start of a line it is no text; readers of files drop it, too."""
 
 CHARACTER = regex.compile(r"\X")
 """A character as a reader sees it, with all its marks."""

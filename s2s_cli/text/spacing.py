@@ -187,7 +187,7 @@ def _read_token(token: str) -> tuple[str, str, str]:
 
 
 def _unescape(content: str) -> str:
-    """The text of a token; marks inside it, which only a model writes, say what they always do."""
+    """The text of a token; a mark inside it, which only a model writes, is a space or nothing."""
 
     def replace(match: "regex.Match[str]") -> str:
         found = str(match.group())

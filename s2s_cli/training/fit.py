@@ -84,7 +84,7 @@ class Fit:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
                 f"{self.run.path}: the training state of its checkpoint does not fit its model "
-                f"({reason}); restore the folder from a copy, or train anew with --fresh"
+                f"({reason}); restore the folder from a copy, or train from scratch with --fresh"
             ) from error
 
     def has_trained(self) -> bool:

@@ -58,7 +58,7 @@ def forget_after(path: Path, record: Record) -> None:
 
 
 def _is_ahead(line: Mapping[str, Any], record: Record) -> bool:
-    """Whether a line tells of something that the checkpoint with this record has not done yet."""
+    """Whether a line reports an update or mean that comes after the checkpoint of this record."""
     step = record.position.step
     is_averaging = "averaged_epochs" in line
     if line["step"] == step and is_averaging:

@@ -14,7 +14,7 @@ from s2s_cli.training.available_memory import available_memory
 from s2s_cli.training.optimizer import count_copies, make_optimizer
 
 FLOAT = 4
-"""Bytes of a weight, of its gradient, and of each number that is kept beside it."""
+"""Bytes of a weight, of its gradient, and of each number of the optimizer's state."""
 
 FEWEST_ENTRIES = 5
 """Of a vocabulary: the markers and one word."""
@@ -45,7 +45,7 @@ class Need(NamedTuple):
 
 
 def count_need(config: Config, src_entries: int, tgt_entries: int) -> Need:
-    """Weights, gradients, optimizer state and moving average of a model; none of it is made.
+    """Bytes of a model with its gradients, optimizer state and moving average; allocates none.
 
     Args:
         config: the recipe.

@@ -51,7 +51,7 @@ def find_resumable(run: RunFolder, skipped: list[str]) -> Resumable | None:
             skipped.append(str(error))
     if checkpoints:
         raise CheckpointError(
-            f"{run.path}: no checkpoint can be read ({skipped[-1]}); --fresh trains anew"
+            f"{run.path}: no checkpoint can be read ({skipped[-1]}); --fresh trains from scratch"
         )
     return None
 
@@ -69,7 +69,7 @@ def check_same_run(
     Raises:
         ConfigError: something differs that would make the run neither the old nor a new one.
     """
-    remedy = "--fresh trains anew (the old run is kept aside), --run DIR trains elsewhere"
+    remedy = "--fresh trains from scratch (the old run is kept aside), --run DIR trains elsewhere"
     old, new = _flatten(former), _flatten(present)
     changed = [
         key

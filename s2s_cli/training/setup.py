@@ -213,8 +213,8 @@ def begin_or_resume(plan: Plan, say: Say) -> Fit:
         return _resume(plan, resumable, say)
     if plan.run.model_path.exists():
         raise CheckpointError(
-            f"{plan.run.path}: has a model but no checkpoint to go on from; --fresh trains anew "
-            "(the old run is kept aside), --run DIR trains elsewhere"
+            f"{plan.run.path}: has a model but no checkpoint to go on from; --fresh trains from "
+            "scratch (the old run is kept aside), --run DIR trains elsewhere"
         )
     return begin(plan, say)
 
@@ -254,7 +254,7 @@ def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
     if not run.config_path.is_file():
         raise CheckpointError(
             f"{run.config_path}: missing, so the run's settings are not known; "
-            "--fresh trains anew (the old run is kept aside)"
+            "--fresh trains from scratch (the old run is kept aside)"
         )
     former = load_recipe(str(run.config_path)).config
     former = allow_other_ranks(former, plan.config, state, ranks)
@@ -282,7 +282,7 @@ def _tend_model(fit: Fit, say: Say) -> None:
         if fit.has_diverged():
             raise CheckpointError(
                 f"{error}; the last state of its training has diverged and cannot take its place; "
-                "--fresh trains anew"
+                "--fresh trains from scratch"
             ) from error
         say(f"warning: the best model is lost ({error}); the last one takes its place")
         save_model(path, fit.judged())

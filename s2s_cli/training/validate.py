@@ -176,7 +176,7 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     if not math.isfinite(measures.loss):
         raise S2SError(
             "the validation loss is not finite; lower training.learning_rate "
-            f"({config.peak_learning_rate:g}) and train anew with --fresh"
+            f"({config.peak_learning_rate:g}) and train from scratch with --fresh"
         )
     hypotheses: list[str] = []
     scores: list[list[float]] = []

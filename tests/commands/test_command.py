@@ -29,6 +29,7 @@ def find_commands(group: Any, *path: str) -> dict[str, Any]:
 COMMANDS = find_commands(typer.main.get_command(app))
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_option_that_may_be_given_once_is_refused_when_given_twice(name: str) -> None:
     for parameter in COMMANDS[name].params:
@@ -149,6 +150,7 @@ def test_advice_names_what_helps(tmp_path: Path) -> None:
         assert ("--data-dir" in message) == advised
 
 
+@pytest.mark.fault("F5")
 def test_a_key_that_is_set_twice_is_refused() -> None:
     message = error_of("train", "--set", "training.seed=1", "--set", "training.seed=2")
     assert "UsageError: --set training.seed: given 2 times; give it once" in message

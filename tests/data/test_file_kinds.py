@@ -54,6 +54,7 @@ KINDS = {
 }
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize("check", [read_lines, check_text])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_file_of_another_kind_is_named_and_its_remedy_works(
@@ -101,6 +102,7 @@ def test_stray_bytes_are_called_damage_with_their_line(tmp_path: Path) -> None:
         read_lines(tmp_path / "x")
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize(
     "text", ["", "a\0b\n", "a\rb", "猫\0狗\n", "BZhang\n", "PK\n", "a\r\nb\r\n", "\r\n", "\r\r\n"]
 )

@@ -157,6 +157,7 @@ def test_several_columns_are_several_references(tmp_path: Path) -> None:
     assert corpus.references == [["a"], ["a"]]
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize(
     ("name", "content", "keys", "message"),
     [
@@ -193,7 +194,7 @@ def test_several_columns_are_several_references(tmp_path: Path) -> None:
         ),
         ("a.csv", "x;y\na, b;c\n", {"src": "x"}, "a.csv:1: columns are separated by semicolons"),
         ("a.csv", '"x";"y"\n"a";"b"\n', {}, "a.csv:1: columns are separated by semicolons"),
-        ("a.csv", "x\ty\na\tb\n", {}, "a.csv:1: columns are separated by TAB, not by commas; say"),
+        ("a.csv", "x\ty\na\tb\n", {}, "a.csv:1: columns are separated by TAB, not by commas; add"),
         (
             "a.csv",
             'x,y\na,b\n"c,d\ne,f\ng,h\n',
@@ -244,6 +245,7 @@ def test_what_does_not_go_together_is_refused(
     assert message in str(caught.value)
 
 
+@pytest.mark.fault("F6")
 def test_a_remedy_for_semicolons_works_when_it_is_typed(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path / "a.csv", 'x;y\n"one; two";a, b\n')

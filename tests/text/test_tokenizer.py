@@ -3,6 +3,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -188,6 +189,21 @@ def test_every_line_of_every_corpus_comes_back(real_data: Path) -> None:
         tokenizer = make_tokenizer("auto", lang, lowercase=False)
         for line in lines:
             assert come_back(tokenizer, line) == tokenizer.normalize(line), name
+
+
+@pytest.mark.slow
+def test_marks_make_vocabularies_hardly_larger(real_data: Path) -> None:
+    for name, lang, lines in real_sides(real_data):
+        if len(lines) > 10_000:
+            tokenizer = make_tokenizer("auto", lang, lowercase=False)
+            plain, marked = Counter[str](), Counter[str]()
+            for located in map(tokenizer.locate, lines):
+                plain.update(located.text[start:end] for start, end in located.spans)
+                marked.update(located.tokens)
+            entries, more = (sum(n > 1 for n in c.values()) for c in (plain, marked))
+            growth = f"{name}: {entries:,} entries, {more:,} with marks ({more / entries - 1:.2%})"
+            print(growth)  # noqa: T201  (a table, by `pytest -s`)
+            assert more <= 1.03 * entries, growth
 
 
 def test_no_cut_is_inside_a_character_or_between_letters() -> None:
