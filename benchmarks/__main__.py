@@ -118,7 +118,7 @@ def report(
     from benchmarks.report import format_page
     from benchmarks.results import read_results
     from s2s_cli.console import write_result
-    from s2s_cli.files import write_file
+    from s2s_cli.storage.atomic import write_file
 
     page = format_page(read_results(results_path(device, batch_size)))
     if output is None:

@@ -33,14 +33,14 @@ from s2s_cli.data.batch import Batch, collate, collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.device import choose_device, describe_device, prepare_device
 from s2s_cli.errors import DeviceError, S2SError
-from s2s_cli.model.fused_loop import can_fuse
-from s2s_cli.model.fused_step import prepare_search
+from s2s_cli.model.decoders import can_fuse
+from s2s_cli.model.search_step import prepare_search
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.gradients import Gradients
 from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
 from s2s_cli.training.room import release_memory
+from s2s_cli.training.step import Gradients
 
 VOCAB_SIZE = 8000
 KINDS: dict[str, dict[str, object]] = {

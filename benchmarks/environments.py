@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli.errors import S2SError
-from s2s_cli.files import write_file
+from s2s_cli.storage.atomic import write_file
 
 BENCH = Path(__file__).resolve().parents[1] / ".bench"
 """All that a benchmark writes, beside the checkout's files and never among them."""

@@ -20,7 +20,7 @@ from benchmarks.environments import BENCH
 from benchmarks.errors import RunError
 from benchmarks.machine import busy_seconds, load_average
 from benchmarks.systems.tool import Command, Line
-from s2s_cli.files import write_file
+from s2s_cli.storage.atomic import write_file
 
 LOOK_SECONDS = 0.02
 MEMORY_SECONDS = 0.5

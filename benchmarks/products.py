@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from s2s_cli.device import choose_device, prepare_device, product_error
-from s2s_cli.model.cells import tanh
+from s2s_cli.kernels.cells import tanh
 
 Facts = dict[str, Any]
 """As JSON."""

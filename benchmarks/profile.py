@@ -17,9 +17,9 @@ from benchmarks.device import FULL, KINDS, make_model, make_pairs
 from s2s_cli.config import Training
 from s2s_cli.data.batch import collate
 from s2s_cli.device import prepare_device
-from s2s_cli.training.gradients import Gradients
 from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
+from s2s_cli.training.step import Gradients
 
 PURPOSES = {
     "matrix products": "mm addmm bmm baddbmm addmv mv linear dot",

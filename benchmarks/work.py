@@ -16,8 +16,8 @@ from s2s_cli.config import Config
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.splits import load_split, load_test
 from s2s_cli.errors import DataError
-from s2s_cli.files import write_file
 from s2s_cli.recipe import check_config
+from s2s_cli.storage.atomic import write_file
 from s2s_cli.vocabularies import tokenize_corpora
 
 SIDES = ("src", "tgt")

@@ -18,13 +18,12 @@ from torch import Tensor
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.sealed import parse_json, read_sealed, sha256, to_json, write_sealed
 from s2s_cli.section import Section
 from s2s_cli.sources import Direction, DirectionName, parse_directions
-from s2s_cli.text.codec import Codec
-from s2s_cli.text.subword import SubwordPair, Subwords
+from s2s_cli.storage.checksummed import parse_json, read_sealed, sha256, to_json, write_sealed
+from s2s_cli.text.subwords import SubwordPair, Subwords
+from s2s_cli.text.tokenizer import Codec, make_tokenizers
 from s2s_cli.text.vocabulary import PAD_ID, Vocabulary, make_tag
-from s2s_cli.tokenizers import make_tokenizers
 
 FORMAT = 3
 """Raised when older versions of s2s cannot read what this one writes."""

@@ -9,8 +9,8 @@ import typer
 
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, tokenize, train, translate, vocab
-from s2s_cli.commands.command import Command, refuse_undecoded_arguments
-from s2s_cli.commands.together import refuse_company
+from s2s_cli.commands.processes import refuse_company
+from s2s_cli.commands.usage import Command, refuse_undecoded_arguments
 from s2s_cli.errors import (
     EchoedError,
     ReaderGoneError,
@@ -18,8 +18,8 @@ from s2s_cli.errors import (
     StoppedError,
     is_out_of_memory,
 )
-from s2s_cli.files import describe_os_error
 from s2s_cli.signals import unwind_on_signals
+from s2s_cli.storage.atomic import describe_os_error
 
 app = typer.Typer(
     name="s2s",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
-from s2s_cli.sealed import read_sealed, sealed_hash
+from s2s_cli.storage.checksummed import read_sealed, sealed_hash
 
 Facts = dict[str, Any]
 """All that a page says about one run, as JSON."""

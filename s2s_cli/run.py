@@ -20,7 +20,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from s2s_cli.errors import CheckpointError, DataError, S2SError
-from s2s_cli.sealed import (
+from s2s_cli.section import Section
+from s2s_cli.storage.checksummed import (
     is_sealed,
     parse_json,
     read_sealed,
@@ -29,9 +30,8 @@ from s2s_cli.sealed import (
     to_json,
     write_sealed,
 )
-from s2s_cli.section import Section
 from s2s_cli.text.normalize import Form, Script
-from s2s_cli.text.subword import SubwordPair, Subwords
+from s2s_cli.text.subwords import SubwordPair, Subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")

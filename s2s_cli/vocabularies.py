@@ -10,10 +10,10 @@ from s2s_cli.data.tokenized import TokenCounts, TokenizedCorpus, join_tokenized,
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
-from s2s_cli.text.subword import SubwordPair, Subwords
+from s2s_cli.text.subwords import SubwordPair, Subwords
+from s2s_cli.text.tokenizer import make_tokenizers
 from s2s_cli.text.vocabulary import Vocabulary, make_tag
 from s2s_cli.text.word_boundaries import choose_tokenizer
-from s2s_cli.tokenizers import make_tokenizers
 
 
 class Coverage(NamedTuple):

@@ -17,7 +17,7 @@ from s2s_cli.data.token_file import (
     make_word_splitter,
 )
 from s2s_cli.sources import Direction, ParallelFiles, TableFile
-from s2s_cli.text.subword import SubwordPair
+from s2s_cli.text.subwords import SubwordPair
 
 ANY = Direction("de", "en")
 

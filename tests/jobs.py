@@ -9,14 +9,14 @@ from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs
 from s2s_cli.config import Decoding, Model, Text, Training
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
-from s2s_cli.distributed import ALONE, Ranks
+from s2s_cli.parallel import ALONE, Ranks
 from s2s_cli.run import RunFolder
 from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.training.fit import Fit
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import find_resumable
+from s2s_cli.training.trainer import Fit
 from s2s_cli.training.validate import Material, ValidText
 
 WORDS = ["甲", "乙", "丙", "丁"]

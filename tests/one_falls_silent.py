@@ -4,8 +4,9 @@ import os
 import time
 from datetime import timedelta
 
-from s2s_cli import cli, distributed
-from s2s_cli.training import gradients
+from s2s_cli import cli
+from s2s_cli import parallel as distributed
+from s2s_cli.training import step as gradients
 
 distributed.LONGEST_WAIT = timedelta(seconds=5)
 if os.environ["RANK"] == "1":

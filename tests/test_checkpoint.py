@@ -19,8 +19,8 @@ from s2s_cli.checkpoint import (
 )
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError
-from s2s_cli.sealed import MANIFEST, is_sealed, repair_sealed, saved_at, sha256
-from s2s_cli.text.subword import train_subwords
+from s2s_cli.storage.checksummed import MANIFEST, is_sealed, repair_sealed, saved_at, sha256
+from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 
@@ -209,7 +209,7 @@ def test_saving_replaces_whole_or_not_at_all(folder: Path, monkeypatch: pytest.M
     def full_disk(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("s2s_cli.sealed.write_synced", full_disk)
+    monkeypatch.setattr("s2s_cli.storage.checksummed.write_synced", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         save_model(folder, make_loaded(hidden_size=8))
     assert (folder / "model.safetensors").read_bytes() == before
@@ -235,7 +235,7 @@ def test_what_does_not_read_back_never_takes_the_place_of_what_does(
     def flip_a_bit(path: Path, content: bytes) -> None:
         path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
 
-    monkeypatch.setattr("s2s_cli.sealed.write_synced", flip_a_bit)
+    monkeypatch.setattr("s2s_cli.storage.checksummed.write_synced", flip_a_bit)
     with pytest.raises(CheckpointError):
         save_model(folder, make_loaded(hidden_size=8))
     assert (folder / "model.safetensors").read_bytes() == before

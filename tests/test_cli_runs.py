@@ -26,7 +26,10 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["train", "--set", "epochs=3"], "not of the form section.key=value"
     yield ["train", "--device", "gpu"], "options: training.device: not of a form"
     yield ["translate", "--device", "gpu"], "no trained model under runs/"
-    yield ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"], "--beam-size: cannot be combined"
+    yield (
+        ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"],
+        "--beam-size: cannot be combined",
+    )
     yield (
         ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"],
         "--tgt-lang ZH: languages go by their codes; did you mean zh?",

@@ -6,7 +6,6 @@ from pydantic import BaseModel
 from s2s_cli.config import Config
 from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
-from s2s_cli.idle import find_idle
 from s2s_cli.recipe import (
     check_config,
     dump_yaml,
@@ -16,6 +15,7 @@ from s2s_cli.recipe import (
     shipped_recipes,
 )
 from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
+from s2s_cli.unused_settings import find_idle
 
 
 def sections() -> list[type[BaseModel]]:

@@ -12,7 +12,7 @@ from s2s_cli.recipe import dump_yaml, load_recipe
 from s2s_cli.results import Page, gather_facts, name_runs
 from s2s_cli.results_page import format_page
 from s2s_cli.run import RunFolder
-from s2s_cli.sealed import sha256, to_json, write_sealed
+from s2s_cli.storage.checksummed import sha256, to_json, write_sealed
 
 DECODING = Decoding(beam_size=8).model_dump()
 SIGNATURE = "nrefs:1|case:mixed"

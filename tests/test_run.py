@@ -4,8 +4,8 @@ import pytest
 
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard, latest_run
-from s2s_cli.sealed import write_sealed
-from s2s_cli.text.subword import train_subwords
+from s2s_cli.storage.checksummed import write_sealed
+from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 CARD = VocabularyCard(

@@ -10,8 +10,8 @@ from s2s_cli.data.tokenized import TokenCounts, TokenizedCorpus, segment_corpus,
 from s2s_cli.errors import ConfigError
 from s2s_cli.preparation.subwords import draw_evenly, learn_subwords
 from s2s_cli.run import RunFolder, Vocabularies
+from s2s_cli.text.tokenizer import make_tokenizers
 from s2s_cli.text.vocabulary import MARKERS
-from s2s_cli.tokenizers import make_tokenizers
 from s2s_cli.vocabularies import (
     build_vocabularies,
     check_vocabularies,

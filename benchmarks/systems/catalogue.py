@@ -7,7 +7,7 @@ from typing import NamedTuple
 from benchmarks.environments import BENCH, Peer, alone
 from benchmarks.systems import eole, joeynmt, opennmt, s2s
 from benchmarks.systems.tool import Tool
-from s2s_cli.files import write_file
+from s2s_cli.storage.atomic import write_file
 
 SWITCH = 'import torch\n\ntorch.set_float32_matmul_precision("medium")\n'
 """The one line that sends a peer's float32 products to oneDNN, and on a GPU makes them TF32; Python

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.flow import warn_of_unread
-from s2s_cli.commands.leakage import warn_of_tests_in_train
-from s2s_cli.commands.loading import Loaded, load_translator, locate_model
+from s2s_cli.commands.data_warnings import SourceCheck, warn_of_tests_in_train
+from s2s_cli.commands.loading import (
+    Loaded,
+    load_translator,
+    locate_model,
+    refuse_idle_options,
+    tell_recipe_search,
+)
 from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
-from s2s_cli.commands.score_files import Files, refuse_beside_files, score_files
-from s2s_cli.commands.score_pairs import (
+from s2s_cli.commands.score_files import (
+    Files,
+    refuse_beside_files,
     refuse_beside_pairs,
     refuse_search_settings,
+    score_files,
     show_pair_scores,
 )
 from s2s_cli.commands.scores import (
@@ -24,9 +31,8 @@ from s2s_cli.commands.scores import (
     warn_of_blank_lines,
     warn_of_normalized,
 )
-from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
-from s2s_cli.commands.testsets import Wanted, load_test_sets
-from s2s_cli.commands.unknown import SourceCheck
+from s2s_cli.commands.streaming import warn_of_unread
+from s2s_cli.commands.test_sets import Wanted, load_test_sets
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
@@ -193,7 +199,7 @@ def _translate_test_set(
     models: tuple[Path, ...], loaded: Loaded, test: "Corpus", settings: "ScoringSettings"
 ) -> Evaluated:
     """Translate every row of a test set, blank ones included; warns of blank and of cut rows."""
-    from s2s_cli.scoring.blank_lines import choose_scored_lines
+    from s2s_cli.scoring.metrics import choose_scored_lines
 
     rows = test.rows()
     started = time.perf_counter()

@@ -1,5 +1,6 @@
 """Finding and loading the model that a command means."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,7 +46,7 @@ class Loaded(NamedTuple):
         Raises:
             ConfigError: the model has no such direction, or more than one.
         """
-        from s2s_cli.decoding.directions import choose_direction
+        from s2s_cli.decoding.translator import choose_direction
 
         name = str(
             choose_direction(
@@ -100,11 +101,11 @@ def load_translator(
     """
     from s2s_cli.checkpoint import load_model
     from s2s_cli.console import warn
-    from s2s_cli.decoding.directions import make_translators
     from s2s_cli.decoding.ensemble import Ensemble
+    from s2s_cli.decoding.translator import make_translators
     from s2s_cli.device import choose_device, prepare_device
     from s2s_cli.launch import read_launch
-    from s2s_cli.model.fused_step import prepare_search
+    from s2s_cli.model.search_step import prepare_search
 
     chosen = choose_device(device or "auto", read_launch())
     prepare_device()
@@ -145,7 +146,7 @@ def _override_decoding(
 
 def find_model(path: Path) -> Path:
     """The model folder itself, or that of a run folder."""
-    from s2s_cli.sealed import is_sealed
+    from s2s_cli.storage.checksummed import is_sealed
 
     return path / "model" if not is_sealed(path) and (path / "model").exists() else path
 
@@ -210,3 +211,47 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
                 "the members of an ensemble with the same vocabularies"
             )
     return other
+
+
+_OF_BEAM = {
+    "beam_size": "keeps no beam",
+    "length_penalty": "compares no hypotheses",
+}
+"""Settings that sampling does not use, and why."""
+
+
+def refuse_idle_options(decoding: "Decoding", given: Sequence[tuple[str, object]]) -> None:
+    """Refuse options of the other kind of search.
+
+    Args:
+        decoding: the settings with which there will be a search.
+        given: keys that options set.
+
+    Raises:
+        ConfigError: one of them would change nothing.
+    """
+    keys = {key.removeprefix("decoding.") for key, _ in given}
+    if decoding.search == "beam" and "seed" in keys:
+        raise ConfigError("--seed: of no use to beam search, which draws nothing; add --sample")
+    for key, reason in _OF_BEAM.items():
+        if decoding.search == "sample" and key in keys:
+            option = f"--{key.replace('_', '-')}"
+            raise ConfigError(f"{option}: of no use to sampling, which {reason}; leave it out")
+
+
+def tell_recipe_search(config: str, loaded: "Loaded") -> None:
+    """Say where the search that a recipe names is not the one used, and how to use it."""
+    from s2s_cli.console import say
+    from s2s_cli.recipe import load_recipe
+
+    recipe = load_recipe(config).config.decoding.model_dump()
+    own, used = loaded.card.decoding.model_dump(), loaded.decoding.model_dump()
+    unlike = [key for key in recipe if used[key] == own[key] != recipe[key]]
+    if unlike:
+        here = ", ".join(f"decoding.{key}={_as_yaml(used[key])}" for key in unlike)
+        there = " ".join(f"--set decoding.{key}={_as_yaml(recipe[key])}" for key in unlike)
+        say(f"the search is the model's own, with {here}; as {config} has it: {there}")
+
+
+def _as_yaml(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

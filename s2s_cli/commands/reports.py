@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from s2s_cli.commands.loading import Loaded, ModelPlace
     from s2s_cli.commands.scores import Scores
     from s2s_cli.data.corpus import Corpus
-    from s2s_cli.scoring.blank_lines import ScoredLines
-    from s2s_cli.scoring.metrics import ScoringSettings
+    from s2s_cli.scoring.metrics import ScoredLines, ScoringSettings
+
 
 SCORES = "scores.json"
 
@@ -90,10 +90,10 @@ def write_report(
     folder: Path, evaluated: Evaluated, settings: "ScoringSettings", found: "Scores"
 ) -> None:
     """Write translations, references, scores and a page to read."""
-    from s2s_cli.files import write_file
     from s2s_cli.scoring.metrics import score_sentences
     from s2s_cli.scoring.report import Example, format_report
-    from s2s_cli.sealed import to_json
+    from s2s_cli.storage.atomic import write_file
+    from s2s_cli.storage.checksummed import to_json
 
     test, scored = evaluated.test, evaluated.scored
     facts = _gather_facts(evaluated)
@@ -127,7 +127,7 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
     """Which model translated what, how, where and how fast."""
     from s2s_cli.checkpoint import WEIGHTS, s2s_version
     from s2s_cli.scoring.metrics import sacrebleu_version
-    from s2s_cli.sealed import sealed_hash
+    from s2s_cli.storage.checksummed import sealed_hash
 
     test, loaded = evaluated.test, evaluated.loaded
     cards = (loaded.card, *loaded.others)

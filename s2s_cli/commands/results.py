@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from s2s_cli.commands.clashes import Named, refuse_clashes
+from s2s_cli.commands.usage import Named, refuse_clashes
 
 
 def results(
@@ -26,11 +26,11 @@ def results(
     """Write a page about evaluated runs: data, size, time, scores, commands."""
     from s2s_cli.console import say, warn, write_result
     from s2s_cli.errors import DataError, S2SError
-    from s2s_cli.files import is_stdout, write_file, writing
     from s2s_cli.results import Page, gather_facts, name_runs
     from s2s_cli.results_page import format_page
     from s2s_cli.run import RUNS, RunFolder
-    from s2s_cli.sealed import to_json
+    from s2s_cli.storage.atomic import is_stdout, write_file, writing
+    from s2s_cli.storage.checksummed import to_json
 
     page = Page(output) if output is not None and not is_stdout(output) else None
     # A pipe has no file of facts next to it.

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from s2s_cli.config import Text
-    from s2s_cli.scoring.blank_lines import ScoredLines
     from s2s_cli.scoring.labels import Confusion
-    from s2s_cli.scoring.metrics import MetricName, Score, ScoringSettings
+    from s2s_cli.scoring.metrics import MetricName, Score, ScoredLines, ScoringSettings
 
 
 WIDE_LABELS = 6
@@ -129,7 +128,7 @@ def warn_of_normalized(name: str, raw: list[list[str]], normalized: list[list[st
 def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
     """Score translations; says on stderr if the references are taken to be labels."""
     from s2s_cli.console import counting, say
-    from s2s_cli.scoring.caveat import find_caveat
+    from s2s_cli.scoring.caveats import find_caveat
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
     from s2s_cli.text.word_boundaries import split_plain

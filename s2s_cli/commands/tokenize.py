@@ -99,8 +99,8 @@ def _load(model: Path, side: Literal["src", "tgt"], lang: str | None) -> "Tokeni
     from s2s_cli.checkpoint import load_text
     from s2s_cli.commands.loading import find_model
     from s2s_cli.sources import plain_code
+    from s2s_cli.text.tokenizer import make_tokenizers
     from s2s_cli.text.word_boundaries import depends_on_language
-    from s2s_cli.tokenizers import make_tokenizers
 
     card, subwords = load_text(find_model(model))
     number = ("src", "tgt").index(side)

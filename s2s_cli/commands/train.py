@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.beginning import FRESH, StartOptions, prepare
-from s2s_cli.commands.fine_tuning import (
+from s2s_cli.commands.inherited_settings import (
     check_languages,
     check_recipes_vocab,
+    find_own_config,
+    name_recipe,
     refuse_vocab_sets,
     settings_of,
 )
 from s2s_cli.commands.languages import check_scripts
-from s2s_cli.commands.own_settings import find_own_config, name_recipe
+from s2s_cli.commands.processes import together
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
-from s2s_cli.commands.together import together
+from s2s_cli.commands.start import FRESH, StartOptions, prepare
 from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError, UnsavedError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.fit import Fit
+    from s2s_cli.training.trainer import Fit
 
 
 def train(
@@ -83,8 +84,8 @@ def train(
     """Train a model, resuming an interrupted run; prints the model folder."""
     from s2s_cli.console import say, warn
     from s2s_cli.launch import read_launch
-    from s2s_cli.lock import locked
     from s2s_cli.signals import StopRequest
+    from s2s_cli.storage.lock import locked
 
     process = read_launch()
     on_request = _say_stopping if process.is_first else _say_nothing
@@ -165,7 +166,7 @@ def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
 def warn_of_idle(config: "Config") -> None:
     """Name the keys that were set and do nothing."""
     from s2s_cli.console import warn
-    from s2s_cli.idle import find_idle
+    from s2s_cli.unused_settings import find_idle
 
     for problem in find_idle(config):
         warn(problem)
@@ -182,9 +183,9 @@ def _train(
         describe_device,
         prepare_device,
     )
-    from s2s_cli.distributed import present_ranks
-    from s2s_cli.training.agreement import agree
+    from s2s_cli.parallel import present_ranks
     from s2s_cli.training.memory import check_memory
+    from s2s_cli.training.resume import agree
 
     recipe, folder = job.recipe, job.run
     prepare_device()
@@ -259,8 +260,8 @@ def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
 @contextmanager
 def rescuing(fit: "Fit", rescue_dir: Path | None) -> "Iterator[None]":
     """Write a state that its run folder did not take to another one, if one was named."""
-    from s2s_cli.files import write_file
     from s2s_cli.run import RunFolder
+    from s2s_cli.storage.atomic import write_file
 
     is_ready = rescue_dir is not None and fit.ranks.is_first
     # What a run folder has besides; it may be gone when it is wanted.

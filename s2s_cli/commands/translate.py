@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.clashes import Named, refuse_clashes
-from s2s_cli.commands.flow import Sinks, Write, translate_stream
-from s2s_cli.commands.loading import load_translator, locate_model
+from s2s_cli.commands.data_warnings import describe_unknown
+from s2s_cli.commands.loading import (
+    load_translator,
+    locate_model,
+    refuse_idle_options,
+    tell_recipe_search,
+)
+from s2s_cli.commands.processes import together
 from s2s_cli.commands.rendering import Rendering
-from s2s_cli.commands.search import refuse_idle_options, tell_recipe_search
-from s2s_cli.commands.together import together
-from s2s_cli.commands.unknown import describe_unknown
+from s2s_cli.commands.streaming import Sinks, Write, translate_stream
+from s2s_cli.commands.usage import Named, refuse_clashes
 from s2s_cli.errors import ConfigError, ReaderGoneError
 from s2s_cli.launch import Launch, read_launch
 
 if TYPE_CHECKING:
-    from s2s_cli.commands.prefixes import Prefixes
+    from s2s_cli.commands.rendering import Prefixes
     from s2s_cli.data.stream import Source
 
 
@@ -132,7 +136,7 @@ class Task(NamedTuple):
 def _read_task(
     file: Path | None, prefix: str | None, prefix_file: Path | None, launch: Launch
 ) -> Task:
-    from s2s_cli.commands.prefixes import read_prefixes
+    from s2s_cli.commands.rendering import read_prefixes
     from s2s_cli.data.file_kinds import STDIN, name_input
     from s2s_cli.data.stream import open_source
 
@@ -201,7 +205,7 @@ def _discard(_text: str) -> None:
 def _open_output(path: Path | None, launch: Launch) -> Iterator[Write]:
     """Where translations go: stdout, flushed line by line, or a file that appears when whole."""
     from s2s_cli.console import write_stdout
-    from s2s_cli.files import is_stdout, writing
+    from s2s_cli.storage.atomic import is_stdout, writing
 
     if path is not None and not is_stdout(path):
         with writing(path) as file:

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.amounts import warn_of_amounts
-from s2s_cli.commands.command import Command
+from s2s_cli.commands.data_warnings import read_tests, warn_of_amounts, warn_of_leakage
 from s2s_cli.commands.languages import check_scripts
-from s2s_cli.commands.leakage import read_tests, warn_of_leakage
-from s2s_cli.commands.preparing import WorkersOption, preparing
+from s2s_cli.commands.progress import WorkersOption, preparing
+from s2s_cli.commands.usage import Command
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def build(
 ) -> None:
     """Learn subwords if asked, count tokens, encode; write runs/<recipe>/vocab/ and data/."""
     from s2s_cli.console import warn
-    from s2s_cli.lock import locked
+    from s2s_cli.storage.lock import locked
 
     data = opt.DataOptions(
         src_lang,
@@ -65,7 +64,7 @@ def build(
 
 def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") -> None:
     """Build the vocabularies and encode the training pairs, in any case anew."""
-    from s2s_cli.checks.amounts import Known
+    from s2s_cli.checks.coverage import Known
     from s2s_cli.console import say
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.data.splits import load_split

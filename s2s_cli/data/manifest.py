@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import JsonValue, ValidationError
 
 from s2s_cli.data.lines import hash_file
-from s2s_cli.files import write_file
-from s2s_cli.sealed import MANIFEST, to_json
 from s2s_cli.section import Section
+from s2s_cli.storage.atomic import write_file
+from s2s_cli.storage.checksummed import MANIFEST, to_json
 
 FORMAT = 3
 

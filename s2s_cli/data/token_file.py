@@ -15,8 +15,8 @@ from s2s_cli.config import Text
 from s2s_cli.data.fingerprints import RawFingerprints, take_fingerprints
 from s2s_cli.data.tokenized import TokenCounts
 from s2s_cli.sources import Direction
-from s2s_cli.text.subword import Subwords
-from s2s_cli.tokenizers import make_tokenizers
+from s2s_cli.text.subwords import Subwords
+from s2s_cli.text.tokenizer import make_tokenizers
 
 CHUNK_PAIRS = 2_000
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.sources import Direction
-from s2s_cli.text.subword import SubwordPair
+from s2s_cli.text.subwords import SubwordPair
 from s2s_cli.text.tokenizer import Tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
 

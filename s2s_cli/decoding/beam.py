@@ -8,22 +8,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s_cli.config import Decoding
-from s2s_cli.decoding.hypothesis import Finished, Hypothesis, Trace
-from s2s_cli.decoding.living import (
+from s2s_cli.decoding.hypotheses import (
     Choice,
     Ended,
+    Finished,
+    Hypothesis,
     Living,
+    Trace,
     advance,
     begin,
     check_found,
     harvest,
     keep,
+    length_penalty,
     predict,
     release,
 )
-from s2s_cli.decoding.penalty import length_penalty
 from s2s_cli.decoding.predictor import Predictor
-from s2s_cli.decoding.top import find_top
 
 LOOK_EVERY = {"cuda": 4}
 """Steps from one look at what has ended to the next, by the kind of device; 1 where it is not
@@ -141,3 +142,36 @@ def _is_done(
     # Nothing lives, or (not a number) nothing can be compared.
     is_exhausted = not best_living[index] > -math.inf
     return is_exhausted or len(scores) >= config.beam_size or is_certain
+
+
+BLOCK = 64
+"""Entries whose maximum is found first."""
+
+
+def find_top(rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The greatest entries of each row, greatest first, and where they stand.
+
+    The values are those of `topk`; of equal ones it may be others that are found.
+
+    The `number` greatest entries stand in the `number` blocks whose maxima are greatest. Maxima
+    are found much faster than `topk` searches, and few entries are left for it.
+
+    Args:
+        rows: `(rows, length)`.
+        number: of entries, at most `length`.
+
+    Returns:
+        values and indices, both `(rows, number)`.
+    """
+    num_blocks = rows.size(1) // BLOCK
+    if num_blocks <= number:
+        return rows.topk(number)
+    whole = num_blocks * BLOCK
+    blocks = torch.unflatten(rows[:, :whole], 1, (num_blocks, BLOCK))
+    best = blocks.amax(-1).topk(number).indices.unsqueeze(2)
+    values = blocks.gather(1, best.expand(-1, -1, BLOCK)).flatten(1)
+    places = (best * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
+    rest = torch.arange(whole, rows.size(1), device=rows.device).expand(len(rows), -1)
+    values, places = torch.cat([values, rows[:, whole:]], 1), torch.cat([places, rest], 1)
+    values, chosen = values.topk(number)
+    return values, places.gather(1, chosen)

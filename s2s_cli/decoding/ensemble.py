@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.decoding.predictor import forbid_markers
-from s2s_cli.model.cells import State
-from s2s_cli.model.decoder import LookBack
-from s2s_cli.model.fused_step import FusedStep
+from s2s_cli.kernels.cells import State
+from s2s_cli.model.decoders import LookBack
+from s2s_cli.model.search_step import FusedStep
 from s2s_cli.model.seq2seq import Seq2Seq
 
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from s2s_cli.model.cells import State
+from s2s_cli.kernels.cells import State
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
 
 

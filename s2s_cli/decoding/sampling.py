@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from s2s_cli.config import Decoding
-from s2s_cli.decoding.hypothesis import Finished, Hypothesis, Trace
-from s2s_cli.decoding.living import (
+from s2s_cli.decoding.hypotheses import (
     Choice,
+    Finished,
+    Hypothesis,
     Living,
+    Trace,
     advance,
     begin,
     check_found,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.config import Model
-from s2s_cli.model.recurrent import select_rows
+from s2s_cli.model.layers import select_rows
 
 
 class Memory(NamedTuple):

@@ -29,8 +29,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from s2s_cli.errors import is_out_of_memory
-from s2s_cli.model.cells import Cell, State
-from s2s_cli.model.fused_loop import Given, Way, fused_loop, run_backwards, run_forwards
+from s2s_cli.kernels.attention_loop import Given, Way, fused_loop, run_backwards, run_forwards
+from s2s_cli.kernels.cells import Cell, State
 
 MOST = 64
 """Buckets that are given graphs; recording takes a while, so what comes after is told as ever."""

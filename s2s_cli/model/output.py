@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.config import Model
-from s2s_cli.model.dropout import SequenceDropout
+from s2s_cli.model.layers import SequenceDropout
 
 
 class LinearReadout(nn.Module):

@@ -6,16 +6,15 @@ from torch.nn import functional as F
 
 from s2s_cli.config import Model
 from s2s_cli.errors import ConfigError
-from s2s_cli.model.bahdanau_decoder import BahdanauDecoder
-from s2s_cli.model.cells import State
-from s2s_cli.model.decoder import EveryStepDecoder, InitialContextDecoder, LookBack, Start
-from s2s_cli.model.embedding import Embedding
+from s2s_cli.kernels.cells import State
+from s2s_cli.model.bahdanau import BahdanauDecoder
+from s2s_cli.model.decoders import EveryStepDecoder, InitialContextDecoder, LookBack, Start
 from s2s_cli.model.encoder import Encoder
-from s2s_cli.model.gnmt_decoder import GNMTDecoder
+from s2s_cli.model.gnmt import GNMTDecoder
 from s2s_cli.model.graphed_loop import GraphedLoop
-from s2s_cli.model.luong_decoder import InputFeedingDecoder, LuongDecoder
+from s2s_cli.model.layers import Embedding, RecurrentLayer
+from s2s_cli.model.luong import InputFeedingDecoder, LuongDecoder
 from s2s_cli.model.output import READOUTS, OutputLayer
-from s2s_cli.model.recurrent import RecurrentLayer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
 
 

@@ -25,7 +25,7 @@ from s2s_cli.data.token_file import (
 )
 from s2s_cli.run import Vocabularies
 from s2s_cli.sources import Direction
-from s2s_cli.text.subword import SubwordPair
+from s2s_cli.text.subwords import SubwordPair
 
 Tell = Callable[[str, int, int | None], None]
 """Called with the stage, how many pairs are done, and how many there are, if that is known."""

@@ -33,11 +33,11 @@ from s2s_cli.data.splits import TrainingText, open_training
 from s2s_cli.data.token_file import TokenFile
 from s2s_cli.errors import DataError
 from s2s_cli.preparation.facts import Facts, conclude, recall, stamp
-from s2s_cli.preparation.new_folder import NewFolder
 from s2s_cli.preparation.passes import Means, Tell, cut_into_pieces, encode_tokens, split_words
 from s2s_cli.preparation.settings import Settings, list_settings, with_vocabularies
 from s2s_cli.run import Vocabularies
-from s2s_cli.text.subword import SubwordPair
+from s2s_cli.storage.new_folder import NewFolder
+from s2s_cli.text.subwords import SubwordPair
 
 WORDS, PIECES = "words", "pieces"
 """Temporary files."""

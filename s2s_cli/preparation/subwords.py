@@ -9,7 +9,7 @@ import numpy as np
 from s2s_cli.config import Config
 from s2s_cli.data.token_file import TokenFile
 from s2s_cli.text.language import has_many_characters
-from s2s_cli.text.subword import SubwordPair, Subwords, train_subwords
+from s2s_cli.text.subwords import SubwordPair, Subwords, train_subwords
 from s2s_cli.vocabularies import tags_of_sides
 
 MOST_CHARACTERS = 0.9995

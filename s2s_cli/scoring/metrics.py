@@ -204,3 +204,54 @@ def _check_tokenizer(tokenize: str) -> None:
 def sacrebleu_version() -> str:
     """Version of the library that computes the scores."""
     return importlib.metadata.version("sacrebleu")
+
+
+MOST_SHOWN = 1e6
+
+
+def describe_perplexity(value: float, digits: int = 2) -> str:
+    """A perplexity in words; above a million its digits mean nothing any more.
+
+    Args:
+        value: of the perplexity, infinite at most.
+        digits: behind the point.
+    """
+    return ">1e6" if value > MOST_SHOWN else f"{value:.{digits}f}"
+
+
+class ScoredLines(NamedTuple):
+    """The lines of a test set that are scored."""
+
+    numbers: list[int]
+    """Their places in the test set, from 0."""
+    hypotheses: list[str]
+    references: list[list[str]]
+    """One list per reference; where one is blank, the first that is not stands in for it, which
+    changes no score that takes the best match."""
+
+
+def choose_scored_lines(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> ScoredLines:
+    """Leave out the lines whose references are all blank.
+
+    Args:
+        hypotheses: one translation per line of the test set.
+        references: one or more lists, each as long as `hypotheses`.
+
+    Raises:
+        DataError: nothing to score, or lists of different length.
+    """
+    check_lengths(hypotheses, references)
+    present = [
+        next((reference for reference in row if reference.strip()), None)
+        for row in zip(*references, strict=True)
+    ]
+    numbers = [number for number, reference in enumerate(present) if reference is not None]
+    chosen = [
+        [side[number] if side[number].strip() else present[number] or "" for number in numbers]
+        for side in references
+    ]
+    scored = ScoredLines(numbers, [hypotheses[number] for number in numbers], chosen)
+    check_lengths(scored.hypotheses, scored.references)
+    return scored

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from s2s_cli.text.spacing import MARKS, PIECE_SPACE
-from s2s_cli.text.subword import Subwords
+from s2s_cli.text.subwords import Subwords
 
 Draw = Callable[[], float]
 """Gives a number of [0, 1)."""

@@ -5,13 +5,15 @@ Marks on them say where the spaces between them are not the usual ones (`spacing
 detokenising gives back the normalised sentence, for any text.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
 import regex
 
+from s2s_cli.config import Text
+from s2s_cli.sources import Direction
 from s2s_cli.text.language import is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
 from s2s_cli.text.spacing import (
@@ -26,7 +28,8 @@ from s2s_cli.text.spacing import (
     mark_tokens,
     never,
 )
-from s2s_cli.text.subword import Subwords
+from s2s_cli.text.subwords import SubwordPair, Subwords
+from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.text.word_boundaries import Cut, choose_tokenizer, make_cut
 
 _GAP = "\n"
@@ -202,3 +205,37 @@ _DEFAULT_SPACES: dict[str, DefaultSpace] = {
     "space": always,
     "none": always,
 }
+
+
+def make_tokenizers(
+    text: Text, languages: Direction, subwords: SubwordPair = (None, None)
+) -> tuple[Tokenizer, Tokenizer]:
+    """Tokenisers of source and target.
+
+    Args:
+        text: names of the tokenisers, and how text is normalised.
+        languages: source and target language.
+        subwords: what cuts the words of each side further, if anything.
+    """
+    src, tgt = (
+        make_tokenizer(name, lang, text.lowercase, side, text.normalize, text.chinese)
+        for name, lang, side in zip(
+            (text.src_tokenizer, text.tgt_tokenizer), languages, subwords, strict=True
+        )
+    )
+    return src, tgt
+
+
+class Codec(NamedTuple):
+    """From sentences to token ids and back."""
+
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+
+    def encode(self, sentence: str) -> list[int]:
+        """Token ids of a sentence, without bos and eos."""
+        return self.vocabulary.encode(self.tokenizer.tokenize(sentence))
+
+    def decode(self, token_ids: Iterable[int]) -> str:
+        """The sentence that the ids, without bos and eos, spell."""
+        return self.tokenizer.detokenize(self.vocabulary.decode(token_ids))

@@ -2,11 +2,19 @@
 
 import json
 import os
+import platform
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from s2s_cli.files import write_file
+import torch
+
+from s2s_cli.checkpoint import s2s_version
+from s2s_cli.device import describe_device
+from s2s_cli.parallel import ALONE, Ranks
+from s2s_cli.storage.atomic import write_file
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.record import Averaging, Record, Validation
 
@@ -64,3 +72,32 @@ def _is_ahead(line: Mapping[str, Any], record: Record) -> bool:
     if line["step"] == step and is_averaging:
         return not record.is_averaged
     return bool(line["step"] > step)
+
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def describe_run(
+    recipe: str, num_parameters: int, device: torch.device, ranks: Ranks = ALONE
+) -> dict[str, object]:
+    """The facts that `run.json` keeps."""
+    together = f"; {ranks.size} such processes" if ranks.size > 1 else ""
+    return {
+        "recipe": recipe,
+        "command": shlex.join(["s2s", *sys.argv[1:]]),
+        "machine": f"{_processor()}; {describe_device(device)}{together}",
+        "num_parameters": num_parameters,
+        "s2s_version": s2s_version(),
+        "torch_version": torch.__version__,
+        "python_version": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    if CPU_INFO.is_file():
+        for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").split("\n"):
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

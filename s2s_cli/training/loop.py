@@ -16,11 +16,10 @@ from s2s_cli.data.ahead import one_ahead
 from s2s_cli.data.batch import Batch, collate
 from s2s_cli.data.sampler import epoch_batches
 from s2s_cli.data.tokenized import EncodedPairs, lengths_of
-from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.gradients import Gradients
-from s2s_cli.training.optimizer import set_learning_rate
-from s2s_cli.training.schedule import learning_rate, teacher_forcing
+from s2s_cli.parallel import ALONE, Ranks
+from s2s_cli.training.optimizer import learning_rate, set_learning_rate, teacher_forcing
+from s2s_cli.training.step import Gradients
 
 
 class Position(NamedTuple):

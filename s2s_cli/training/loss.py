@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch
 from s2s_cli.decoding.predictor import Predictor, forbid_markers
+from s2s_cli.kernels.cross_entropy import projected_loss
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.fused_loss import projected_loss
 
 MAX_EXPONENT = 700.0
 """exp of more is no float64."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from s2s_cli.scoring.collapse import find_collapse
+from s2s_cli.scoring.caveats import find_collapse
 from s2s_cli.training.loop import BEGINNING, Position, Progress
 from s2s_cli.training.validate import CRITERIA, Criterion, Material, Measures
 

@@ -1,13 +1,16 @@
 """Whether a run folder's training can go on, and from where."""
 
+import hashlib
 from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, load_training_state
 from s2s_cli.config import Config
-from s2s_cli.distributed import Ranks
 from s2s_cli.errors import CheckpointError, ConfigError
+from s2s_cli.parallel import Ranks
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.sources import sources_of
+from s2s_cli.training.record import parse_record
+from s2s_cli.training.trainer import Fit
 
 MAY_CHANGE = {
     "training.epochs",
@@ -138,3 +141,42 @@ def _flatten(config: Config) -> dict[str, object]:
     flat["data.train weights"] = [source.weight for source in sources]
     flat["data.train directions"] = [source.direction for source in sources]
     return flat
+
+
+def agree(fit: Fit) -> None:
+    """Refuse to train what is not what the first process trains; take over its record.
+
+    Raises:
+        ConfigError: this process has read another recipe, other text, or another run folder.
+    """
+    own = _describe(fit)
+    theirs = fit.ranks.from_first(lambda: own)
+    for what, value in own.items():
+        if theirs[what] != value:
+            raise ConfigError(
+                f"process {fit.ranks.rank}: its {what} is {value}, that of the first process "
+                f"{theirs[what]}; start all with one command, and let every machine see the same "
+                "text and the same run folder"
+            )
+    fit.record = parse_record(fit.ranks.from_first(fit.record._asdict))
+
+
+def _describe(fit: Fit) -> dict[str, str]:
+    """What has to be the same everywhere, in words."""
+    card = fit.loaded.card
+    vocabularies = fit.loaded.src.vocabulary, fit.loaded.tgt.vocabulary
+    texts = [[*origin.values()] for origin in card.trained_on.values()]
+    return {
+        "recipe": _hash(
+            fit.config.model_dump_json(exclude={"device"}),
+            card.model_dump_json(exclude={"trained_on"}),
+        ),
+        "text": _hash(str(texts)),
+        "vocabulary": _hash(*(vocabulary.to_tsv() for vocabulary in vocabularies)),
+        "number of training pairs": f"{len(fit.material.train):,}",
+        "last saved update": f"{fit.record.position.step:,}",
+    }
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]

@@ -22,16 +22,16 @@ from s2s_cli.data.manifest import Counts
 from s2s_cli.data.resampling import Resampling
 from s2s_cli.data.splits import load_split
 from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, fits, segment_corpus
-from s2s_cli.distributed import ALONE, Ranks
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.launch import read_launch
+from s2s_cli.parallel import ALONE, Ranks
 from s2s_cli.preparation.facts import weigh_pairs
 from s2s_cli.preparation.preparation import Preparation
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
 from s2s_cli.text.subword_sampling import SubwordSampler
-from s2s_cli.training.fit import Fit
+from s2s_cli.training.initialize import take_vectors, take_weights
 from s2s_cli.training.memory import check_memory
 from s2s_cli.training.resume import (
     Resumable,
@@ -40,8 +40,8 @@ from s2s_cli.training.resume import (
     describe_other_ranks,
     find_resumable,
 )
+from s2s_cli.training.trainer import Fit
 from s2s_cli.training.validate import Material, ValidText
-from s2s_cli.training.warm_start import take_vectors, take_weights
 from s2s_cli.vocabularies import tokenize_corpora
 
 Say = Callable[[str], None]

@@ -9,10 +9,10 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from s2s_cli.checkpoint import TrainingState
-from s2s_cli.distributed import Ranks
-from s2s_cli.training.average import moving_average_tensors, restore_moving_average
+from s2s_cli.parallel import Ranks
+from s2s_cli.training.averaging import moving_average_tensors, restore_moving_average
 from s2s_cli.training.optimizer import optimizer_tensors, restore_optimizer
-from s2s_cli.training.randomness import find_random_state, restore_random_state, seed_rank
+from s2s_cli.training.random_state import find_random_state, restore_random_state, seed_rank
 from s2s_cli.training.record import Record, parse_record
 
 

@@ -16,11 +16,10 @@ from s2s_cli.data.batch import collate
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.data.tokenized import EncodedCorpus, EncodedPairs
-from s2s_cli.decoding.directions import make_translators
+from s2s_cli.decoding.translator import make_translators
 from s2s_cli.errors import S2SError
-from s2s_cli.scoring.caveat import find_caveat
-from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
-from s2s_cli.scoring.perplexity import describe_perplexity
+from s2s_cli.scoring.caveats import find_caveat
+from s2s_cli.scoring.metrics import ScoringSettings, describe_perplexity, score_corpus
 from s2s_cli.training.loss import measure_tokens
 
 GREEDY = Decoding(beam_size=1, length_penalty=0.0)
@@ -189,3 +188,28 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
         hypotheses += said
     bleu, chrf = (fmean(values) for values in zip(*scores, strict=True))
     return Measures(*measures, bleu, chrf, time.perf_counter() - started, hypotheses)
+
+
+TIMES_GUESSING = 2.0
+TIMES_BEST = 10.0
+HARMLESS = 1.0
+"""So low a loss is no divergence, however much lower the best was."""
+
+
+def find_divergence(loss: float, best_loss: float | None, num_entries: int) -> str | None:
+    """What is wrong with a loss, in words; None if nothing is.
+
+    Args:
+        loss: in nats per target token.
+        best_loss: the validation loss of the best epoch so far; None if there is none.
+        num_entries: of the target vocabulary.
+    """
+    guess = math.log(num_entries)
+    if not loss <= TIMES_GUESSING * guess:
+        return (
+            f"{loss:.4g} per token, where guessing evenly among {num_entries:,} entries would cost "
+            f"{guess:.4g}"
+        )
+    if best_loss is not None and loss > max(TIMES_BEST * best_loss, HARMLESS):
+        return f"{loss:.4g} per token, more than ten times the best so far ({best_loss:.4g})"
+    return None

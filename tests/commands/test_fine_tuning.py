@@ -9,7 +9,7 @@ from conftest import make_config
 from shell import TINY
 from toys import error_of, output_of, s2s, save_toy
 
-from s2s_cli.commands.fine_tuning import check_languages
+from s2s_cli.commands.inherited_settings import check_languages
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import check_config
 

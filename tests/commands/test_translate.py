@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from toys import SOURCES, error_of, output_of, s2s, save_toy
 
-from s2s_cli.commands.flow import Sinks, translate_stream
 from s2s_cli.commands.loading import load_translator, locate_model
-from s2s_cli.commands.prefixes import read_prefixes
-from s2s_cli.commands.rendering import Rendering
+from s2s_cli.commands.rendering import Rendering, read_prefixes
+from s2s_cli.commands.streaming import Sinks, translate_stream
 from s2s_cli.config import Text
 
 TEXT = "".join(f"{line}\n" for line in SOURCES)
@@ -175,7 +174,7 @@ def test_a_long_text_is_translated_as_its_parts_are(
     (tmp_path / "long").write_text(TEXT * 7)
     ask = ("translate", tmp_path / "long", "-m", toy)
     whole = output_of(*ask)
-    monkeypatch.setattr("s2s_cli.commands.flow.BATCHES_AHEAD", 1)
+    monkeypatch.setattr("s2s_cli.commands.streaming.BATCHES_AHEAD", 1)
     assert output_of(*ask, "--batch-size", 2) == whole
     listed = output_of(*ask, "--batch-size", 2, "--n-best", 2).splitlines()
     numbers = [int(line.split(" ||| ")[0]) for line in listed]

@@ -11,7 +11,7 @@ from shell import s2s
 from toys import s2s as in_process
 from toys import save_toy
 
-from s2s_cli.checks.unknown import UnknownTokens, count_unknown, list_unknown
+from s2s_cli.checks.coverage import UnknownTokens, count_unknown, list_unknown
 from s2s_cli.config import Text
 from s2s_cli.text.vocabulary import Vocabulary
 

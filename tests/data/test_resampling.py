@@ -8,8 +8,8 @@ from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.data.tokenized import EncodedPair, TokenizedCorpus, encode_corpus, segment_corpus
 from s2s_cli.run import Vocabularies, VocabularyCard
 from s2s_cli.sources import Direction
-from s2s_cli.text.subword import Subwords, train_subwords
 from s2s_cli.text.subword_sampling import SubwordSampler
+from s2s_cli.text.subwords import Subwords, train_subwords
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 from s2s_cli.training.setup import make_resampling
 

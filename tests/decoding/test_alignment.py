@@ -1,5 +1,10 @@
-from s2s_cli.decoding.alignment import align_words, find_most_attended, format_pharaoh, number_words
-from s2s_cli.text.subword import train_subwords
+from s2s_cli.decoding.unknown_words import (
+    align_words,
+    find_most_attended,
+    format_pharaoh,
+    number_words,
+)
+from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
 
 WEIGHTS = [

@@ -7,8 +7,8 @@ from conftest import ALL_KINDS, KINDS, describe_kind, make_model
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import beam_search
-from s2s_cli.decoding.constraint import MAX_LENGTH_EXTRA
-from s2s_cli.decoding.penalty import (
+from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
+from s2s_cli.decoding.hypotheses import (
     LEAST_COVERAGE,
     coverage_penalty,
     first_coverage,
@@ -193,7 +193,7 @@ def compare_with_brute_force(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extra = 0 if "max_length_factor" in setting else 3
-    monkeypatch.setattr("s2s_cli.decoding.constraint.MAX_LENGTH_EXTRA", extra)
+    monkeypatch.setattr("s2s_cli.decoding.constraints.MAX_LENGTH_EXTRA", extra)
     model = make_model(kind, tgt_vocab=6, scale=9.0)  # firm enough to look somewhere
     source = [4, 5]
     settings = {"max_length_factor": 1e-6, "keep_unk": True} | setting

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from s2s_cli.decoding.top import BLOCK, find_top
+from s2s_cli.decoding.beam import BLOCK, find_top
 
 
 @pytest.mark.parametrize("length", [5, BLOCK, 6 * BLOCK, 6 * BLOCK + 1, 40 * BLOCK + 17])

@@ -5,11 +5,10 @@ import torch
 from conftest import make_model
 
 from s2s_cli.config import Decoding
-from s2s_cli.decoding.constraint import MAX_LENGTH_EXTRA
+from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.text.codec import Codec
-from s2s_cli.text.subword import train_subwords
-from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.text.subwords import train_subwords
+from s2s_cli.text.tokenizer import Codec, make_tokenizer
 from s2s_cli.text.vocabulary import EOS_ID, UNK_ID, Vocabulary
 
 SPACE = make_tokenizer("space", "en", lowercase=False)

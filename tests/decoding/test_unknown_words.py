@@ -6,7 +6,7 @@ from s2s_cli.decoding.unknown_words import (
     find_replacements,
     find_words,
 )
-from s2s_cli.text.subword import train_subwords
+from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
 
 

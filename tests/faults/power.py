@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import s2s_cli.training.fit
+import s2s_cli.training.trainer
 
 
 class Step(NamedTuple):
@@ -58,13 +58,13 @@ def recorded(folder: Path) -> Iterator[Recorder]:
         opened = _opening(io.open, found)
         patch.setattr(io, "open", opened)
         patch.setattr(builtins, "open", opened)
-        save = s2s_cli.training.fit.save_model
+        save = s2s_cli.training.trainer.save_model
 
         def save_and_tell(place: Path, *rest: Any) -> None:
             save(place, *rest)
             found.add("saved", place)
 
-        patch.setattr(s2s_cli.training.fit, "save_model", save_and_tell)
+        patch.setattr(s2s_cli.training.trainer, "save_model", save_and_tell)
         yield found
 
 

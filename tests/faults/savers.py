@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import pytest
 
 import s2s_cli.checkpoint
-import s2s_cli.sealed
+import s2s_cli.storage.checksummed
 from s2s_cli.checkpoint import TrainingState
-from s2s_cli.files import write_synced
 from s2s_cli.run import RunFolder
-from s2s_cli.sealed import MANIFEST, sha256, to_json
-from s2s_cli.training import fit as fit_module
-from s2s_cli.training.fit import Fit
+from s2s_cli.storage.atomic import write_synced
+from s2s_cli.storage.checksummed import MANIFEST, sha256, to_json
+from s2s_cli.training import trainer as fit_module
+from s2s_cli.training.trainer import Fit
 
 
 class Planted(NamedTuple):
@@ -45,8 +45,10 @@ def in_place(patch: pytest.MonkeyPatch) -> None:
 
 def rename_before_sync(patch: pytest.MonkeyPatch) -> None:
     """Nothing is waited for: what was written may not be on the disk when it gets its name."""
-    patch.setattr(s2s_cli.sealed, "write_synced", lambda path, content: path.write_bytes(content))
-    patch.setattr(s2s_cli.sealed, "sync_folder", lambda _: None)
+    patch.setattr(
+        s2s_cli.storage.checksummed, "write_synced", lambda path, content: path.write_bytes(content)
+    )
+    patch.setattr(s2s_cli.storage.checksummed, "sync_folder", lambda _: None)
 
 
 def no_manifest(patch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from s2s_cli.data.manifest import read_manifest
 from s2s_cli.errors import CheckpointError, DataError, S2SError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
-from s2s_cli.sealed import MANIFEST, sha256
+from s2s_cli.storage.checksummed import MANIFEST, sha256
 from s2s_cli.training.resume import find_resumable
 
 FORBIDDEN = (

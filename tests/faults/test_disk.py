@@ -32,14 +32,15 @@ from jobs import make_fit
 from shell import tiny_train
 from tally import Tally, trials
 
-from s2s_cli import lock, sealed
 from s2s_cli.checkpoint import load_model
 from s2s_cli.errors import CheckpointError, ConfigError, UnsavedError
-from s2s_cli.files import sync_folder, write_synced
-from s2s_cli.lock import LOCK, locked
 from s2s_cli.run import RunFolder
-from s2s_cli.sealed import write_sealed
-from s2s_cli.training import saving
+from s2s_cli.storage import checksummed as sealed
+from s2s_cli.storage import lock
+from s2s_cli.storage.atomic import sync_folder, write_synced
+from s2s_cli.storage.checksummed import write_sealed
+from s2s_cli.storage.lock import LOCK, locked
+from s2s_cli.training import trainer as saving
 
 TRAIN = tiny_train("--run", "r", "--epochs", 2)
 
@@ -243,7 +244,7 @@ def test_a_run_folder_that_is_gone_is_told_and_its_state_rescued(texts: Path, ta
                 shutil.rmtree(run.path, ignore_errors=True)
             return write(run, step)
 
-        pytest.MonkeyPatch().setattr("s2s_cli.training.fit.saving", saving_after_loss)
+        pytest.MonkeyPatch().setattr("s2s_cli.training.trainer.saving", saving_after_loss)
 
     with tally.trial("told"):
         line = clean_error(s2s(*longer, cwd=texts, setup=vanish))

@@ -25,7 +25,7 @@ from job import (
 from savers import PLANTED, Planted
 from tally import IS_FULL, Tally, trials
 
-from s2s_cli import sealed
+from s2s_cli.storage import checksummed as sealed
 
 
 @pytest.fixture(scope="module")

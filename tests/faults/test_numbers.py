@@ -18,7 +18,8 @@ from shell import S2S, TINY, tiny_train
 from tally import Tally, trials
 
 from s2s_cli import cli
-from s2s_cli.training import gradients, not_finite
+from s2s_cli.training import not_finite
+from s2s_cli.training import step as gradients
 from s2s_cli.training.loss import batch_loss
 
 TRAIN = tiny_train("--run", "r", "--epochs", 2)

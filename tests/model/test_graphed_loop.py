@@ -11,7 +11,7 @@ from torch import Tensor
 from s2s_cli.data.batch import Batch, collate
 from s2s_cli.errors import ConfigError
 from s2s_cli.model import graphed_loop
-from s2s_cli.model.fused_loop import can_fuse
+from s2s_cli.model.decoders import can_fuse
 from s2s_cli.model.graphed_loop import GraphedLoop, round_up
 from s2s_cli.model.seq2seq import Seq2Seq
 

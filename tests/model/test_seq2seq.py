@@ -7,8 +7,7 @@ from torch import Tensor
 
 from s2s_cli.data.batch import collate
 from s2s_cli.errors import ConfigError
-from s2s_cli.model.dropout import SequenceDropout
-from s2s_cli.model.recurrent import select_rows
+from s2s_cli.model.layers import SequenceDropout, select_rows
 from s2s_cli.model.seq2seq import Seq2Seq
 
 PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8]), ([9, 4, 8, 5, 6], [9, 5])]

@@ -30,7 +30,7 @@ from s2s_cli.preparation.learning import learn_vocabularies
 from s2s_cli.preparation.preparation import Preparation
 from s2s_cli.recipe import check_config
 from s2s_cli.run import Vocabularies
-from s2s_cli.text.subword import SubwordPair, train_subwords
+from s2s_cli.text.subwords import SubwordPair, train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.text.vocabulary import UNK_ID
 from s2s_cli.vocabularies import build_vocabularies, tokenize_corpora

@@ -1,7 +1,7 @@
 import pytest
 
 from s2s_cli.errors import DataError
-from s2s_cli.scoring.blank_lines import choose_scored_lines
+from s2s_cli.scoring.metrics import choose_scored_lines
 
 
 def test_a_line_counts_if_it_has_a_reference() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from s2s_cli.scoring.caveat import find_caveat
+from s2s_cli.scoring.caveats import find_caveat
 from s2s_cli.scoring.metrics import ScoringSettings
 
 ENGLISH = ScoringSettings("en")

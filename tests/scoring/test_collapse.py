@@ -1,6 +1,6 @@
 import pytest
 
-from s2s_cli.scoring.collapse import find_collapse
+from s2s_cli.scoring.caveats import find_collapse
 
 DIFFERENT = [f"sentence {number}" for number in range(20)]
 

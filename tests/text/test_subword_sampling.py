@@ -4,7 +4,6 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from s2s_cli.text.subword import Subwords, train_subwords
 from s2s_cli.text.subword_sampling import (
     SubwordSampler,
     UnigramPieces,
@@ -12,6 +11,7 @@ from s2s_cli.text.subword_sampling import (
     make_lattice,
     split_symbols,
 )
+from s2s_cli.text.subwords import Subwords, train_subwords
 
 LINES = [
     "the lowest tower is lower than the newest one",

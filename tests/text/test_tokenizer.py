@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.text.codec import Codec
 from s2s_cli.text.normalize import Form
-from s2s_cli.text.subword import train_subwords
-from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
+from s2s_cli.text.subwords import train_subwords
+from s2s_cli.text.tokenizer import Codec, Tokenizer, make_tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.text.word_boundaries import choose_tokenizer, keep_letters_together, split_plain
 

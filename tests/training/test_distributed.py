@@ -17,12 +17,11 @@ from two_ranks import CASES, PAIRS, WHOLE, fit_case
 from s2s_cli.checkpoint import load_training_state
 from s2s_cli.config import Config, Training
 from s2s_cli.data.batch import collate
-from s2s_cli.distributed import ALONE, Ranks, present_ranks
 from s2s_cli.errors import ConfigError
+from s2s_cli.parallel import ALONE, Ranks, present_ranks
 from s2s_cli.run import RunFolder
-from s2s_cli.training.agreement import agree
 from s2s_cli.training.loop import Position, share
-from s2s_cli.training.resume import allow_other_ranks, describe_other_ranks
+from s2s_cli.training.resume import agree, allow_other_ranks, describe_other_ranks
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]

@@ -7,9 +7,8 @@ from jobs import CONFIG, finish, make_fit, weights_of
 
 from s2s_cli.checkpoint import load_model
 from s2s_cli.errors import S2SError
-from s2s_cli.scoring.perplexity import describe_perplexity
-from s2s_cli.training.divergence import find_divergence
-from s2s_cli.training.validate import validate
+from s2s_cli.scoring.metrics import describe_perplexity
+from s2s_cli.training.validate import find_divergence, validate
 
 
 def test_a_loss_far_above_guessing_is_divergence() -> None:

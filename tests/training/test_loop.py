@@ -14,9 +14,9 @@ from s2s_cli.decoding.beam import beam_search
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
 from s2s_cli.training import loop
-from s2s_cli.training.gradients import Gradients
 from s2s_cli.training.loop import Lessons, Position, train
 from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from s2s_cli.training.step import Gradients
 from s2s_cli.training.validate import GREEDY
 
 PAIRS = [([4 + i % 5, 4 + i % 7], [4 + i % 3, 4 + i % 4]) for i in range(20)]

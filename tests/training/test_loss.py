@@ -6,12 +6,11 @@ from conftest import make_model
 
 from s2s_cli.config import Training
 from s2s_cli.data.batch import collate
-from s2s_cli.decoding.pairs import perplexity, score_pairs
+from s2s_cli.decoding.score_pairs import perplexity, score_pairs
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.text.codec import Codec
-from s2s_cli.text.tokenizer import make_tokenizer
+from s2s_cli.kernels.cross_entropy import projected_loss
+from s2s_cli.text.tokenizer import Codec, make_tokenizer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID, Vocabulary
-from s2s_cli.training.fused_loss import projected_loss
 from s2s_cli.training.loss import batch_loss, measure_tokens, token_loss
 
 PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8])]
@@ -46,8 +45,8 @@ def test_measures_of_a_uniform_guess() -> None:
 def test_the_fused_loss_is_the_plain_one_whatever_its_blocks(
     label_smoothing: float, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("s2s_cli.training.fused_loss.BLOCK_LOGITS", block)
-    monkeypatch.setattr("s2s_cli.training.fused_loss.CHUNK_LOGITS", 20)
+    monkeypatch.setattr("s2s_cli.kernels.cross_entropy.BLOCK_LOGITS", block)
+    monkeypatch.setattr("s2s_cli.kernels.cross_entropy.CHUNK_LOGITS", 20)
     sizes = ((7, 5), (9, 5), (9,))  # seven tokens, five features, nine words
     given = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
     targets = torch.tensor([0, 8, 3, 3, 4, 5, 1])

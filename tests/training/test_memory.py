@@ -9,8 +9,14 @@ from s2s_cli.errors import DeviceError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import check_config
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.available_memory import available_memory, free_memory, free_of_group
-from s2s_cli.training.memory import check_memory, count_need, describe_bytes
+from s2s_cli.training.memory import (
+    available_memory,
+    check_memory,
+    count_need,
+    describe_bytes,
+    free_memory,
+    free_of_group,
+)
 from s2s_cli.training.optimizer import make_optimizer
 
 CPU = torch.device("cpu")

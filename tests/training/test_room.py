@@ -6,11 +6,11 @@ from conftest import make_model
 
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch, collate
-from s2s_cli.distributed import Ranks
 from s2s_cli.errors import DeviceError, is_out_of_memory
-from s2s_cli.training import gradients as gradients_module
-from s2s_cli.training.gradients import Gradients
+from s2s_cli.parallel import Ranks
+from s2s_cli.training import step as gradients_module
 from s2s_cli.training.loss import batch_loss
+from s2s_cli.training.step import Gradients
 
 PAIRS = [([4 + i % 5] * (1 + i % 4), [4 + i % 3] * (1 + i % 3)) for i in range(16)]
 

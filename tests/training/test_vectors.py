@@ -6,7 +6,7 @@ import torch
 
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.training.vectors import fill_embeddings
+from s2s_cli.training.initialize import fill_embeddings
 
 VOCABULARY = Vocabulary(["cat", "dog", "emu"], [5, 4, 1])
 FILE = "3 2\ncat 1 2\nbird 9 9\ndog -0.5 1e-1\n"

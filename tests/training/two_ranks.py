@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 from test_loop import small_model
 
 from s2s_cli.config import Training
-from s2s_cli.distributed import ALONE, Ranks, joined, present_ranks
 from s2s_cli.errors import NotFiniteError
 from s2s_cli.launch import read_launch
-from s2s_cli.training import gradients
-from s2s_cli.training.fit import Fit
+from s2s_cli.parallel import ALONE, Ranks, joined, present_ranks
+from s2s_cli.training import step as gradients
 from s2s_cli.training.loop import Lessons, Progress, train
 from s2s_cli.training.loss import batch_loss
 from s2s_cli.training.optimizer import make_optimizer
+from s2s_cli.training.trainer import Fit
 
 PAIRS = [
     ([4 + i % 5] * (1 + i % 4), [4 + (i + k * k) % 7 for k in range(1 + i % 5)]) for i in range(33)

@@ -1,0 +1,123 @@
+"""Checks of the command line that every command shares and Typer does not make."""
+
+import os
+import stat
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from typer.core import TyperCommand
+
+from s2s_cli.errors import ConfigError, UsageError
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, unless it may be."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line.
+
+        Raises:
+            UsageError: an option that counts once is given more than once.
+        """
+        values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, count in Counter(order).items():
+            if count > 1 and _counts_once(parameter):
+                name = "/".join([*parameter.opts, *parameter.secondary_opts])
+                raise UsageError(f"{name}: given {count} times; give it once")
+        _refuse_double_keys(values.get("sets", ()))
+        return super().parse_args(ctx, args)
+
+
+def _refuse_double_keys(settings: Iterable[str]) -> None:
+    """Refuse a key that `--set` gives twice."""
+    for key, count in Counter(text.partition("=")[0].strip() for text in settings).items():
+        if count > 1:
+            raise UsageError(f"--set {key}: given {count} times; give it once")
+
+
+def _counts_once(parameter: Any) -> bool:
+    return (
+        parameter.param_type_name == "option"
+        and not parameter.multiple
+        and not parameter.is_eager  # as --help is
+    )
+
+
+def refuse_undecoded_arguments() -> None:
+    """Refuse arguments that hold bytes which are not UTF-8.
+
+    Raises:
+        ConfigError: one does.
+    """
+    for argument in sys.argv[1:]:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raw = argument.encode("utf-8", "surrogateescape")
+            shown = raw.decode("utf-8", "backslashreplace")
+            raise ConfigError(
+                f"argument '{shown}': is not UTF-8; type it in a UTF-8 terminal, or put text into "
+                "a file and rename files whose names are not UTF-8"
+            ) from error
+
+
+class Named(NamedTuple):
+    """A file that an option or argument names."""
+
+    option: str
+    """As it is written on the command line."""
+    path: Path | None
+    """None if it was not given."""
+
+
+def refuse_clashes(inputs: Iterable[Named], outputs: Iterable[Named]) -> None:
+    """Refuse an output that is also an input, two outputs in one file, and stdin read twice.
+
+    Raises:
+        ConfigError: files clash, or an output is a folder.
+    """
+    read: dict[str, Named] = {}
+    for named in inputs:
+        key = _identify(named.path, is_output=False)
+        if key == "stdin" and key in read:
+            raise ConfigError(
+                f"{named.option} {named.path}: {read[key].option} reads stdin as well, which gives "
+                "its text only once; name a file for one of them"
+            )
+        if key is not None:
+            read[key] = named
+    written: dict[str, Named] = {}
+    for named in outputs:
+        if named.path is not None and named.path.is_dir():
+            raise ConfigError(f"{named.option} {named.path}: is a folder; name a file in it")
+        key = _identify(named.path, is_output=True)
+        if key is None:
+            continue
+        for others, does in ((read, "is read"), (written, "is written")):
+            if key in others:
+                raise ConfigError(
+                    f"{named.option} {named.path}: the same file {does} by "
+                    f"{others[key].option}; name another"
+                )
+        written[key] = named
+
+
+def _identify(path: Path | None, *, is_output: bool) -> str | None:
+    """What tells a file from others, by whatever name it goes; None for devices such as null."""
+    from s2s_cli.data.file_kinds import STDIN
+    from s2s_cli.storage.atomic import is_stdout
+
+    if path is None:
+        return None
+    if is_output and is_stdout(path):
+        return "stdout"
+    if not is_output and (path == STDIN or str(path) in {"/dev/stdin", "/dev/fd/0"}):
+        return "stdin"
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return None if stat.S_ISCHR(found.st_mode) else f"{found.st_dev}:{found.st_ino}"

@@ -1,0 +1,1 @@
+"""Programs for people who work on s2s; not shipped."""
