@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, str]] = {
         "text.src_subword": "bpe",
         "text.tgt_subword": "bpe",
         "vocab.shared": "true",
-        "vocab.max_size": "900",
+        "vocab.max_size": "2000",
         "model.tied": "all",
         "text.subword_sampling": "0.1",
     },
