@@ -5,7 +5,7 @@ systems read; none of them tokenises anything itself.
 """
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import chain, islice
 from math import ceil
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli.config import Config
-from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.splits import load_split, load_test
+from s2s_cli.data.pairs import PairSource
+from s2s_cli.data.splits import open_split
 from s2s_cli.errors import DataError
 from s2s_cli.recipe import check_config
 from s2s_cli.storage.atomic import write_file
-from s2s_cli.vocabularies import tokenize_corpora
+from s2s_cli.text.tokenizer import make_tokenizers
 
 SIDES = ("src", "tgt")
 MIN_FREQ = 2
@@ -65,9 +65,6 @@ FIGURES = Scale(first=50, last=150, updates=908, repetitions=3, help_runs=10)
 """For figures: two epochs of Multi30k for the models that translate."""
 FEWEST = 3
 """Updates before the clock of training runs, at least."""
-BLOCK_PAIRS = 500
-"""Pairs tokenised at a time: no more than are asked for, nearly."""
-
 QUICK = Scale(first=5, last=20, updates=20, repetitions=1, help_runs=1, pairs=1280, lines=50)
 """To see that everything runs."""
 
@@ -180,12 +177,10 @@ def recipe_for(data_folder: Path | None) -> Config:
 def read_text(config: Config, scale: Scale) -> dict[str, Text]:
     """The words of each split, as much as is asked for; `one` is a single test sentence."""
     data = config.data
-    train, valid = (load_split(split, data, "train") for split in (data.train, data.valid))
-    longest = SIZES.max_length
     text = {
-        "train": _tokenize(config, train, longest, scale.pairs),
-        "valid": _tokenize(config, valid, longest),
-        "test": _tokenize(config, load_test(config.data), longest, scale.lines),
+        "train": _tokenize(config, open_split(data.train, data, "train"), scale.pairs),
+        "valid": _tokenize(config, open_split(data.valid, data, "valid")),
+        "test": _tokenize(config, open_split(data.test or (), data, "test"), scale.lines),
     }
     # One of median length.
     order = sorted(range(len(text["test"].src)), key=lambda i: len(text["test"].src[i]))
@@ -194,20 +189,15 @@ def read_text(config: Config, scale: Scale) -> dict[str, Text]:
     return text
 
 
-def _tokenize(config: Config, corpora: list[Corpus], longest: int, most: int | None = None) -> Text:
-    blocks = (
-        replace(
-            corpus,
-            src=corpus.src[first : first + BLOCK_PAIRS],
-            tgt=corpus.tgt[first : first + BLOCK_PAIRS],
-            more_references=(),
-        )
-        for corpus in corpora
-        for first in range(0, len(corpus), BLOCK_PAIRS)
+def _tokenize(config: Config, sources: Sequence[PairSource], most: int | None = None) -> Text:
+    """The words of the first pairs that are not too long."""
+    pairs = (
+        (src.tokenize(row[0]), tgt.tokenize(row[1]))
+        for source in sources
+        for src, tgt in [make_tokenizers(config.text, source.direction)]
+        for row in source.read()
     )
-    words = (tokenize_corpora(config, [block]) for block in blocks)
-    pairs = (pair for part in words for pair in zip(part.src, part.tgt, strict=True))
-    fitting = (pair for pair in pairs if all(0 < len(side) <= longest for side in pair))
+    fitting = (pair for pair in pairs if all(0 < len(side) <= SIZES.max_length for side in pair))
     src, tgt = zip(*islice(fitting, most), strict=True)
     return Text(list(src), list(tgt))
 

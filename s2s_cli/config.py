@@ -155,8 +155,6 @@ class Vocab(Section):
     """One vocabulary, and one set of subwords, for both sides, from the text of both."""
     character_coverage: Annotated[float, Field(ge=0.98, le=1)] | None = None
     """Share of running characters that get a subword; null: 0.9995 for zh, ja and ko, else 1."""
-    subword_sentences: Size = 1_000_000
-    """Most sentences that subwords are learnt from; of more, so many are drawn evenly."""
 
 
 class Sizes(Section):

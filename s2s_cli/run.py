@@ -55,7 +55,7 @@ DEBRIS = (
 """What interrupted writes of ours leave behind; a run folder may hold other people's files too."""
 
 
-VOCAB_FORMAT = 2
+VOCAB_FORMAT = 3
 """Raised when older versions of s2s made other tokens of the same text."""
 
 
@@ -92,8 +92,6 @@ class VocabularyCard(Section):
     """Whether both sides have one vocabulary."""
     character_coverage: float | None = None
     """Share of running characters that got a subword, where the recipe says one."""
-    subword_sentences: int = 1_000_000
-    """Most sentences that subwords were learnt from."""
     directions: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """If there are several, such as `de-en`; both languages are `mul` then."""
 

@@ -45,7 +45,7 @@ def _cases(config: Config) -> Iterator[Case]:
     keys = tuple(key for key, owner in SCHEDULES.items() if owner != training.schedule)
     yield Case(f"training.schedule {training.schedule}", training, Training(), keys)
     if config.text.src_subword == config.text.tgt_subword == "none":
-        keys = ("character_coverage", "subword_sentences")
+        keys = ("character_coverage",)
         yield Case("no subwords", config.vocab, Vocab(), keys)
     languages = {lang for direction in config.data.all_directions for lang in direction}
     if not any(map(is_chinese, languages)):

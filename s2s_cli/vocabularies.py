@@ -1,19 +1,38 @@
-"""Both sides' vocabularies of a run: built from tokens, described, checked, measured."""
+"""Both sides' vocabularies of a run: learnt from word counts, described, checked, measured."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from s2s_cli.config import Config
-from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import TokenCounts, TokenizedCorpus, join_tokenized, tokenize_corpus
+from s2s_cli.data.fingerprints import hash_text
+from s2s_cli.data.words import SideCounts, WordsFile
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
-from s2s_cli.text.subwords import SubwordPair, Subwords
-from s2s_cli.text.tokenizer import make_tokenizers
+from s2s_cli.text.language import has_many_characters
+from s2s_cli.text.subwords import SubwordPair, Subwords, train_subwords
 from s2s_cli.text.vocabulary import Vocabulary, make_tag
 from s2s_cli.text.word_boundaries import choose_tokenizer
+
+CHARACTER_COVERAGE = 0.9995
+"""Share of running characters that get a subword in languages with thousands of characters. Those
+seen once are better unknown, so that the model learns what to do with unknown characters."""
+
+MAX_WORDS = 1_000_000
+"""Different words that subwords are learnt from: the most frequent ones. Tokeniser `none` takes
+sentences without spaces for words, and there may be as many of them as pairs."""
+
+
+class TokenCounts(NamedTuple):
+    """How often each token of a split occurs."""
+
+    num_lines: int
+    num_words: tuple[int, int]
+    """Words of source and target, before they are cut into subwords."""
+    src: Counter[str]
+    """Source tokens: words, or their subwords."""
+    tgt: Counter[str]
 
 
 class Coverage(NamedTuple):
@@ -28,42 +47,49 @@ class Coverage(NamedTuple):
     share: float
     """Of running tokens, 0 to 1, that it knows."""
     tokens_per_word: float | None
-    """Pieces that a word is cut into on average; None where there are no subwords or no words."""
+    """Subwords per word on average; None where there are no subwords or no words."""
 
 
-def tokenize_corpora(config: Config, corpora: Sequence[Corpus]) -> TokenizedCorpus:
-    """Split each corpus by the tokenisers of its languages; the words of all, in order."""
-    directions = {corpus.direction for corpus in corpora}
-    tokenizers = {direction: make_tokenizers(config.text, direction) for direction in directions}
-    parts = [tokenize_corpus(corpus, *tokenizers[corpus.direction]) for corpus in corpora]
-    return join_tokenized(corpora, parts)
+def count_tokens(words: WordsFile, subwords: SubwordPair) -> TokenCounts:
+    """Count the words of a split, or the subwords that they are cut into."""
+    both = [sum(side.values(), Counter[str]()) for side in words.counts]
+    src, tgt = (
+        _count_pieces(counts, model) if model else counts
+        for counts, model in zip(both, subwords, strict=True)
+    )
+    return TokenCounts(words.num_pairs, (both[0].total(), both[1].total()), src, tgt)
 
 
-def list_tags(directions: Iterable[Direction]) -> list[str]:
-    """The tags that several directions need, one for each target language; one needs none."""
-    targets = [direction.tgt for direction in directions]
-    return [make_tag(lang) for lang in dict.fromkeys(targets)] if len(targets) > 1 else []
+def _count_pieces(words: Counter[str], subwords: Subwords) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for piece in subwords.segment([word]):
+            counts[piece] += count
+    return counts
 
 
-def build_vocabularies(
+def learn_vocabularies(
     config: Config,
-    counts: TokenCounts,
-    subwords: SubwordPair,
+    words: WordsFile,
     trained_on: Iterable[str],
     name: str,
+    note: Callable[[str], None],
 ) -> Vocabularies:
-    """Keep the most frequent tokens of the text.
+    """Learn subwords where the recipe asks for them, and keep the most frequent tokens.
 
     Args:
         config: sizes, languages, tokenisers and subwords.
-        counts: how often each token occurs: pieces on the sides that have subwords.
-        subwords: what `learn_subwords` found.
+        words: of the training text.
         trained_on: hashes of the text.
         name: of the text.
+        note: receives what people should know.
 
     Raises:
-        ConfigError: no token of a side is frequent enough.
+        ConfigError: no token of a side is frequent enough, or the characters leave no room for
+            subwords.
     """
+    subwords = _learn_subwords(config, words.counts, note)
+    counts = count_tokens(words, subwords)
     both = (counts.src, counts.tgt)
     if config.vocab.shared:
         both = (counts.src + counts.tgt,) * 2
@@ -82,8 +108,64 @@ def build_vocabularies(
     return Vocabularies(src, tgt, describe_vocabularies(config, trained_on), subwords)
 
 
+def _learn_subwords(
+    config: Config, counts: tuple[SideCounts, SideCounts], note: Callable[[str], None]
+) -> SubwordPair:
+    """The subwords that the recipe asks for."""
+    kinds = config.text.src_subword, config.text.tgt_subword
+    num_tags = [len(tags) for tags in tags_of_sides(config)]
+    if config.vocab.shared and kinds[0] != "none":
+        joined: SideCounts = {}
+        for side in counts:
+            for lang, words in side.items():
+                joined[lang] = joined.get(lang, Counter()) + words
+        both = _learn_side(config, kinds[0], joined, num_tags[0], note)
+        return both, both
+    src, tgt = (
+        None if kind == "none" else _learn_side(config, kind, side, tags, note)
+        for kind, side, tags in zip(kinds, counts, num_tags, strict=True)
+    )
+    return src, tgt
+
+
+def _learn_side(
+    config: Config, kind: str, side: SideCounts, num_tags: int, note: Callable[[str], None]
+) -> Subwords:
+    """Learn subwords from the words of one side, by language."""
+    coverage = config.vocab.character_coverage
+    if coverage is None:
+        # Of each language's own characters: next to English, all Chinese ones would be rare.
+        num_characters = {lang: _count_characters(words) for lang, words in side.items()}
+        left_out = sum(
+            number * (1 - CHARACTER_COVERAGE)
+            for lang, number in num_characters.items()
+            if has_many_characters(lang)
+        )
+        coverage = 1 - left_out / max(1, sum(num_characters.values()))
+    words = sum(side.values(), Counter[str]())
+    if len(words) > MAX_WORDS:
+        note(
+            f"{kind} subwords of {' and '.join(side)}: learnt from the {MAX_WORDS:,} most frequent "
+            f"of {len(words):,} different words"
+        )
+        # Of equally frequent words a sample, not the first in any order.
+        order = sorted(words, key=lambda word: (-words[word], hash_text(word)))
+        words = Counter({word: words[word] for word in order[:MAX_WORDS]})
+    return train_subwords(kind, words, config.vocab.max_size, coverage, num_tags)
+
+
+def _count_characters(words: Counter[str]) -> int:
+    return sum(len(word) * count for word, count in words.items())
+
+
+def list_tags(directions: Iterable[Direction]) -> list[str]:
+    """The tags that several directions need, one for each target language; one needs none."""
+    targets = [direction.tgt for direction in directions]
+    return [make_tag(lang) for lang in dict.fromkeys(targets)] if len(targets) > 1 else []
+
+
 def tags_of_sides(config: Config) -> tuple[list[str], list[str]]:
-    """The tags in the vocabularies of source and target; they stand before sources only."""
+    """The tags in the vocabularies of source and target; only sources begin with one."""
     tags = list_tags(config.data.all_directions)
     return tags, tags if config.vocab.shared else []
 
@@ -93,7 +175,7 @@ def _build(
 ) -> Vocabulary:
     if subwords is None:
         return Vocabulary.build(counts, config.vocab.max_size, config.vocab.min_freq, tags)
-    # All pieces, the unused as well: sampling and new text may need them.
+    # All subwords, even unused ones: sampling and new text may need them.
     pieces = Counter({piece: counts[piece] for piece in subwords.pieces})
     return Vocabulary.build(pieces, config.vocab.max_size, min_freq=0, tags=tags)
 
@@ -119,7 +201,6 @@ def describe_vocabularies(config: Config, trained_on: Iterable[str]) -> Vocabula
         tgt_subword=text.tgt_subword,
         shared=config.vocab.shared,
         character_coverage=config.vocab.character_coverage,
-        subword_sentences=config.vocab.subword_sentences,
     )
 
 
@@ -142,7 +223,6 @@ def sizes_of(card: VocabularyCard) -> dict[str, int | float | None]:
         "max_size": card.max_size,
         "min_freq": card.min_freq,
         "character_coverage": card.character_coverage,
-        "subword_sentences": card.subword_sentences,
     }
 
 

@@ -1,91 +1,82 @@
-"""Training text in memory, and its tokens on disk, for tests."""
+"""Training text in memory, and its words on disk, for tests."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from s2s_cli.config import Config, Data
-from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.parts import Parts, name_digests
-from s2s_cli.data.sentence_pairs import open_files, open_table
-from s2s_cli.data.splits import load_split, open_training
-from s2s_cli.data.token_file import (
-    TokenChunk,
-    TokenFile,
-    Tokenization,
-    cut,
-    make_word_cutter,
-    make_word_splitter,
-)
+from s2s_cli.data.pairs import ParallelText, Row, open_files, open_table
+from s2s_cli.data.splits import SplitText, find_holdout, load_test, open_texts
+from s2s_cli.data.words import WordsFile, chunk_rows, make_word_splitter
 from s2s_cli.sources import Direction, ParallelFiles, TableFile
-from s2s_cli.text.subwords import SubwordPair
+from s2s_cli.text.subwords import Subwords, train_subwords
 
 ANY = Direction("de", "en")
 
 
-def load_training(data: Data) -> tuple[list[Corpus], list[Corpus]]:
-    """The training and the validation corpora of a recipe, one for each source."""
-    text = open_training(data)
-    parts = Parts(text.sources, text.deal())
-    pairs: list[list[tuple[str, str]]] = [[] for _ in text.sources]
-    for number, src, tgt in parts.read(keep=("valid",)):
-        pairs[number].append((src, tgt))
-    train = []
-    for number, (source, digests) in enumerate(
-        zip(text.sources, parts.digests("train"), strict=True)
-    ):
-        origin = name_digests([source], "train", [digests], is_dealt=bool(text.held_out))
-        corpus = Corpus(
-            name=source.name,
-            src=[src for src, _ in pairs[number]],
-            tgt=[tgt for _, tgt in pairs[number]],
-            num_blank=parts.findings[number].num_blank,
-            origin=origin,
-            weight=source.weight,
-            src_lang=source.direction.src,
-            tgt_lang=source.direction.tgt,
-        )
-        if corpus.src:
-            train.append(corpus)
-    if "valid" in parts.names:
-        return train, parts.corpora("valid")
-    return train, load_split(data.valid, data, "valid")
+class Splits(NamedTuple):
+    """The pairs of each source of train, and of each source of valid."""
+
+    train: list[ParallelText]
+    valid: list[ParallelText]
 
 
-def read_parallel(*paths: Path) -> Corpus:
+def load_training(data: Data) -> Splits:
+    """The training and validation text of a recipe, one for each source with pairs."""
+    texts = open_texts(data, ("valid",))
+    train, valid = (_load(text, data) for text in texts)
+    return Splits(train, valid)
+
+
+def _load(text: SplitText, data: Data) -> list[ParallelText]:
+    holdout = find_holdout(text, data) if text.is_part else None
+    found = []
+    for source in text.sources:
+        rows = [
+            row for row in source.read() if holdout is None or holdout.split_of(row[0]) == text.name
+        ]
+        found.append(ParallelText(source.name, source.direction, rows, {}))
+    return [one for one in found if one.rows]
+
+
+def load_rows(data: Data) -> dict[str, list[Row]]:
+    """All pairs of each split."""
+    train, valid = load_training(data)
+    splits = {"train": train, "valid": valid}
+    if data.test is not None:
+        splits["test"] = load_test(data)
+    return {name: [row for text in texts for row in text.pairs] for name, texts in splits.items()}
+
+
+def read_parallel(*paths: Path) -> ParallelText:
     """Files whose lines belong together."""
     source = ParallelFiles(src=str(paths[0]), tgt=tuple(map(str, paths[1:])))
     return open_files(source, paths, "test", ANY).load()
 
 
-def read_table(table: TableFile, path: Path) -> Corpus:
+def read_table(table: TableFile, path: Path) -> ParallelText:
     """The pairs of a table."""
     return open_table(table, path, "test", ANY).load()
 
 
-def tokenize_on_disk(
-    folder: Path, config: Config, corpora: list[Corpus], workers: int = 1
-) -> TokenFile:
-    """The words of corpora that are at hand."""
-    tokenization = Tokenization(config.text, tuple(corpus.direction for corpus in corpora))
-    pairs = (
-        (number, src, tgt)
-        for number, corpus in enumerate(corpora)
-        for src, tgt in zip(corpus.src, corpus.tgt, strict=True)
+def split_on_disk(folder: Path, config: Config, texts: Iterable[ParallelText]) -> WordsFile:
+    """The words of texts that are in memory."""
+    rows = (
+        ("train", number, text.direction, row)
+        for number, text in enumerate(texts)
+        for row in text.pairs
     )
-    chunks = map(make_word_splitter(tokenization), cut(pairs))
-    return gather(folder / "words", tokenization.directions, chunks)
+    words = WordsFile(folder / "words")
+    for chunk in map(make_word_splitter(config.text, config.data.all_directions), chunk_rows(rows)):
+        words.append(chunk)
+    words.close()
+    return words
 
 
-def cut_on_disk(folder: Path, words: TokenFile, subwords: SubwordPair) -> TokenFile:
-    """The pieces of words."""
-    models = tuple((one.content, one.kind) if one else None for one in subwords)
-    chunks = map(make_word_cutter(*models), words.places)
-    return gather(folder / "pieces", words.directions, chunks)
-
-
-def gather(path: Path, directions: Sequence[Direction], chunks: Iterable[TokenChunk]) -> TokenFile:
-    gathered = TokenFile(path, directions)
-    with path.open("wb") as file:
-        for chunk in chunks:
-            gathered.append(file, chunk)
-    return gathered
+def learn_subwords(
+    kind: str, sentences: Iterable[Iterable[str]], max_size: int, coverage: float, num_tags: int = 0
+) -> Subwords:
+    """Subwords of sentences, each given by its words."""
+    words = Counter(word for sentence in sentences for word in sentence)
+    return train_subwords(kind, words, max_size, coverage, num_tags)

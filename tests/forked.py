@@ -20,7 +20,7 @@ from s2s_cli.training import log
 
 for _name in (
     "torch._dynamo",  # which the first optimizer imports, for a second
-    *("s2s_cli.training.setup", "s2s_cli.preparation.learning", "s2s_cli.decoding.translator"),
+    *("s2s_cli.training.setup", "s2s_cli.prepare", "s2s_cli.decoding.translator"),
 ):
     importlib.import_module(_name)
 make_tokenizer("jieba", "zh", lowercase=False).tokenize("我喜欢")

@@ -1,17 +1,17 @@
 """A small training that several tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs
 from s2s_cli.config import Decoding, Model, Text, Training
-from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
+from s2s_cli.data.pairs import Row
 from s2s_cli.parallel import ALONE, Ranks
 from s2s_cli.run import RunFolder
 from s2s_cli.scoring.metrics import ScoringSettings
+from s2s_cli.sources import Direction
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.record import Validation
@@ -37,18 +37,16 @@ CARD = ModelCard(
 )
 
 
-def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
+def make_rows(numbers: Iterable[int]) -> list[Row]:
     rows = [[(n + shift * shift) % 4 for shift in range(1 + n % 3)] for n in numbers]
-    src = [" ".join(WORDS[i] for i in row) for row in rows]
-    tgt = [" ".join(LETTERS[i] for i in row) for row in rows]
-    return Corpus(name, src, tgt, 0, {name: "0"}, src_lang="zh", tgt_lang="en")
+    return [(" ".join(WORDS[i] for i in row), " ".join(LETTERS[i] for i in row)) for row in rows]
 
 
 def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = ALONE) -> Fit:
     """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
     run = RunFolder(folder)
     torch.manual_seed(config.seed)
-    train, valid = make_corpus(range(50), "train"), make_corpus(range(3, 13), "valid")
+    train, valid = make_rows(range(50)), make_rows(range(3, 13))
     src, tgt = Vocabulary(WORDS, [1] * 4), Vocabulary(LETTERS, [1] * 4)
     loaded = LoadedModel(
         build_model(model, src, tgt),
@@ -58,12 +56,12 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks 
     resumable = find_resumable(run, [])
     if resumable is not None:
         loaded = resumable.loaded
-    tokenizers = loaded.src.tokenizer, loaded.tgt.tokenizer
-    material = Material(
-        encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt).pairs,
-        encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
-        [ValidText(valid, ScoringSettings("en"))],
-    )
+    encoded = [
+        [(loaded.src.encode(row[0]), loaded.tgt.encode(row[1])) for row in rows]
+        for rows in (train, valid)
+    ]
+    texts = [ValidText(Direction("zh", "en"), valid, ScoringSettings("en"))]
+    material = Material(*encoded, texts)
     fit = Fit(loaded, material, config, run, ranks)
     if resumable is not None:
         fit.restore(resumable.state)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from corpora import learn_subwords
 
 from s2s_cli.checkpoint import (
     FORMAT,
@@ -20,7 +21,6 @@ from s2s_cli.checkpoint import (
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError
 from s2s_cli.storage.checksummed import MANIFEST, is_sealed, repair_sealed, saved_at, sha256
-from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 
@@ -251,7 +251,7 @@ def test_a_reader_finds_the_model_while_it_is_being_replaced(folder: Path) -> No
 
 def make_with_subwords() -> LoadedModel:
     plain = make_loaded()
-    subwords = train_subwords("bpe", [["甲乙", "乙甲"]] * 3, 20, 1.0)
+    subwords = learn_subwords("bpe", [["甲乙", "乙甲"]] * 3, 20, 1.0)
     src = Vocabulary(subwords.pieces, [1] * len(subwords.pieces))
     text = plain.card.text.model_copy(update={"src_subword": "bpe"})
     card = plain.card.model_copy(update={"text": text})
@@ -280,7 +280,7 @@ def test_damaged_missing_or_foreign_subwords_are_refused(tmp_path: Path) -> None
     reseal(folder, "src.model", b"garbage")
     with pytest.raises(CheckpointError, match=r"src\.model: not a sentencepiece model"):
         load_model(folder)
-    other = train_subwords("bpe", [["甲丙", "丙丁"]] * 3, 20, 1.0)
+    other = learn_subwords("bpe", [["甲丙", "丙丁"]] * 3, 20, 1.0)
     reseal(folder, "src.model", other.content)
     with pytest.raises(CheckpointError, match=r"src\.model: its pieces are not the tokens"):
         load_model(folder)

@@ -46,9 +46,9 @@ def tables(tmp_path: Path) -> Path:
 
 def test_sources_of_every_kind_train_together_and_each_test_set_is_reported(tables: Path) -> None:
     built = s2s("vocab", "build", "-c", "my.yaml", *TINY, cwd=tables).stderr
-    assert "64 of 64 source sentences also stand in train" not in built  # valid is held out
+    assert "64 of 64 source sentences also occur in train" not in built  # valid is held out
     assert "test: " in built
-    assert "of 80 source sentences also stand in train" in built
+    assert "of 80 source sentences also occur in train" in built
     s2s("train", "-c", "my.yaml", "--epochs", 1, *TINY, cwd=tables)
     done = s2s("eval", "--bleu", "--tokenized", cwd=tables)
     found = json.loads(done.stdout)
@@ -71,31 +71,28 @@ def test_sources_of_every_kind_train_together_and_each_test_set_is_reported(tabl
     assert "data.train weights [2.0, 0.5, 1.0, 1.0] -> [3.0, 0.5, 1.0, 1.0]" in refused.stderr
 
 
-def test_prepared_pairs_are_taken_as_they_are_and_stale_ones_encoded_anew(tables: Path) -> None:
+def test_prepared_pairs_are_taken_as_they_are_and_stale_ones_encoded_again(tables: Path) -> None:
     build = ["vocab", "build", "-c", "my.yaml", *TINY, "--workers", 2]
     s2s(*build, cwd=tables)
-    files = {path.name: path.stat() for path in (tables / "runs/my/data").iterdir()}
-    assert {"src.ids", "src.offsets", "tgt.ids", "tgt.offsets", "valid.jsonl"} < files.keys()
+    data = tables / "runs/my/data"
+    files = {path: path.stat().st_ino for path in data.glob("*/*")}
+    names = {str(path.relative_to(data)) for path in files}
+    assert {"train/src.ids", "train/tgt.offsets", "valid/text.jsonl", "test/tgt.ids"} < names
     train = ["train", "-c", "my.yaml", "--epochs", 1, *TINY]
     done = s2s(*train, cwd=tables)
-    assert "encoded anew" not in done.stderr
-    assert {path.name: path.stat().st_ino for path in (tables / "runs/my/data").iterdir()} == {
-        name: facts.st_ino for name, facts in files.items()
-    }
-    path = tables / "runs/my/data/tgt.ids"
+    assert "encoded again" not in done.stderr
+    assert {path: path.stat().st_ino for path in data.glob("*/*")} == files
+    path = data / "train" / "tgt.ids"
     content = path.read_bytes()
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     again = s2s(*train[: -len(TINY) - 1], 2, *TINY, cwd=tables)
-    assert (
-        "runs/my/data: tgt.ids is damaged (SHA-256); the training pairs were encoded anew"
-        in again.stderr
-    )
+    assert "runs/my/data/train: tgt.ids is damaged (SHA-256); encoded again" in again.stderr
     assert "resumed after update" in again.stderr
     assert path.read_bytes() == content
     # A run that is refused keeps its pairs.
     longer = [*train, "--set", "data.max_length=50"]
     assert "data.max_length 100 -> 50" in s2s(*longer, cwd=tables, status=1).stderr
-    assert "encoded anew" not in s2s(*train[: -len(TINY) - 1], 2, *TINY, cwd=tables).stderr
+    assert "encoded again" not in s2s(*train[: -len(TINY) - 1], 2, *TINY, cwd=tables).stderr
     assert not list((tables / "runs/my").glob(".*"))
 
 

@@ -20,7 +20,7 @@ RANKS = {
     **dict.fromkeys(
         ("checkpoint", "device", "parallel", "results", "results_page", "vocabularies"), 6
     ),
-    **dict.fromkeys(("checks", "decoding", "preparation"), 7),
+    **dict.fromkeys(("checks", "decoding", "prepare"), 7),
     "training": 8,
     "commands": 9,
     "cli": 10,
@@ -28,7 +28,7 @@ RANKS = {
 }
 TORCH_FREE = {
     *("checks", "cli", "commands", "config", "console", "core_yaml", "errors", "launch"),
-    *("preparation", "recipe", "results", "results_page", "run", "scoring", "section", "signals"),
+    *("prepare", "recipe", "results", "results_page", "run", "scoring", "section", "signals"),
     *("sources", "storage", "text", "unused_settings", "vocabularies"),
 }
 

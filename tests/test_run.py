@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
+from corpora import learn_subwords
 
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard, latest_run
 from s2s_cli.storage.checksummed import write_sealed
-from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.vocabulary import Vocabulary
 
 CARD = VocabularyCard(
@@ -90,7 +90,7 @@ def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None
 
 def test_subwords_lie_beside_the_vocabularies_and_leave_with_them(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    subwords = train_subwords("unigram", [["我们"], ["我"]] * 3, 20, 1.0)
+    subwords = learn_subwords("unigram", [["我们"], ["我"]] * 3, 20, 1.0)
     src = Vocabulary(subwords.pieces, [1] * len(subwords.pieces))
     card = CARD.model_copy(update={"src_subword": "unigram"})
     plain = Vocabularies(Vocabulary(["我"], [2]), Vocabulary(["I"], [3]), CARD)

@@ -1,27 +1,28 @@
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from corpora import cut_on_disk, load_training, tokenize_on_disk
+from corpora import load_training, split_on_disk
 
 from s2s_cli.config import Config, Data, Text, Vocab
-from s2s_cli.data.corpus import Corpus, join_corpora
-from s2s_cli.data.tokenized import TokenCounts, TokenizedCorpus, segment_corpus, tokenize_corpus
+from s2s_cli.data.pairs import ParallelText, Row
+from s2s_cli.data.words import WordsFile, read_words
 from s2s_cli.errors import ConfigError
-from s2s_cli.preparation.subwords import draw_evenly, learn_subwords
 from s2s_cli.run import RunFolder, Vocabularies
-from s2s_cli.text.tokenizer import make_tokenizers
+from s2s_cli.sources import Direction
 from s2s_cli.text.vocabulary import MARKERS
 from s2s_cli.vocabularies import (
-    build_vocabularies,
+    TokenCounts,
     check_vocabularies,
+    count_tokens,
     describe_vocabularies,
+    learn_vocabularies,
     measure_coverage,
-    tokenize_corpora,
 )
 
-CORPUS = join_corpora(load_training(Data.model_validate({"train": {"phrasebook": "valid"}}))[0])
-HASHES = list(CORPUS.origin.values())
+ROWS = load_training(Data.model_validate({"train": {"phrasebook": "valid"}})).train[0].rows
+HASHES = ["1", "2"]
 
 
 def configure(text: dict[str, object], **vocab: object) -> Config:
@@ -29,19 +30,12 @@ def configure(text: dict[str, object], **vocab: object) -> Config:
     return Config.model_validate(sections)
 
 
-def build(
-    config: Config, corpus: Corpus = CORPUS
-) -> tuple[Vocabularies, TokenizedCorpus, TokenCounts]:
+def build(config: Config, rows: list[Row] = ROWS) -> tuple[Vocabularies, WordsFile, TokenCounts]:
     with TemporaryDirectory() as name:
-        words = tokenize_on_disk(Path(name), config, [corpus])
-        subwords = learn_subwords(config, words, print)
-        counts = cut_on_disk(Path(name), words, subwords).count(words)
-    found = build_vocabularies(config, counts, subwords, corpus.origin.values(), corpus.name)
-    return (
-        found,
-        tokenize_corpus(corpus, *make_tokenizers(config.text, config.data.languages)),
-        counts,
-    )
+        text = ParallelText("x", config.data.all_directions[0], rows, {})
+        words = split_on_disk(Path(name), config, [text])
+    found = learn_vocabularies(config, words, HASHES, "x", print)
+    return found, words, count_tokens(words, found.subwords)
 
 
 BOTH = {"src_subword": "bpe", "tgt_subword": "bpe"}
@@ -50,13 +44,12 @@ BOTH = {"src_subword": "bpe", "tgt_subword": "bpe"}
 @pytest.mark.parametrize("kind", ["none", "bpe", "unigram"])
 def test_a_shared_vocabulary_is_one_of_both_texts(kind: str) -> None:
     text = {"src_subword": kind, "tgt_subword": kind}
-    found, words, _ = build(configure(text, shared=True, max_size=1_200, min_freq=1))
+    found, _, tokens = build(configure(text, shared=True, max_size=1_200, min_freq=1))
     assert found.src == found.tgt
     assert found.subwords[0] == found.subwords[1]
-    tokens = segment_corpus(words, found.subwords)
     assert found.src.counts[4:] == tuple(sorted(found.src.counts[4:], reverse=True))
     for count, token in list(zip(found.src.counts, found.src.tokens, strict=True))[4:100]:
-        assert count == tokens.count_src()[token] + tokens.count_tgt()[token]
+        assert count == tokens.src[token] + tokens.tgt[token]
     assert {"我", "▁我"} & {*found.src.tokens}
     assert {"I", "▁I"} & {*found.src.tokens}
 
@@ -70,7 +63,7 @@ def test_pieces_are_all_kept_and_words_by_their_frequency() -> None:
     assert {*found.src.tokens} == {*src.pieces, *MARKERS}
     assert len(found.src) == 900
     assert min(found.tgt.counts[4:]) == 3
-    assert segment_corpus(words, found.subwords).tgt == words.tgt
+    assert count_tokens(words, found.subwords).tgt == words.counts[1]["en"]
 
 
 def test_the_rarest_characters_of_chinese_are_unknown_unless_asked_for() -> None:
@@ -148,35 +141,32 @@ def test_a_vocabulary_without_room_for_tags_is_refused() -> None:
     Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=7))
 
 
-def test_each_corpus_is_split_by_the_tokenisers_of_its_languages() -> None:
+def test_each_source_is_split_by_the_tokenisers_of_its_languages(tmp_path: Path) -> None:
     config = Config(data=Data(directions=("zh-en", "en-zh")))
-    there = Corpus("a", ["我喜欢学习。"], ["I don't."], 0, {}, src_lang="zh", tgt_lang="en")
-    back = Corpus("b", there.tgt, there.src, 0, {}, src_lang="en", tgt_lang="zh")
-    words = tokenize_corpora(config, [there, back])
-    assert words.src == words.tgt[::-1] == [["我", "喜欢", "学习", "。"], ["I", "don", "￭'t", "￭."]]
-    assert list(map(str, words.directions)) == ["zh-en", "en-zh"]
+    there = ParallelText("a", Direction("zh", "en"), [("我喜欢学习。", "I don't.")], {})
+    back = ParallelText("b", Direction("en", "zh"), [there.rows[0][::-1]], {})
+    words = split_on_disk(tmp_path, config, [there, back])
+    zh, en = ["我", "喜欢", "学习", "。"], ["I", "don", "￭'t", "￭."]
+    assert [pair for place in words.places for pair in read_words(place)] == [(zh, en), (en, zh)]
+    assert words.counts == ({"zh": Counter(zh), "en": Counter(en)},) * 2
     card = describe_vocabularies(config, HASHES)
     assert (card.src_tokenizer, card.src_lang) == ("auto", "mul")
 
 
-def test_of_many_sentences_as_many_as_allowed_are_drawn_evenly() -> None:
-    sentences = [[str(number)] for number in range(1_000)]
-    drawn = [int(one[0]) for one in draw_evenly(sentences, 1_000, 96)]
-    assert len(drawn) == 96
-    assert all(
-        place * 1_000 // 96 <= number < (place + 1) * 1_000 // 96
-        for place, number in enumerate(drawn)
-    )
-    assert drawn == [int(one[0]) for one in draw_evenly(sentences, 1_000, 96)]
-    assert list(draw_evenly(sentences, 1_000, 1_000)) == sentences
-
-
-def test_subwords_of_fewer_sentences_are_learnt_and_it_is_told(tmp_path: Path) -> None:
-    told: list[str] = []
-    config = configure(BOTH, max_size=600, subword_sentences=200, character_coverage=1.0)
-    words = tokenize_on_disk(tmp_path, config, [CORPUS])
-    some = learn_subwords(config, words, told.append)
-    assert ["of zh: learnt from 200 of 500" in told[0], "of en: " in told[1]] == [True, True]
-    every = configure(BOTH, max_size=600, subword_sentences=500, character_coverage=1.0)
-    assert learn_subwords(every, words, told.append) != some
-    assert len(told) == 2
+def test_of_too_many_words_the_most_frequent_are_learnt_from_and_it_is_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("s2s_cli.vocabularies.MAX_WORDS", 4)
+    rows = [("ab " * 9 + "cd " * 5 + "ef gh ij kl", "x")]
+    text = {"src_tokenizer": "space", "src_subword": "bpe"}
+    notes: list[str] = []
+    with TemporaryDirectory() as name:
+        found = ParallelText("x", Direction("zh", "en"), rows, {})
+        config = configure(text, max_size=40, min_freq=1, character_coverage=1.0)
+        words = split_on_disk(Path(name), config, [found])
+    learnt = learn_vocabularies(config, words, HASHES, "x", notes.append)
+    assert notes == ["bpe subwords of zh: learnt from the 4 most frequent of 6 different words"]
+    assert learnt.subwords[0] is not None
+    pieces = {*"".join(learnt.subwords[0].pieces)}
+    assert {*"abcd"} < pieces
+    assert len(pieces & {*"efghijkl"}) == 4

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from s2s_cli.data.directions import DirectedSource
+from s2s_cli.data.splits import DirectedSource
 from s2s_cli.sources import Direction, EmbeddedPhrasebook, ParallelFiles, TableFile, targets_of
 from s2s_cli.text.language import base_language
 

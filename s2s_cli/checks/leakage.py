@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.fingerprints import Fingerprints
 
 
@@ -26,14 +25,8 @@ def find_leakage(rows: Iterable[Sequence[str]], train: Fingerprints) -> Leakage:
     """
     num_pairs = num_sources = num_whole = 0
     for row in rows:
-        has_source, has_whole = train.has(row)
+        has_source, has_whole = train.contain(row)
         num_pairs += 1
         num_sources += has_source
         num_whole += has_whole
     return Leakage(num_pairs, num_sources, num_whole)
-
-
-def find_corpus_leakage(corpora: Iterable[Corpus], train: Fingerprints) -> Leakage:
-    """The same of corpora; of several references any may be that of train."""
-    rows = (row for corpus in corpora for row in zip(corpus.src, *corpus.references, strict=True))
-    return find_leakage(rows, train)

@@ -1,17 +1,15 @@
 """Warnings of too little text, and of text that the vocabularies do not cover."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
-
-from s2s_cli.errors import DataError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.checks.coverage import Known
     from s2s_cli.commands.loading import Loaded, ModelPlace
-    from s2s_cli.config import Config, Data
-    from s2s_cli.data.corpus import Corpus
+    from s2s_cli.config import Config
+    from s2s_cli.data.dataset import Dataset
     from s2s_cli.data.fingerprints import Fingerprints
+    from s2s_cli.data.pairs import ParallelText, Row
     from s2s_cli.decoding.translator import Translation
     from s2s_cli.parallel import Ranks
 
@@ -22,21 +20,14 @@ ADVICE = {
 }
 
 
-def warn_of_amounts(
-    config: "Config", num_train: int, num_valid: int, known: "Iterable[Known]"
-) -> None:
-    """Warn of each split with too few pairs, and of each side that the vocabulary hardly covers.
-
-    Args:
-        config: the recipe.
-        num_train: pairs to train on.
-        num_valid: pairs to validate on.
-        known: how much the vocabularies know of each side of each split.
-    """
-    from s2s_cli.checks.coverage import MIN_COVERAGE, find_few_pairs, find_low_coverage
+def warn_of_amounts(config: "Config", datasets: "Mapping[str, Dataset]") -> None:
+    """Warn of splits with too few pairs, and of sides that the vocabularies hardly cover."""
+    from s2s_cli.checks.coverage import MIN_COVERAGE, Known, find_few_pairs, find_low_coverage
     from s2s_cli.console import warn
+    from s2s_cli.vocabularies import name_sides
 
-    for few in find_few_pairs(train=num_train, valid=num_valid):
+    counts = {name: datasets[name].manifest.counts for name in ("train", "valid")}
+    for few in find_few_pairs(train=counts["train"].pairs, valid=counts["valid"].pairs):
         warn(
             f"{few.split}: {few.num_pairs:,} pairs, fewer than {few.wanted:,}: {ADVICE[few.split]}"
         )
@@ -46,6 +37,15 @@ def warn_of_amounts(
     )
     if config.training.init_from is not None:
         advice = f"{config.training.init_from} is a model of other text; train without --from"
+    src, tgt = name_sides(config.data.languages)
+    known = [
+        Known(f"{split} {lang}", number, 1 - num_unknown / max(1, number))
+        for split, found in counts.items()
+        for lang, number, num_unknown in (
+            (src, found.src_tokens, found.src_unknown),
+            (tgt, found.tgt_tokens, found.tgt_unknown),
+        )
+    ]
     for side in find_low_coverage(known):
         warn(
             f"{side.label}: the vocabulary covers {side.share:.1%} of the tokens, less than "
@@ -53,58 +53,52 @@ def warn_of_amounts(
         )
 
 
-def warn_of_leakage(name: str, corpora: "Sequence[Corpus]", train: "Fingerprints") -> None:
-    """Warn if source sentences of a split stand in train, with their number."""
-    from s2s_cli.checks.leakage import find_corpus_leakage
+def warn_of_leaked_splits(datasets: "Mapping[str, Dataset]") -> None:
+    """Warn of validation and test pairs that also occur in train."""
+    train = datasets["train"].fingerprints
+    for name in ("valid", "test"):
+        if name in datasets:
+            warn_of_leakage(name, datasets[name].all_rows(), train)
+
+
+def warn_of_leakage(name: str, rows: "Iterable[Row]", train: "Fingerprints") -> None:
+    """Warn if source sentences of a split also occur in train, with their number."""
+    from s2s_cli.checks.leakage import find_leakage
     from s2s_cli.console import warn
 
-    found = find_corpus_leakage(corpora, train)
+    found = find_leakage(rows, train)
     if found.num_sources:
         warn(
-            f"{name}: {found.num_sources:,} of {found.num_pairs:,} source sentences also stand in "
+            f"{name}: {found.num_sources:,} of {found.num_pairs:,} source sentences also occur in "
             f"train, {found.num_whole:,} of them with the same translation, which makes scores "
-            "look better than they are; take them out of train"
+            "look better than they are; remove them from train"
         )
 
 
-def read_tests(data: "Data") -> "list[Corpus]":
-    """The test set, unless it is held out of train; warns if it cannot be read."""
-    from s2s_cli.console import warn
-    from s2s_cli.data.splits import load_test
-
-    if data.test is None or isinstance(data.test, float):
-        return []  # no sentence of a share that is held out is in train
-    try:
-        return load_test(data)
-    except DataError as error:
-        warn(f"test was not compared with train: {error}")
-        return []
-
-
 def warn_of_tests_in_train(
-    place: "ModelPlace", card: "ModelCard", tests: "Sequence[Corpus]"
+    place: "ModelPlace", card: "ModelCard", tests: "Sequence[ParallelText]"
 ) -> None:
-    """Warn of a model's test sets likewise, if its run has the pairs that it was trained on."""
+    """Warn of test pairs in train likewise, if the run of the model still has its dataset."""
     train = _read_fingerprints(place, card)
     if train is not None:
         for test in tests:
-            warn_of_leakage(f"test set {test.name}", [test], train)
+            warn_of_leakage(f"test set {test.name}", test.pairs, train)
 
 
 def _read_fingerprints(place: "ModelPlace", card: "ModelCard") -> "Fingerprints | None":
     """Those of the pairs that a model was trained on; None if the run does not have them."""
-    from s2s_cli.data.encoded_corpus import HASHES, read_fingerprints
+    from s2s_cli.data.dataset import HASHES, read_fingerprints
     from s2s_cli.data.manifest import find_damage, read_manifest
 
     if place.run is None:
         return None
-    manifest = read_manifest(place.run.data_path)
-    if isinstance(manifest, str) or find_damage(place.run.data_path, manifest, {*HASHES.values()}):
+    folder = place.run.data_path / "train"
+    manifest = read_manifest(folder)
+    if isinstance(manifest, str) or find_damage(folder, manifest, {*HASHES.values()}):
         return None
-    digests = {digest for source in manifest.sources for digest in source.digests}
-    if digests != {*card.trained_on.get("train", {}).values()}:
+    if {*manifest.origin.values()} != {*card.trained_on.get("train", {}).values()}:
         return None
-    return read_fingerprints(place.run.data_path)
+    return read_fingerprints(folder)
 
 
 SAMPLED_LINES = 500

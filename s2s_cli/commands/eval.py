@@ -36,7 +36,7 @@ from s2s_cli.commands.test_sets import Wanted, load_test_sets
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.data.corpus import Corpus
+    from s2s_cli.data.pairs import ParallelText
     from s2s_cli.scoring.metrics import ScoringSettings
 
 
@@ -169,21 +169,21 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
 def _evaluate_model(
     models: tuple[Path, ...],
     loaded: "Loaded",
-    tests: "list[tuple[Corpus, Path]]",
+    tests: "list[tuple[ParallelText, Path]]",
     options: ScoringOptions,
 ) -> None:
     """Translate each test set, score it, print the scores and write a report to its folder."""
     from s2s_cli.console import say
     from s2s_cli.scoring.labels import check_one_reference
 
-    scorings = {test.tgt_lang: options.for_language(test.tgt_lang) for test, _ in tests}
+    scorings = {test.direction.tgt: options.for_language(test.direction.tgt) for test, _ in tests}
     if options.accuracy:
         for test, _ in tests:
             check_one_reference(test.references)
     found, names = {}, []
     for test, folder in tests:
-        say(f"test set {test.name}: {len(test.rows()):,} lines")
-        scoring = scorings[test.tgt_lang]
+        say(f"test set {test.name}: {len(test.rows):,} lines")
+        scoring = scorings[test.direction.tgt]
         directed = loaded.between(*test.direction)
         evaluated = _translate_test_set(models, directed, test, scoring.settings)
         found[test.name] = measure(scoring, evaluated.scored)
@@ -196,12 +196,12 @@ def _evaluate_model(
 
 
 def _translate_test_set(
-    models: tuple[Path, ...], loaded: Loaded, test: "Corpus", settings: "ScoringSettings"
+    models: tuple[Path, ...], loaded: Loaded, test: "ParallelText", settings: "ScoringSettings"
 ) -> Evaluated:
     """Translate every row of a test set, blank ones included; warns of blank and of cut rows."""
     from s2s_cli.scoring.metrics import choose_scored_lines
 
-    rows = test.rows()
+    rows = test.rows
     started = time.perf_counter()
     translations = loaded.translator.translate([row[0] for row in rows], loaded.decoding)
     seconds = time.perf_counter() - started

@@ -10,10 +10,8 @@ from s2s_cli.errors import ConfigError
 if TYPE_CHECKING:
     from s2s_cli.commands.options import DataOptions
     from s2s_cli.config import Config
-    from s2s_cli.data.tokenized import TokenCounts
-    from s2s_cli.preparation.preparation import Preparation
     from s2s_cli.run import Vocabularies
-    from s2s_cli.training.setup import Texts
+    from s2s_cli.vocabularies import TokenCounts
 
 
 LEAST_COVERAGE = 0.5
@@ -104,25 +102,23 @@ def _no_effect(config: "Config") -> str:
     )
 
 
-def show_known_text(
-    config: "Config", texts: "Texts", vocabularies: "Vocabularies", *, are_languages_named: bool
+def check_known_text(
+    config: "Config",
+    train: "TokenCounts",
+    vocabularies: "Vocabularies",
+    *,
+    are_languages_named: bool,
 ) -> None:
-    """Show how much of the new text the vocabularies of the model know.
+    """Refuse text of which the vocabularies of the model know little; warn if it was named.
 
     Raises:
-        ConfigError: hardly any text of a side is known, and the languages are not named.
+        ConfigError: little of a side is known, and no option names the languages.
     """
-    from s2s_cli.commands.vocab import show_coverage
     from s2s_cli.console import warn
-    from s2s_cli.data.tokenized import count_tokens
     from s2s_cli.vocabularies import measure_coverage
 
-    model, preparation = config.training.init_from, texts.train
-    counts = _count(preparation, vocabularies)
-    valid = count_tokens(texts.valid_words, vocabularies.subwords)
-    title = f"the text in the vocabularies of {model}"
-    show_coverage(title, vocabularies, {"train": counts, "valid": valid})
-    found = measure_coverage("train", counts, vocabularies)
+    model = config.training.init_from
+    found = measure_coverage("train", train, vocabularies)
     unknown = [side for side in found if side.share < LEAST_COVERAGE]
     if not unknown:
         return
@@ -136,11 +132,6 @@ def show_known_text(
         f"{problem}; is the text really {src}-{tgt}? Train without --from, or, to fine-tune on it "
         f"all the same, name its languages with --src-lang and --tgt-lang"
     )
-
-
-def _count(preparation: "Preparation", vocabularies: "Vocabularies") -> "TokenCounts":
-    words = preparation.words()
-    return preparation.cut_words(vocabularies.subwords).count(words)
 
 
 def find_own_config(run: Path, data: "DataOptions") -> Path | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from s2s_cli.checks.languages import NamedSide
     from s2s_cli.checks.scripts import ScriptMisfit
     from s2s_cli.config import Data
-    from s2s_cli.data.sentence_pairs import SentencePairs
+    from s2s_cli.data.pairs import PairSource
 
 SIDES = ("src", "tgt")
 WORDS = {"src": "source", "tgt": "target"}
@@ -77,7 +77,7 @@ def _name_sides(
 ) -> "list[NamedSide]":
     """All sides of splits, with the languages that their names give."""
     from s2s_cli.checks.languages import find_named_sides
-    from s2s_cli.data.directions import direct_source
+    from s2s_cli.data.splits import direct_source
     from s2s_cli.sources import sources_of
 
     both = {"train": data.train, "valid": data.valid, "test": data.test}
@@ -168,7 +168,7 @@ def check_scripts(data: "Data", explicit: Collection[str]) -> None:
         warn(f"{message}; used as it is, because the languages were named by options")
 
 
-def _open_sources(data: "Data") -> "Iterator[SentencePairs]":
+def _open_sources(data: "Data") -> "Iterator[PairSource]":
     """The sources of all splits that can be opened; the others are reported when they are read."""
     from s2s_cli.data.splits import open_split
 
@@ -178,20 +178,19 @@ def _open_sources(data: "Data") -> "Iterator[SentencePairs]":
                 yield from open_split(split, data, name)
 
 
-def _find_misfits(source: "SentencePairs") -> "list[ScriptMisfit]":
+def _find_misfits(source: "PairSource") -> "list[ScriptMisfit]":
     """The sides of a source whose script is not that of their language, by a sample."""
     from s2s_cli.checks.scripts import TextScripts, find_misfits
-    from s2s_cli.data.sentence_pairs import Findings
 
     rows = []
     with suppress(DataError):  # reported when the whole text is read
-        for row in islice(source.read(Findings()), SAMPLED_PAIRS):
+        for row in islice(source.read(), SAMPLED_PAIRS):
             rows.append(row)
     src, tgt = (TextScripts.of(row[side] for row in rows) for side in (0, 1))
     return find_misfits(source.direction, src, tgt)
 
 
-def _describe(source: "SentencePairs", misfits: "list[ScriptMisfit]") -> str:
+def _describe(source: "PairSource", misfits: "list[ScriptMisfit]") -> str:
     """What is wrong with a source, and what to do first."""
     names = _name_files(source)
     first = misfits[0]
@@ -212,6 +211,6 @@ def _describe(source: "SentencePairs", misfits: "list[ScriptMisfit]") -> str:
     return f"data.{source.key}: {both}; check the file"
 
 
-def _name_files(source: "SentencePairs") -> dict[str, str]:
+def _name_files(source: "PairSource") -> dict[str, str]:
     paths = source.files[:2] if len(source.files) > 1 else source.files[:1] * 2
     return dict(zip(SIDES, map(str, paths or (source.name,) * 2), strict=True))

@@ -11,10 +11,7 @@ from s2s_cli.errors import StoppedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s2s_cli.preparation.passes import Tell
-    from s2s_cli.preparation.preparation import Preparation
-    from s2s_cli.recipe import Recipe
-    from s2s_cli.run import RunFolder
+    from s2s_cli.prepare import ProgressCallback, Workers
     from s2s_cli.signals import StopRequest
     from s2s_cli.training.loop import Progress
     from s2s_cli.training.record import Averaging, Validation
@@ -30,40 +27,28 @@ WorkersOption = Annotated[
 
 
 @contextmanager
-def preparing(
-    recipe: "Recipe",
-    run: "RunFolder",
-    workers: int | None = None,
-    stop: "StopRequest | None" = None,
-) -> "Iterator[Preparation]":
-    """The training pairs of a recipe, about to be prepared; shown as it goes on.
+def preparing(workers: int | None = None, stop: "StopRequest | None" = None) -> "Iterator[Workers]":
+    """Show the progress of preparing the text.
 
     Args:
-        recipe: which text, and how it becomes tokens.
-        run: where the encoded corpus is.
         workers: processes at most; one a core if None.
-        stop: heard between two chunks of text.
+        stop: checked between two chunks of text.
     """
     from s2s_cli.console import counting
-    from s2s_cli.data.pool import count_cores
-    from s2s_cli.preparation.preparation import Preparation
+    from s2s_cli.data.workers import count_cores
+    from s2s_cli.prepare import Workers
 
-    with (
-        counting("pairs") as show,
-        Preparation(
-            recipe.config, run.data_path, workers or count_cores(), _stopping(show, stop)
-        ) as preparation,
-    ):
-        yield preparation
+    with counting("pairs") as show:
+        yield Workers(workers or count_cores(), _stopping(show, stop))
 
 
-def _stopping(show: "Tell", stop: "StopRequest | None") -> "Tell":
+def _stopping(show: "ProgressCallback", stop: "StopRequest | None") -> "ProgressCallback":
     """Shows progress until a signal asks to stop."""
 
     def tell(stage: str, done: int, total: int | None) -> None:
         if stop is not None and stop.signal_number is not None:
             raise StoppedError(
-                f"stopped while {stage}; nothing was kept, the same command begins anew",
+                f"stopped while {stage}; nothing was saved; run the same command again",
                 stop.signal_number,
             )
         show(stage, done, total)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from s2s_cli.commands.loading import Loaded, ModelPlace
     from s2s_cli.commands.scores import Scores
-    from s2s_cli.data.corpus import Corpus
+    from s2s_cli.data.pairs import ParallelText
     from s2s_cli.scoring.metrics import ScoredLines, ScoringSettings
 
 
@@ -27,7 +27,7 @@ class Evaluated(NamedTuple):
     models: tuple[Path, ...]
     """One, or the members of an ensemble."""
     loaded: "Loaded"
-    test: "Corpus"
+    test: "ParallelText"
     hypotheses: list[str]
     """One for each row of the test set, blank ones included; as the model wrote them."""
     scored: "ScoredLines"
@@ -42,11 +42,13 @@ class Evaluated(NamedTuple):
     @property
     def num_blank_sources(self) -> int:
         """Lines without a source that have a reference: their translations are empty."""
-        rows = self.test.rows()
+        rows = self.test.rows
         return sum(not rows[number][0].strip() for number in self.scored.numbers)
 
 
-def choose_folders(place: "ModelPlace", tests: "list[Corpus]", report: Path | None) -> list[Path]:
+def choose_folders(
+    place: "ModelPlace", tests: "list[ParallelText]", report: Path | None
+) -> list[Path]:
     """Where the report of each test set goes; none replaces the report of another test set.
 
     Test sets of the same name are told apart by the hashes of their text. In a folder that several
@@ -100,7 +102,7 @@ def write_report(
     numbers: dict[str, object] = {"scores": found.as_dict()}
     if found.confusion is not None:
         numbers["confusion"] = found.confusion._asdict()
-    rows = test.rows()
+    rows = test.rows
     write_file(folder / "hypotheses.txt", _lines(evaluated.hypotheses))
     for number, reference in enumerate(zip(*(row[1:] for row in rows), strict=True), start=1):
         name = "references.txt" if number == 1 else f"references-{number}.txt"
@@ -117,7 +119,7 @@ def write_report(
             strict=True,
         )
     ]
-    title = f"{test.src_lang} to {test.tgt_lang} on {test.name}"
+    title = f"{test.direction.src} to {test.direction.tgt} on {test.name}"
     shown_facts = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
     page = format_report(title, shown_facts, found.scores, examples, found.confusion)
     write_file(folder / "report.md", page)
@@ -143,7 +145,7 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
         "weights_sha256": _join(sealed_hash(folder, WEIGHTS) for folder in evaluated.models),
         "epoch": _join(card.epoch for card in cards) if loaded.others else loaded.card.epoch,
         "step": _join(card.step for card in cards) if loaded.others else loaded.card.step,
-        "languages": f"{test.src_lang}-{test.tgt_lang}",
+        "languages": f"{test.direction.src}-{test.direction.tgt}",
         "decoding": loaded.decoding.model_dump(),
         "device": str(loaded.translator.device),
         "seconds": round(evaluated.seconds, 3),

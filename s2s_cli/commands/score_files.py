@@ -18,7 +18,7 @@ from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from s2s_cli.commands.loading import Loaded
-    from s2s_cli.data.corpus import Corpus
+    from s2s_cli.data.pairs import ParallelText
 
 
 class Files(NamedTuple):
@@ -145,7 +145,7 @@ def refuse_search_settings(sets: Sequence[str]) -> None:
         )
 
 
-def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
+def show_pair_scores(loaded: "Loaded", tests: "Sequence[ParallelText]") -> None:
     """One TSV line per pair on stdout, after a header; their sum on stderr.
 
     Args:
@@ -156,22 +156,25 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
         DataError: pairs with a blank side were left out, so that lines would not match.
     """
     from s2s_cli.console import show_table, write_result
-    from s2s_cli.data.corpus import join_corpora
     from s2s_cli.decoding.score_pairs import perplexity, score_pairs
     from s2s_cli.scoring.metrics import describe_perplexity
 
-    test = join_corpora(tests)
-    if test.num_blank:
+    name = "+".join(test.name for test in tests)
+    num_blank = sum(len(test.rows) - len(test.pairs) for test in tests)
+    if num_blank:
         raise DataError(
-            f"{test.name}: {test.num_blank} pairs have a blank side and no score, so scores would "
-            "not stand on their pairs' lines; take those pairs out of both sides"
+            f"{name}: {num_blank} pairs have a blank side and no score, so the lines of the scores "
+            "would not match those of the pairs; remove those pairs from both sides"
         )
     size = loaded.decoding.num_sentences
     scores = [
         score
         for part in tests
         for score in score_pairs(
-            loaded.between(*part.direction).translator, part.src, part.tgt, size
+            loaded.between(*part.direction).translator,
+            [row[0] for row in part.rows],
+            [row[1] for row in part.rows],
+            size,
         )
     ]
     rows = [
@@ -185,4 +188,4 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
         f"{sum(score.log_prob for score in scores):.4f}",
         describe_perplexity(perplexity(scores), digits=4),
     )
-    show_table(f"pairs of {test.name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])
+    show_table(f"pairs of {name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])

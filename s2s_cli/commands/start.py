@@ -1,12 +1,9 @@
-"""What stands before a training: data, vocabularies, and a model to begin or to go on with."""
+"""The start of a training: prepared text, vocabularies, and a model that is new or continues."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from s2s_cli.commands.data_warnings import read_tests, warn_of_amounts, warn_of_leakage
-from s2s_cli.commands.inherited_settings import show_known_text
-from s2s_cli.commands.progress import preparing
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,15 +13,13 @@ if TYPE_CHECKING:
 
     from s2s_cli.checkpoint import LoadedModel
     from s2s_cli.config import Config
-    from s2s_cli.data.manifest import Counts
     from s2s_cli.launch import Marks
-    from s2s_cli.preparation.preparation import Preparation
+    from s2s_cli.prepare import Prepared
     from s2s_cli.recipe import Recipe
-    from s2s_cli.run import RunFolder, Vocabularies
+    from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.setup import Texts
     from s2s_cli.training.trainer import Fit
-    from s2s_cli.training.validate import Material
+    from s2s_cli.vocabularies import TokenCounts
 
 
 FRESH = "fresh"
@@ -43,67 +38,27 @@ class StartOptions(NamedTuple):
     """Where to note that an older run was moved."""
 
 
-class RunVocabularies(NamedTuple):
-    """The vocabularies that a run is to have."""
-
-    vocabularies: "Vocabularies"
-    is_new: bool
-    """Whether they are yet to be written to the run folder."""
-
-
-def prepare(
+def start(
     recipe: "Recipe",
     run: "RunFolder",
     device: "torch.device",
     how: StartOptions,
     stop: "StopRequest",
 ) -> "Fit":
-    """Read the data and the vocabularies; make a model, or take up the one that was begun."""
-    with preparing(recipe, run, stop=stop) as preparation:
-        fit, config = _begin(recipe, run, preparation, device, how)
-    if fit.ranks.is_first:
-        _write_record(recipe.name, config, fit, device)
-    return fit
-
-
-def _begin(
-    recipe: "Recipe",
-    run: "RunFolder",
-    preparation: "Preparation",
-    device: "torch.device",
-    how: StartOptions,
-) -> "tuple[Fit, Config]":
+    """Prepare text and vocabularies; make a model, or continue with that of the run."""
     from s2s_cli.console import say
     from s2s_cli.parallel import present_ranks
-    from s2s_cli.training.setup import (
-        Plan,
-        begin,
-        begin_or_resume,
-        encode_texts,
-        make_card,
-        read_texts,
-    )
+    from s2s_cli.training.setup import begin, begin_or_resume
 
-    ranks = present_ranks()
-    is_known = run.has_vocabularies() or recipe.config.training.init_from is not None
-    texts = read_texts(recipe.config, preparation, is_known=is_known)
-    former = _load_former(recipe.config, run, how)
-    vocabularies, is_new = _vocabularies(recipe.config, run, texts, how, former)
-    material, counts = encode_texts(recipe.config, texts, vocabularies, say)
-    if ranks.is_first:
-        _warn_of_data(recipe.config, texts, material, counts)
-    if ranks.is_first and not is_new and not run.checkpoints():
-        # Work that need not be done again, should the model be refused; but what a run was begun
-        # with stays until it is known that it goes on with this.
-        preparation.commit()
-    config = _as_run(recipe.config, vocabularies)
-    card = make_card(config, texts, vocabularies)
-    plan = Plan(config, run, card, vocabularies, material, device, ranks, former)
+    ranks, former = present_ranks(), _load_former(recipe.config, run, how)
+    prepared = _prepare(recipe.config, run, how, former, stop)
+    config = _as_run(recipe.config, prepared.vocabularies)
+    make = begin if how.is_fresh else begin_or_resume
     if not ranks.is_first:
-        return begin(plan, say) if how.is_fresh else begin_or_resume(plan, say), config
+        return make(config, prepared, run, device, say, ranks, former)
     if how.is_fresh:
-        fit = begin(plan, say)
-        # Every check of the input is behind us: only now may an older run be moved.
+        fit = make(config, prepared, run, device, say, ranks, former)
+        # All input has been checked: only now may an older run be moved.
         if backup := run.set_aside():
             say(f"--fresh: the former run was moved to {backup}")
         if how.marks:
@@ -111,11 +66,60 @@ def _begin(
         run.repair()
     else:
         run.repair()
-        fit = begin_or_resume(plan, say)
-    if is_new:
-        run.save_vocabularies(vocabularies)
-    preparation.commit()
-    return fit, config
+        fit = make(config, prepared, run, device, say, ranks, former)
+    _warn_of_data(config, prepared)
+    if prepared.is_new or former is not None:
+        run.save_vocabularies(prepared.vocabularies)
+    _write_record(recipe.name, config, fit, device)
+    return fit
+
+
+def _prepare(
+    config: "Config",
+    run: "RunFolder",
+    how: StartOptions,
+    former: "LoadedModel | None",
+    stop: "StopRequest",
+) -> "Prepared":
+    """Bring the datasets up to date, with the vocabularies of the run, of a model, or new ones."""
+    from s2s_cli.commands.inherited_settings import check_known_text
+    from s2s_cli.commands.progress import preparing
+    from s2s_cli.commands.vocab import show_coverage, show_vocabularies
+    from s2s_cli.console import say, warn
+    from s2s_cli.prepare import prepare
+    from s2s_cli.training.initialize import adopt_vocabularies
+
+    if former is not None:
+        say(f"vocabularies: those of {config.training.init_from}")
+        known = adopt_vocabularies(config, former)
+    elif run.has_vocabularies():
+        known = run.load_vocabularies()
+    else:
+        say(f"no vocabularies in {run.vocab_path}: building them")
+        known = None
+
+    def fits(origin: "Mapping[str, str]") -> bool:
+        return former is not None or known is None or _check_own(config, run, known, origin, how)
+
+    def inspect(vocabularies: "Vocabularies", counts: "Mapping[str, TokenCounts]") -> None:
+        if former is not None:
+            title = f"the text in the vocabularies of {config.training.init_from}"
+            show_coverage(title, vocabularies, counts)
+            named = how.are_languages_named
+            check_known_text(config, counts["train"], vocabularies, are_languages_named=named)
+        elif vocabularies is not known:
+            show_vocabularies(vocabularies, run, counts)
+
+    with preparing(None, stop) as workers:
+        adopts = former is not None
+        prepared = prepare(config, run.data_path, workers, known, fits, inspect, reads_all=adopts)
+    for note in prepared.notes:
+        say(note)
+    for warning in prepared.warnings:
+        warn(warning)
+    if former is None and not prepared.is_new:
+        _say_own(run, prepared.vocabularies)
+    return prepared
 
 
 def _load_former(config: "Config", run: "RunFolder", how: StartOptions) -> "LoadedModel | None":
@@ -128,28 +132,12 @@ def _load_former(config: "Config", run: "RunFolder", how: StartOptions) -> "Load
     return load_former(config.training.init_from)
 
 
-def _warn_of_data(
-    config: "Config", texts: "Texts", material: "Material", counts: "Mapping[str, Counts]"
-) -> None:
-    """Say what of the data makes the model, or its scores, worse than they look."""
-    from s2s_cli.checks.coverage import Known
-    from s2s_cli.data.encoded_corpus import StoredPairs
-    from s2s_cli.vocabularies import name_sides
+def _warn_of_data(config: "Config", prepared: "Prepared") -> None:
+    """Warn of what in the data makes the model, or its scores, worse than they look."""
+    from s2s_cli.commands.data_warnings import warn_of_amounts, warn_of_leaked_splits
 
-    src, tgt = name_sides(config.data.languages)
-    known = [
-        Known(f"{split} {lang}", number, 1 - num_unknown / max(1, number))
-        for split, found in counts.items()
-        for lang, number, num_unknown in (
-            (src, found.src_tokens, found.src_unknown),
-            (tgt, found.tgt_tokens, found.tgt_unknown),
-        )
-    ]
-    warn_of_amounts(config, counts["train"].pairs, counts["valid"].pairs, known)
-    if isinstance(material.train, StoredPairs):
-        train = material.train.fingerprints
-        warn_of_leakage("valid", texts.valid_corpora, train)
-        warn_of_leakage("test", read_tests(config.data), train)
+    warn_of_amounts(config, prepared.datasets)
+    warn_of_leaked_splits(prepared.datasets)
 
 
 def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
@@ -202,73 +190,53 @@ def _tell_moved(run: "RunFolder", facts: "Mapping[str, object]") -> None:
         say(f"goes on elsewhere ({', '.join(changed)}): the weights will not be the same bytes")
 
 
-def _vocabularies(
+def _check_own(
     config: "Config",
     run: "RunFolder",
-    texts: "Texts",
+    found: "Vocabularies",
+    origin: "Mapping[str, str]",
     how: StartOptions,
-    former: "LoadedModel | None",
-) -> RunVocabularies:
-    """The run folder's vocabularies, refused if they are of other text; else new ones."""
+) -> bool:
+    """Whether the vocabularies of the run folder are those that the recipe would build.
+
+    Raises:
+        ConfigError: they are of other text or made otherwise, and the run is not a fresh one.
+    """
     from s2s_cli.console import say
     from s2s_cli.vocabularies import check_vocabularies, describe_vocabularies, sizes_of
 
-    if not run.has_vocabularies():
-        return RunVocabularies(_new_vocabularies(config, run, texts, how, former), is_new=True)
-    vocabularies = run.load_vocabularies()
-    found, wanted = (
-        vocabularies.card,
-        describe_vocabularies(config, texts.train.facts().origin.values()),
-    )
+    card = found.card
+    wanted = describe_vocabularies(config, origin.values())
     if config.training.init_from is not None:
-        if how.is_fresh:
-            return RunVocabularies(_new_vocabularies(config, run, texts, how, former), is_new=True)
-        # Those of the model with which the run was begun, whatever the recipe would have built.
-        own = {"trained_on": found.trained_on, "shared": found.shared, **sizes_of(found)}
+        # Those of the model with which the run was started, whatever the recipe would have built.
+        own = {"trained_on": card.trained_on, "shared": card.shared, **sizes_of(card)}
         wanted = wanted.model_copy(update=own)
-    if how.is_fresh and found != wanted:
-        say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building them anew")
-        return RunVocabularies(_new_vocabularies(config, run, texts, how, former), is_new=True)
-    check_vocabularies(found, wanted, run)
-    sizes = f"max_size {found.max_size}, min_freq {found.min_freq}"
-    if found.character_coverage is not None:
-        sizes += f", character_coverage {found.character_coverage:g}"
-    if how.names_sizes and found != wanted:
+    if how.is_fresh and card != wanted:
+        say(f"--fresh: the vocabularies of {run.vocab_path} do not fit; building new ones")
+        return False
+    check_vocabularies(card, wanted, run)
+    if how.names_sizes and card != wanted:
         raise ConfigError(
-            f"{run.vocab_path}: was built with {sizes}; give `s2s vocab build` the other "
-            "sizes, or train from scratch with --fresh"
+            f"{run.vocab_path}: was built with {_describe_sizes(card)}; give `s2s vocab build` the "
+            "other sizes, or train from scratch with --fresh"
         )
-    src, tgt = found.describe_tokens()
-    say(
-        f"vocabularies of {run.vocab_path}: {found.src_lang} {len(vocabularies.src):,} "
-        f"({src}), {found.tgt_lang} {len(vocabularies.tgt):,} ({tgt}); {sizes}"
-    )
-    return RunVocabularies(vocabularies, is_new=False)
+    return True
 
 
-def _new_vocabularies(
-    config: "Config",
-    run: "RunFolder",
-    texts: "Texts",
-    how: StartOptions,
-    former: "LoadedModel | None",
-) -> "Vocabularies":
-    """Vocabularies of the training text, or of the model that the training begins with."""
-    from s2s_cli.commands.vocab import show_vocabularies
+def _describe_sizes(card: "VocabularyCard") -> str:
+    sizes = f"max_size {card.max_size}, min_freq {card.min_freq}"
+    if card.character_coverage is not None:
+        sizes += f", character_coverage {card.character_coverage:g}"
+    return sizes
+
+
+def _say_own(run: "RunFolder", vocabularies: "Vocabularies") -> None:
+    """Report the vocabularies of the run folder."""
     from s2s_cli.console import say
-    from s2s_cli.data.tokenized import count_tokens
-    from s2s_cli.preparation.learning import learn_vocabularies
-    from s2s_cli.training.initialize import adopt_vocabularies
 
-    if former is not None:
-        say(f"vocabularies: those of {config.training.init_from}")
-        vocabularies = adopt_vocabularies(config, former)
-        named = how.are_languages_named
-        show_known_text(config, texts, vocabularies, are_languages_named=named)
-        return vocabularies
-    if not run.has_vocabularies():
-        say(f"no vocabularies in {run.vocab_path}: building them")
-    vocabularies, counts = learn_vocabularies(config, texts.train, say)
-    valid = count_tokens(texts.valid_words, vocabularies.subwords)
-    show_vocabularies(vocabularies, run, {"train": counts, "valid": valid})
-    return vocabularies
+    card = vocabularies.card
+    src, tgt = card.describe_tokens()
+    say(
+        f"vocabularies of {run.vocab_path}: {card.src_lang} {len(vocabularies.src):,} "
+        f"({src}), {card.tgt_lang} {len(vocabularies.tgt):,} ({tgt}); {_describe_sizes(card)}"
+    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
     from s2s_cli.commands.loading import Loaded, ModelPlace
     from s2s_cli.config import Data
-    from s2s_cli.data.corpus import Corpus
+    from s2s_cli.data.pairs import ParallelText
     from s2s_cli.sources import Direction
 
 
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     """`--to`: the same."""
 
 
-def load_test_sets(wanted: Wanted, place: "ModelPlace", loaded: "Loaded") -> "list[Corpus]":
+def load_test_sets(wanted: Wanted, place: "ModelPlace", loaded: "Loaded") -> "list[ParallelText]":
     """The test sets: of the recipe named, else of the run's own, else what the options give.
 
     Raises:

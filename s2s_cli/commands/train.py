@@ -20,7 +20,7 @@ from s2s_cli.commands.inherited_settings import (
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.processes import together
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
-from s2s_cli.commands.start import FRESH, StartOptions, prepare
+from s2s_cli.commands.start import FRESH, StartOptions, start
 from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError, UnsavedError
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _train(
     check_memory(recipe.config, device, num_processes=launch.local_size)
     with ranks.in_turn():
         check_scripts(recipe.config.data, job.explicit)
-        fit = prepare(recipe, folder, device, how, stop)
+        fit = start(recipe, folder, device, how, stop)
     agree(fit)
     if fit.is_finished():
         say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains from scratch")
@@ -236,21 +236,16 @@ MOST_NAMED = 8
 def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
     """Show the lines of the text that a training could not learn from."""
     from s2s_cli.console import say
-    from s2s_cli.data.encoded_corpus import StoredPairs
-    from s2s_cli.data.manifest import read_manifest
-    from s2s_cli.data.splits import open_training
-    from s2s_cli.data.whereabouts import locate_pairs
+    from s2s_cli.data.dataset import Dataset
+    from s2s_cli.data.splits import locate_pairs
 
     try:
         yield
     except NotFiniteError as error:
-        manifest = read_manifest(run.data_path)
-        if isinstance(manifest, str):
-            raise
-        stored = StoredPairs(run.data_path, manifest.dtype)
-        places = [stored.place_in_text(pair) for pair in error.pairs[:MOST_NAMED]]
-        with suppress(DataError):  # The text is gone or has changed: what ended it is told below.
-            for line in locate_pairs(open_training(recipe.config.data), places):
+        with suppress(DataError):  # The text is gone or has changed: the error below is reported.
+            dataset = Dataset.open(run.data_path / "train")
+            numbers = [dataset.number_in_text(pair) for pair in error.pairs[:MOST_NAMED]]
+            for line in locate_pairs(recipe.config.data, numbers):
                 say(f"  {line}")
         if (rest := len(error.pairs) - MOST_NAMED) > 0:
             say(f"  and {rest} more")

@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.data_warnings import read_tests, warn_of_amounts, warn_of_leakage
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.progress import WorkersOption, preparing
 from s2s_cli.commands.usage import Command
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2s_cli.data.tokenized import TokenCounts
-    from s2s_cli.preparation.preparation import Preparation
+    from collections.abc import Mapping
+
+    from s2s_cli.prepare import Workers
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies
+    from s2s_cli.vocabularies import TokenCounts
 
 app = typer.Typer(no_args_is_help=True, help="Build vocabularies, and look at them.")
 
@@ -58,50 +59,35 @@ def build(
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
     recipe, folder = job.recipe, job.run
     check_scripts(recipe.config.data, job.explicit)
-    with locked(folder.path, warn), preparing(recipe, folder, workers) as preparation:
-        _build(recipe, folder, preparation)
+    with locked(folder.path, warn), preparing(workers) as ready:
+        _build(recipe, folder, ready)
 
 
-def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") -> None:
-    """Build the vocabularies and encode the training pairs, in any case anew."""
-    from s2s_cli.checks.coverage import Known
-    from s2s_cli.console import say
-    from s2s_cli.data.corpus import join_corpora
-    from s2s_cli.data.splits import load_split
-    from s2s_cli.data.tokenized import count_tokens
-    from s2s_cli.preparation.learning import learn_vocabularies
-    from s2s_cli.vocabularies import measure_coverage, tokenize_corpora
+def _build(recipe: "Recipe", folder: "RunFolder", workers: "Workers") -> None:
+    """Learn the vocabularies and encode the text of all splits, whatever exists already."""
+    from s2s_cli.commands.data_warnings import warn_of_amounts, warn_of_leaked_splits
+    from s2s_cli.console import say, warn
+    from s2s_cli.prepare import prepare
 
-    data = recipe.config.data
-    valid = [] if isinstance(data.valid, float) else load_split(data.valid, data, "valid")
-    tests = read_tests(data)
-    preparation.tokenize()
-    facts = preparation.facts()
-    valid = valid or facts.valid
-    num_valid_blank = join_corpora(valid).num_blank
-    for name, number, reason in (
-        ("train", facts.left_out.blank, "with a blank side"),
-        ("train", facts.left_out.not_utf8, "that are not UTF-8"),
-        ("valid", num_valid_blank, "with a blank side"),
-    ):
-        if number:
-            say(f"{name}: {number:,} pairs {reason} left out")
-    vocabularies, counts = learn_vocabularies(recipe.config, preparation, say)
-    folder.save_vocabularies(vocabularies)
-    train, _ = preparation.encode_anew(vocabularies)
-    preparation.commit()
-    valid_words = tokenize_corpora(recipe.config, valid)
-    valid_counts = count_tokens(valid_words, vocabularies.subwords)
-    splits = {"train": counts, "valid": valid_counts}
-    show_vocabularies(vocabularies, folder, splits)
-    warn_of_leakage("valid", valid, train.fingerprints)
-    warn_of_leakage("test", tests, train.fingerprints)
-    known = [
-        Known(side.label, side.num_tokens, side.share)
-        for name, found in splits.items()
-        for side in measure_coverage(name, found, vocabularies)
-    ]
-    warn_of_amounts(recipe.config, len(train), valid_counts.num_lines, known)
+    def inspect(vocabularies: "Vocabularies", counts: "Mapping[str, TokenCounts]") -> None:
+        folder.save_vocabularies(vocabularies)
+        show_vocabularies(vocabularies, folder, counts)
+
+    prepared = prepare(recipe.config, folder.data_path, workers, inspect=inspect)
+    for note in prepared.notes:
+        say(note)
+    for warning in prepared.warnings:
+        warn(warning)
+    for name, dataset in prepared.datasets.items():
+        counts = dataset.manifest.counts
+        for number, reason in (
+            (counts.blank, "with a blank side"),
+            (counts.not_utf8, "that are not UTF-8"),
+        ):
+            if number:
+                say(f"{name}: {number:,} pairs {reason} left out")
+    warn_of_leaked_splits(prepared.datasets)
+    warn_of_amounts(recipe.config, prepared.datasets)
 
 
 @app.command("show", cls=Command)
@@ -161,7 +147,7 @@ def show(
 
 
 def show_vocabularies(
-    vocabularies: "Vocabularies", run: "RunFolder", splits: "dict[str, TokenCounts]"
+    vocabularies: "Vocabularies", run: "RunFolder", splits: "Mapping[str, TokenCounts]"
 ) -> None:
     """Print what the vocabularies are of, and how much of each split they know."""
     from s2s_cli.console import say
@@ -180,7 +166,7 @@ def show_vocabularies(
 
 
 def show_coverage(
-    title: str, vocabularies: "Vocabularies", splits: "dict[str, TokenCounts]"
+    title: str, vocabularies: "Vocabularies", splits: "Mapping[str, TokenCounts]"
 ) -> None:
     """Print how much of each split the vocabularies know, as a table."""
     from s2s_cli.console import show_table

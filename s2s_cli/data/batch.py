@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from s2s_cli.data.tokenized import EncodedPair, TokenIds
+from s2s_cli.data.dataset import EncodedPair, TokenIds
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID
 
 

@@ -1,4 +1,7 @@
-"""Which sentences and pairs stand in train, as hashes of 16 bytes a pair; no text is kept."""
+"""Hashes of sentences and pairs: which of them occur in train, and whether a text has changed.
+
+The fingerprints of train take 16 bytes a pair; no text is kept.
+"""
 
 import hashlib
 import os
@@ -15,38 +18,63 @@ HASH = np.dtype("<u8")
 
 Hashes = npt.NDArray[np.uint64]
 
-SORTED_AT_A_TIME = 1 << 20
-"""Hashes whose repeats are found together; bounds memory."""
+BLOCK_HASHES = 1 << 20
+"""Hashes deduplicated at a time; bounds memory."""
 
 
 _NORMALIZE = Normalizer("", lowercase=True)
 
 
 def fold_sentence(sentence: str) -> str:
-    """A sentence as a lower-cased model reads it: case and white space do not count."""
+    """Lower-case a sentence and normalise its white space, as a lower-cased model reads it."""
     return _NORMALIZE(sentence)
 
 
 def hash_text(text: str) -> int:
-    """An 8-byte hash."""
+    """Hash a text to 8 bytes."""
     content = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
 
 
 def hash_pair(src: str, tgt: str) -> tuple[int, int]:
-    """The hashes of a source sentence alone, and of the pair."""
+    """Hash a source sentence alone, and the pair."""
     folded = fold_sentence(src)
     return hash_text(folded), hash_text(f"{folded}\n{fold_sentence(tgt)}")
 
 
+def hash_pairs(pairs: Iterable[Sequence[str]]) -> bytes:
+    """Hash source sentences and pairs, in order: `HASH` numbers, two a pair."""
+    found = np.array([hash_pair(*pair[:2]) for pair in pairs], dtype=HASH)
+    return found.tobytes()
+
+
+class PairDigest:
+    """SHA-256 of a sequence of pairs, for text that is a part of a file or comes from no file."""
+
+    def __init__(self) -> None:
+        """Start without pairs."""
+        self._digest = hashlib.sha256()
+        self._separator = ""
+
+    def update(self, pair: Sequence[str]) -> None:
+        """Add a pair."""
+        content = self._separator + "\t".join(pair)
+        self._digest.update(content.encode("utf-8", "surrogatepass"))
+        self._separator = "\n"
+
+    def hexdigest(self) -> str:
+        """The hash of all pairs so far."""
+        return self._digest.hexdigest()
+
+
 class Fingerprints(NamedTuple):
-    """The hashes of a text's source sentences, and of its pairs; each sorted, each once."""
+    """The hashes of a text's source sentences and of its pairs, each sorted and unique."""
 
     sources: Hashes
     pairs: Hashes
 
-    def has(self, row: Sequence[str]) -> tuple[bool, bool]:
-        """Whether a source sentence is there, and whether it is with one of its translations.
+    def contain(self, row: Sequence[str]) -> tuple[bool, bool]:
+        """Whether a source sentence occurs, and whether it occurs with one of its translations.
 
         Args:
             row: a source sentence and its translations.
@@ -59,35 +87,21 @@ class Fingerprints(NamedTuple):
 
 
 def _contains(sorted_hashes: Hashes, wanted: int) -> bool:
-    place = int(np.searchsorted(sorted_hashes, np.uint64(wanted)))
-    return place < len(sorted_hashes) and int(sorted_hashes[place]) == wanted
-
-
-class RawFingerprints(NamedTuple):
-    """The hashes of some pairs as bytes, in their order."""
-
-    sources: bytes
-    pairs: bytes
-
-
-def take_fingerprints(pairs: Iterable[tuple[str, str]]) -> RawFingerprints:
-    """The hashes of source sentences and of pairs."""
-    found = np.array([hash_pair(src, tgt) for src, tgt in pairs], dtype=HASH).reshape(-1, 2)
-    return RawFingerprints(found[:, 0].tobytes(), found[:, 1].tobytes())
+    index = int(np.searchsorted(sorted_hashes, np.uint64(wanted)))
+    return index < len(sorted_hashes) and int(sorted_hashes[index]) == wanted
 
 
 def sort_hashes(path: Path) -> None:
-    """Sort a file of hashes and keep each once; the memory that it takes belongs to the file."""
+    """Sort a file of hashes and drop repeats, in memory that belongs to the file."""
     if not path.stat().st_size:
         return
     hashes = np.memmap(path, HASH, mode="r+")
     hashes.sort()
     size = 0
-    for start in range(0, len(hashes), SORTED_AT_A_TIME):
-        part = np.asarray(hashes[start : start + SORTED_AT_A_TIME])
-        last = hashes[size - 1 : size] if size else part[:0]
-        is_new = np.diff(part, prepend=last) != 0 if size else np.append(True, np.diff(part) != 0)
-        kept = part[is_new]
+    for start in range(0, len(hashes), BLOCK_HASHES):
+        block = np.asarray(hashes[start : start + BLOCK_HASHES])
+        is_new = np.append(not size or block[0] != hashes[size - 1], np.diff(block) != 0)
+        kept = block[is_new]
         hashes[size : size + len(kept)] = kept
         size += len(kept)
     hashes.flush()

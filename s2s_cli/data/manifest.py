@@ -1,8 +1,8 @@
-"""`data/manifest.json`: what an encoded corpus was made of and with, and whether it still is."""
+"""`data/<split>/manifest.json`: what a dataset was made of, and whether that is still so."""
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,93 +13,97 @@ from s2s_cli.section import Section
 from s2s_cli.storage.atomic import write_file
 from s2s_cli.storage.checksummed import MANIFEST, to_json
 
-FORMAT = 3
-
-SIDES = ("src", "tgt")
-
-VALID = "valid.jsonl"
+FORMAT = 4
 
 Dtype = Literal["uint16", "int32"]
 
+Settings = dict[str, JsonValue]
 
-class FileFacts(Section):
+
+class FileStamp(Section):
     """A file as it was when it was written or read."""
 
     size: int
-    """Its size."""
+    """In bytes."""
     mtime_ns: int
-    """When it was changed last: a file with the same size and time is not read again."""
+    """Time of the last change; a file with the same size and time is not read again."""
     sha256: str
-    """Of its content; of a text file that is packed, of what is in it."""
+    """Hash of the content; for a packed text, of the unpacked content."""
 
     @classmethod
-    def of(cls, path: Path, sha256: str) -> "FileFacts":
-        """The facts of a file whose hash is known."""
+    def take(cls, path: Path, sha256: str) -> "FileStamp":
+        """The stamp of a file whose hash is known."""
         found = path.stat()
         return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=sha256)
 
-    def is_as(self, path: Path) -> bool:
-        """Whether a file has this size and time."""
+    def matches(self, path: Path) -> bool:
+        """Whether a file has this content; it is read only if its size or time differ."""
         found = path.stat()
-        return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
+        is_untouched = (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
+        return is_untouched or hash_file(path) == self.sha256
 
 
 class SourceFacts(Section):
-    """The pairs of one source of train."""
+    """The pairs of one source in a split."""
 
-    digests: tuple[str, ...]
-    """SHA-256 of its text; none if nothing of it is left to train on."""
+    name: str
+    """Name of the source."""
+    direction: str
+    """Such as `de-en`."""
+    origin: dict[str, str]
+    """Where the pairs came from: name to SHA-256; empty if the source has no pairs in the split."""
     pairs: int
-    """Encoded; those of the next source follow."""
-    valid_pairs: int
-    """Held out for validation."""
-    valid_digest: str
-    """SHA-256 of those."""
+    """Encoded pairs; those of the next source follow."""
 
 
 class Counts(Section):
-    """How much there is, and how much was left out."""
+    """How much a split holds, and how much was left out."""
 
-    pairs: int
-    """Encoded."""
-    src_tokens: int
-    """Without eos."""
-    tgt_tokens: int
-    """Without eos."""
-    src_unknown: int
-    """Of those tokens, the ones that the vocabulary does not know."""
-    tgt_unknown: int
-    """The same for the target side."""
+    pairs: int = 0
+    """Encoded pairs."""
+    src_tokens: int = 0
+    """Source tokens without eos."""
+    tgt_tokens: int = 0
+    """Target tokens without eos."""
+    src_unknown: int = 0
+    """Source tokens that are not in the vocabulary."""
+    tgt_unknown: int = 0
+    """Target tokens that are not in the vocabulary."""
     blank: int = 0
     """Rows with a blank side."""
     not_utf8: int = 0
     """Rows with bytes that are not UTF-8."""
-    too_long: int
+    too_long: int = 0
     """Pairs with more tokens than `data.max_length` on a side."""
-    empty: int
+    empty: int = 0
     """Pairs without a token on a side."""
 
 
 class Manifest(Section):
-    """An encoded corpus."""
+    """A dataset."""
 
-    format: int
-    """Of the files; another one is not read."""
-    made_with: dict[str, JsonValue]
-    """What decides on the ids beside the text: keys of the recipe, versions, vocabularies."""
-    texts: dict[str, FileFacts]
-    """The text files, by their names."""
+    format: int = FORMAT
+    """Format of the files; others are not read."""
+    settings: Settings
+    """What decides on the ids besides the text: keys of the recipe, versions, vocabularies."""
+    texts: dict[str, FileStamp]
+    """The text files by name."""
     sources: tuple[SourceFacts, ...]
-    """Of train, in order."""
+    """The sources of the split, in order."""
     counts: Counts
     """How much there is."""
     dtype: Dtype
     """Type of the ids."""
-    files: dict[str, FileFacts]
-    """The files of the corpus, by their names."""
+    files: dict[str, FileStamp]
+    """The files of the dataset by name."""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the pairs came from: name to SHA-256."""
+        return {name: sha for source in self.sources for name, sha in source.origin.items()}
 
     def write(self, folder: Path) -> None:
-        """Write it, sealed by its own hash."""
+        """Write the manifest with its own hash."""
         tree = self.model_dump(mode="json")
         write_file(folder / MANIFEST, to_json({"sha256": _hash_tree(tree), "manifest": tree}))
 
@@ -126,56 +130,70 @@ def _hash_tree(tree: object) -> str:
 def find_damage(
     folder: Path, manifest: Manifest, names: Collection[str] | None = None
 ) -> str | None:
-    """What is wrong with the files of a corpus, if anything is.
-
-    Sizes are always compared; hashes only of files that were touched since they were written.
+    """What is wrong with the files of a dataset; None if nothing is.
 
     Args:
-        folder: of the corpus.
+        folder: of the dataset.
         manifest: what it should be.
-        names: of the files that count; all if None.
+        names: files to check; all if None.
     """
-    for name, facts in manifest.files.items():
+    for name, stamp in manifest.files.items():
         if names is not None and name not in names:
             continue
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != facts.size:
-            return f"{name} has {path.stat().st_size:,} bytes, not {facts.size:,}"
-        if not facts.is_as(path) and hash_file(path) != facts.sha256:
+        if path.stat().st_size != stamp.size:
+            return f"{name} has {path.stat().st_size:,} bytes, not {stamp.size:,}"
+        if not stamp.matches(path):
             return f"{name} is damaged (SHA-256)"
     return None
 
 
-def find_other_text(manifest: Manifest, paths: Sequence[Path]) -> str | None:
-    """Which text is not what was encoded, if any is; files may have moved."""
+def find_changed_text(manifest: Manifest, paths: Sequence[Path]) -> str | None:
+    """Which text differs from what was encoded; None if none does. Files may have moved."""
     if len(paths) != len(manifest.texts):
         return "the text is in other files"
-    for path, facts in zip(paths, manifest.texts.values(), strict=True):
-        if not facts.is_as(path) and hash_file(path) != facts.sha256:
+    for path, stamp in zip(paths, manifest.texts.values(), strict=True):
+        if not stamp.matches(path):
             return f"{path} has changed"
     return None
 
 
-def find_other_settings(manifest: Manifest, wanted: Mapping[str, JsonValue]) -> Iterator[str]:
-    """Which settings the corpus was not made with, in words."""
+def find_changed_settings(manifest: Manifest, wanted: Settings) -> str | None:
+    """Which setting differs from those of the dataset; None if none does."""
     for name, value in wanted.items():
-        found = manifest.made_with.get(name)
+        found = manifest.settings.get(name)
         if found != value:
             change = f" {found} -> {value}" if len(f"{found}{value}") < 80 else ""
-            yield f"made with other {name}{change}"
+            return f"made with other {name}{change}"
+    return None
 
 
-def restamp(folder: Path, manifest: Manifest, paths: Sequence[Path]) -> Manifest:
-    """The manifest of the same content with the files' present names and times."""
+def renew_stamps(
+    folder: Path, manifest: Manifest, paths: Sequence[Path], origin: Sequence[Sequence[str]]
+) -> Manifest:
+    """The manifest of the same content, with the present names and times of the files.
+
+    Args:
+        folder: of the dataset.
+        manifest: of the same content.
+        paths: present names of the text files.
+        origin: for each source the present names of what its hashes are of.
+    """
     texts = zip(paths, manifest.texts.values(), strict=True)
     return manifest.model_copy(
         update={
-            "texts": {str(path): FileFacts.of(path, facts.sha256) for path, facts in texts},
+            "texts": {str(path): FileStamp.take(path, stamp.sha256) for path, stamp in texts},
             "files": {
-                name: FileFacts.of(folder / name, facts.sha256)
-                for name, facts in manifest.files.items()
+                name: FileStamp.take(folder / name, stamp.sha256)
+                for name, stamp in manifest.files.items()
             },
+            "sources": tuple(
+                source.model_copy(
+                    update={"origin": dict(zip(names, source.origin.values(), strict=False))}
+                )
+                for source, names in zip(manifest.sources, origin, strict=True)
+            ),
         }
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from s2s_cli.data.tokenized import EncodedPair, EncodedPairs, TokenIds, lengths_of
+from s2s_cli.data.dataset import EncodedPair, EncodedPairs, TokenIds, lengths_of
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 

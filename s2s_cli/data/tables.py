@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from s2s_cli.data.corpus import PairDigest
 from s2s_cli.data.csv_rows import CSV_REMEDY, Row, check_separator, mention_header, split_csv
+from s2s_cli.data.fingerprints import PairDigest
 from s2s_cli.data.lines import Errors, is_utf8, stream_lines
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import TableFile, targets_of

@@ -8,7 +8,8 @@ words come back from them.
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 
 import sentencepiece
 
@@ -18,6 +19,10 @@ from s2s_cli.text.vocabulary import MARKERS, Vocabulary
 
 NUM_THREADS = 4
 """Fixed, because sums over threads, and so the pieces, depend on it; more cores change nothing."""
+
+TABLE_WORDS, TABLE_WORD_LENGTH = 1 << 18, 40
+"""Words that a table of pieces remembers, and their greatest length in characters: tokeniser `none`
+gives whole sentences of languages without spaces, of which few come twice."""
 
 LONGEST_LINE = 2**30
 """In bytes; the trainer would pass over lines beyond its own limit of 4,192 without a word."""
@@ -39,6 +44,7 @@ class Subwords:
         """
         self.content = content
         self.kind = kind
+        self._table: dict[str, list[str]] = {}
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=content)
             ids = range(self._processor.get_piece_size())
@@ -63,9 +69,26 @@ class Subwords:
     def __hash__(self) -> int:
         return hash(self.content)
 
-    def segment(self, words: Sequence[str]) -> list[str]:
-        """The likeliest pieces of a sentence's words."""
-        pieces: list[str] = self._processor.encode(" ".join(words), out_type=str)
+    def segment(self, words: Iterable[str]) -> list[str]:
+        """The likeliest pieces of a sentence's words.
+
+        No piece crosses a space, so each word is cut by itself, and a table remembers the pieces
+        of words that were cut before: several times as fast as cutting whole sentences.
+        """
+        pieces: list[str] = []
+        for word in words:
+            known = self._table.get(word)
+            if known is None:
+                known = self._cut(word)
+            pieces += known
+        return pieces
+
+    def _cut(self, word: str) -> list[str]:
+        pieces: list[str] = self._processor.encode(word, out_type=str)
+        if len(word) <= TABLE_WORD_LENGTH:
+            if len(self._table) >= TABLE_WORDS:
+                self._table.clear()
+            self._table[word] = pieces
         return pieces
 
     def join(self, pieces: Iterable[str]) -> list[str]:
@@ -91,16 +114,16 @@ SubwordPair = tuple[Subwords | None, Subwords | None]
 
 def train_subwords(
     kind: str,
-    sentences: Iterable[Sequence[str]],
+    words: Counter[str],
     max_size: int,
     coverage: float,
     num_tags: int = 0,
 ) -> Subwords:
-    """Learn pieces from the words of sentences; as many as the text gives, up to `max_size`.
+    """Learn pieces from the words of a text; as many as the text gives, up to `max_size`.
 
     Args:
         kind: `bpe` or `unigram`.
-        sentences: the words of each.
+        words: how often each occurs.
         max_size: most entries of the vocabulary, the four markers included.
         coverage: share of running characters that get a piece; the rarest of the rest get none.
         num_tags: entries of the vocabulary that are tags of languages, and no pieces.
@@ -109,9 +132,11 @@ def train_subwords(
         ConfigError: `max_size` has no room for the characters alone.
     """
     written = io.BytesIO()
+    order = sorted(words, key=lambda word: (-words[word], word))
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=map(" ".join, sentences),
+            sentence_iterator=(f"{word}\t{words[word]}" for word in order),
+            input_format="tsv",
             model_writer=written,
             model_type=kind,
             vocab_size=max_size - len(MARKERS) - num_tags + 1,  # the model has an <unk> of its own

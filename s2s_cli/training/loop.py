@@ -14,8 +14,8 @@ from torch.optim import Optimizer
 from s2s_cli.config import Training
 from s2s_cli.data.ahead import one_ahead
 from s2s_cli.data.batch import Batch, collate
+from s2s_cli.data.dataset import EncodedPairs, lengths_of
 from s2s_cli.data.sampler import epoch_batches
-from s2s_cli.data.tokenized import EncodedPairs, lengths_of
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.parallel import ALONE, Ranks
 from s2s_cli.training.optimizer import learning_rate, set_learning_rate, teacher_forcing

@@ -143,7 +143,7 @@ def describe_epoch(
         is_best: whether no earlier epoch scored better.
     """
     shown = progress.position.epoch % len(measures.hypotheses)
-    source, reference = material.valid_pair(shown)
+    source, reference, *_ = material.valid_row(shown)
     return Validation(
         epoch=progress.position.epoch + 1,
         step=progress.position.step,
@@ -170,7 +170,7 @@ def explain_collapse(
     record: Record, progress: Progress, measures: Measures, material: Material
 ) -> str | None:
     """That most validation sentences are translated alike, and the likely cause; else None."""
-    references = [reference for text in material.valid_texts for reference in text.corpus.tgt]
+    references = [row[1] for text in material.valid_texts for row in text.rows]
     collapse = find_collapse(measures.hypotheses, references)
     if collapse is None:
         return None

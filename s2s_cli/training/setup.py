@@ -1,9 +1,9 @@
-"""From a recipe to a model that can be trained: read, encode, begin or take up again."""
+"""From prepared text to a model that can be trained: from scratch, or where a run stopped."""
 
 from collections.abc import Callable
-from itertools import islice
-from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from s2s_cli.checkpoint import (
@@ -15,21 +15,17 @@ from s2s_cli.checkpoint import (
     s2s_version,
     save_model,
 )
-from s2s_cli.config import Config, Data
-from s2s_cli.data.corpus import Corpus, join_by_direction, join_corpora
-from s2s_cli.data.encoded_corpus import count_encoded
-from s2s_cli.data.manifest import Counts
+from s2s_cli.config import Config
+from s2s_cli.data.dataset import Dataset
 from s2s_cli.data.resampling import Resampling
-from s2s_cli.data.splits import load_split
-from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, fits, segment_corpus
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.launch import read_launch
 from s2s_cli.parallel import ALONE, Ranks
-from s2s_cli.preparation.facts import weigh_pairs
-from s2s_cli.preparation.preparation import Preparation
+from s2s_cli.prepare import Prepared
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
+from s2s_cli.sources import sources_of
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.training.initialize import take_vectors, take_weights
 from s2s_cli.training.memory import check_memory
@@ -42,97 +38,47 @@ from s2s_cli.training.resume import (
 )
 from s2s_cli.training.trainer import Fit
 from s2s_cli.training.validate import Material, ValidText
-from s2s_cli.vocabularies import tokenize_corpora
 
 Say = Callable[[str], None]
 
 
-class Texts(NamedTuple):
-    """The text of a training: what it learns from on disk, what it is chosen by in memory."""
-
-    train: Preparation
-    valid: Corpus
-    valid_words: TokenizedCorpus
-    valid_corpora: list[Corpus]
-    """The sources of `valid`, in order; each is of one direction."""
-
-
-class Plan(NamedTuple):
-    """All that a training needs before its first update."""
-
-    config: Config
-    run: RunFolder
-    card: ModelCard
-    vocabularies: Vocabularies
-    material: Material
-    device: torch.device
-    ranks: Ranks = ALONE
-    former: LoadedModel | None = None
-    """The model that training begins with, where it begins with one."""
-
-
-def read_texts(config: Config, train: Preparation, *, is_known: bool) -> Texts:
-    """Read what a recipe chooses by, and split it into words; look into what it trains on.
-
-    Args:
-        config: the recipe.
-        train: the training pairs.
-        is_known: whether they have vocabularies, so that it may be enough to compare hashes.
-
-    Raises:
-        DataError: a file is missing, malformed, or does not fit its partner; a split is empty.
-    """
-    valid_corpora = read_valid(config.data, train, is_known=is_known)
-    words = tokenize_corpora(config, valid_corpora)
-    return Texts(train, join_corpora(valid_corpora), words, valid_corpora)
-
-
-def read_valid(data: Data, train: Preparation, *, is_known: bool) -> list[Corpus]:
-    """The validation corpora; those of files before the training pairs, which take longer."""
-    held_out = isinstance(data.valid, float)
-    corpora = [] if held_out else load_split(data.valid, data, "valid")
-    if not is_known:
-        train.words()
-    return train.facts().valid if held_out else corpora
-
-
-def encode_texts(
-    config: Config, texts: Texts, vocabularies: Vocabularies, say: Say
-) -> tuple[Material, dict[str, Counts]]:
-    """Turn words into ids, saying how many pairs are left out and why.
-
-    Returns:
-        The pairs, and how much there is of `train` and of `valid`.
+def make_material(config: Config, prepared: Prepared, say: Say) -> Material:
+    """Gather what a model is trained and validated on; reports how many pairs were left out.
 
     Raises:
         DataError: nothing is left of a split.
     """
-    longest, preparation = config.data.max_length, texts.train
-    train, manifest = preparation.encode(vocabularies)
-    if preparation.why is not None:
-        say(f"{preparation.folder}: {preparation.why}; the training pairs were encoded anew")
-    tokens = segment_corpus(texts.valid_words, vocabularies.subwords)
-    valid = encode_corpus(tokens, vocabularies.src, vocabularies.tgt, longest)
-    _tell_counts("train", preparation.name, manifest.counts, longest, say)
-    valid_counts = count_encoded(valid, texts.valid.num_blank)
-    _tell_counts("valid", texts.valid.name, valid_counts, longest, say)
-    fitting = [fits(src, tgt, longest) for src, tgt in zip(tokens.src, tokens.tgt, strict=True)]
-    valid_texts = [
-        ValidText(text, choose_scoring(config, text.tgt_lang, say))
-        for text in _keep_fitting(texts.valid_corpora, fitting)
+    train, valid = prepared.datasets["train"], prepared.datasets["valid"]
+    for name, dataset in (("train", train), ("valid", valid)):
+        _report_counts(name, dataset, config.data.max_length, say)
+    texts = [
+        ValidText(direction, rows, choose_scoring(config, direction.tgt, say))
+        for direction, rows in valid.rows_by_direction().items()
     ]
-    weights = weigh_pairs(preparation.text, manifest)
-    material = Material(train, valid, valid_texts, make_resampling(config, vocabularies), weights)
-    return material, {"train": manifest.counts, "valid": valid_counts}
+    resampling = make_resampling(config, prepared.vocabularies)
+    return Material(train, valid, texts, resampling, weigh_pairs(config, train))
 
 
-def _tell_counts(split: str, name: str, counts: Counts, longest: int, say: Say) -> None:
-    """Say how many pairs a split has, and how many were left out.
+def weigh_pairs(config: Config, train: Dataset) -> npt.NDArray[np.float64] | None:
+    """How often each training pair is seen in an epoch; None if each is seen once."""
+    sources = train.manifest.sources
+    given = [source.weight for source in sources_of(config.data.train)]
+    # A source of several directions stands once for each.
+    weights = np.repeat(given, len(sources) // len(given))
+    if all(weight == 1 for weight, source in zip(weights, sources, strict=True) if source.pairs):
+        return None
+    return np.repeat(weights, [source.pairs for source in sources])
+
+
+def _report_counts(split: str, dataset: Dataset, longest: int, say: Say) -> None:
+    """Report how many pairs a split has, and how many were left out.
 
     Raises:
         DataError: it has none.
     """
+    counts = dataset.manifest.counts
     if not counts.pairs:
+        name = "+".join(source.name for source in dataset.manifest.sources)
         raise DataError(
             f"data.{split}: no pair of {name} is left; check data.max_length and the text"
         )
@@ -146,13 +92,6 @@ def _tell_counts(split: str, name: str, counts: Counts, longest: int, say: Say) 
     tail = f"; left out: {left_out}" if left_out else ""
     num_tokens = counts.tgt_tokens + counts.pairs  # each target has its eos
     say(f"{split}: {counts.pairs:,} pairs, {num_tokens:,} target tokens{tail}")
-
-
-def _keep_fitting(corpora: list[Corpus], kept: list[bool]) -> list[Corpus]:
-    """A corpus for each direction, of the pairs whose place in `kept` is True."""
-    rest = iter(kept)
-    parts = [corpus.keep(list(islice(rest, len(corpus)))) for corpus in corpora]
-    return join_by_direction([part for part in parts if part.src])
 
 
 def make_resampling(config: Config, vocabularies: Vocabularies) -> Resampling | None:
@@ -179,10 +118,11 @@ def choose_scoring(config: Config, tgt_lang: str, say: Say) -> ScoringSettings:
     return settings
 
 
-def make_card(config: Config, texts: Texts, vocabularies: Vocabularies) -> ModelCard:
+def make_card(config: Config, prepared: Prepared) -> ModelCard:
     """What a model folder will say about its model."""
-    card = vocabularies.card
+    card = prepared.vocabularies.card
     tokenizers = {"src_tokenizer": card.src_tokenizer, "tgt_tokenizer": card.tgt_tokenizer}
+    splits = {name: prepared.datasets[name] for name in ("train", "valid")}
     return ModelCard(
         s2s_version=s2s_version(),
         src_lang=card.src_lang,
@@ -191,82 +131,137 @@ def make_card(config: Config, texts: Texts, vocabularies: Vocabularies) -> Model
         text=config.text.model_copy(update=tokenizers),
         model=config.model,
         decoding=config.decoding,
-        trained_on={"train": texts.train.facts().origin, "valid": texts.valid.origin},
+        trained_on={name: dataset.manifest.origin for name, dataset in splits.items()},
         epoch=0,
         step=0,
         valid_scores={},
     )
 
 
-def begin_or_resume(plan: Plan, say: Say) -> Fit:
-    """Where the run's newest whole checkpoint stopped, or from the beginning.
+def make_model(
+    config: Config,
+    card: ModelCard,
+    vocabularies: Vocabularies,
+    former: LoadedModel | None,
+    say: Say,
+) -> LoadedModel:
+    """Make a model with its first weights, on the CPU.
+
+    Args:
+        config: the recipe.
+        card: of the model.
+        vocabularies: of both sides.
+        former: the model whose weights it starts with, in fine-tuning.
+        say: receives what was taken from files.
 
     Raises:
-        CheckpointError: the run has a model or checkpoints, but none to go on from.
-        ConfigError: the run was begun with other settings, data or vocabularies.
+        ConfigError: the model cannot be made, or does not fit what it is to start with.
     """
-    skipped: list[str] = []
-    resumable = find_resumable(plan.run, skipped)
-    for line in skipped:
-        say(f"warning: passed over a damaged checkpoint: {line}")
-    if resumable is not None:
-        return _resume(plan, resumable, say)
-    if plan.run.model_path.exists():
-        raise CheckpointError(
-            f"{plan.run.path}: has a model but no checkpoint to go on from; --fresh trains from "
-            "scratch (the old run is kept aside), --run DIR trains elsewhere"
-        )
-    return begin(plan, say)
-
-
-def begin(plan: Plan, say: Say) -> Fit:
-    """A model with its first weights; nothing is written yet.
-
-    Raises:
-        ConfigError: the model cannot be made, or does not fit what it is to begin with.
-        DeviceError: it does not fit into the memory.
-    """
-    card, src, tgt = plan.card, plan.vocabularies.src, plan.vocabularies.tgt
-    if plan.ranks.is_first:  # before any other process of this machine has a model
-        num_processes = read_launch().local_size
-        check_memory(plan.config, plan.device, len(src), len(tgt), num_processes)
-    torch.manual_seed(plan.config.training.seed)
+    src, tgt, subwords = vocabularies.src, vocabularies.tgt, vocabularies.subwords
+    torch.manual_seed(config.training.seed)
     model = build_model(card.model, src, tgt)
-    if plan.former is not None:
-        differing = take_weights(model, plan.config, plan.vocabularies, plan.former)
-        tail = f"; other than there: {', '.join(differing)}" if differing else ""
-        say(f"fine-tuning {plan.config.training.init_from}, epoch {plan.former.card.epoch}{tail}")
-    for key, coverage in take_vectors(model, plan.config, plan.vocabularies):
+    if former is not None:
+        differing = take_weights(model, config, vocabularies, former)
+        tail = f"; differs in {', '.join(differing)}" if differing else ""
+        say(f"fine-tuning {config.training.init_from}, epoch {former.card.epoch}{tail}")
+    for key, coverage in take_vectors(model, config, vocabularies):
         say(
             f"{key}: {coverage.num_found:,} of {coverage.num_entries:,} entries have vectors, "
             f"{coverage.share:.1%} of the running tokens"
             + (f"; {coverage.num_not_utf8:,} words not in UTF-8" if coverage.num_not_utf8 else "")
         )
-    model.to(plan.device)
-    subwords = plan.vocabularies.subwords
     codecs = make_codecs(card.text, *card.all_directions[0], src, tgt, subwords)
-    loaded = LoadedModel(model, *codecs, card)
-    return Fit(loaded, plan.material, plan.config.training, plan.run, plan.ranks)
+    return LoadedModel(model, *codecs, card)
 
 
-def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
-    run, ranks, state = plan.run, plan.ranks, resumable.state
+def begin_or_resume(
+    config: Config,
+    prepared: Prepared,
+    run: RunFolder,
+    device: torch.device,
+    say: Say,
+    ranks: Ranks = ALONE,
+    former: LoadedModel | None = None,
+) -> Fit:
+    """Continue from the newest complete checkpoint of a run, or start from the beginning.
+
+    Args:
+        config: the recipe as it is run.
+        prepared: its vocabularies and datasets.
+        run: the run folder.
+        device: where the model is trained.
+        say: receives what people should know.
+        ranks: the processes that train together.
+        former: the model to start with, in fine-tuning.
+
+    Raises:
+        CheckpointError: the run has a model or checkpoints, but none to continue from.
+        ConfigError: the run was started with other settings, text or vocabularies.
+    """
+    skipped: list[str] = []
+    resumable = find_resumable(run, skipped)
+    for line in skipped:
+        say(f"warning: skipped a damaged checkpoint: {line}")
+    if resumable is not None:
+        return _resume(config, prepared, run, device, say, ranks, resumable)
+    if run.model_path.exists():
+        raise CheckpointError(
+            f"{run.path}: has a model but no checkpoint to go on from; --fresh trains from "
+            "scratch (the old run is kept aside), --run DIR trains elsewhere"
+        )
+    return begin(config, prepared, run, device, say, ranks, former)
+
+
+def begin(
+    config: Config,
+    prepared: Prepared,
+    run: RunFolder,
+    device: torch.device,
+    say: Say,
+    ranks: Ranks = ALONE,
+    former: LoadedModel | None = None,
+) -> Fit:
+    """Start from the beginning; nothing is written yet. Arguments as `begin_or_resume`.
+
+    Raises:
+        ConfigError: the model cannot be made, or does not fit what it is to start with.
+        DeviceError: it does not fit into memory.
+    """
+    material, card = make_material(config, prepared, say), make_card(config, prepared)
+    if ranks.is_first:  # before any process of this machine has a model
+        sizes = len(prepared.vocabularies.src), len(prepared.vocabularies.tgt)
+        check_memory(config, device, *sizes, read_launch().local_size)
+    loaded = make_model(config, card, prepared.vocabularies, former, say)
+    loaded.model.to(device)
+    return Fit(loaded, material, config.training, run, ranks)
+
+
+def _resume(
+    config: Config,
+    prepared: Prepared,
+    run: RunFolder,
+    device: torch.device,
+    say: Say,
+    ranks: Ranks,
+    resumable: Resumable,
+) -> Fit:
     if not run.config_path.is_file():
         raise CheckpointError(
             f"{run.config_path}: missing, so the run's settings are not known; "
             "--fresh trains from scratch (the old run is kept aside)"
         )
+    material, card = make_material(config, prepared, say), make_card(config, prepared)
     former = load_recipe(str(run.config_path)).config
-    former = allow_other_ranks(former, plan.config, state, ranks)
-    check_same_run(former, plan.config, resumable, plan.vocabularies, plan.card.trained_on, run)
-    loaded = resumable.loaded._replace(card=plan.card)
-    loaded.model.to(plan.device)
-    fit = Fit(loaded, plan.material, plan.config.training, run, ranks)
-    fit.restore(state)
-    epoch, _, step = fit.record.position
+    former = allow_other_ranks(former, config, resumable.state, ranks)
+    check_same_run(former, config, resumable, prepared.vocabularies, card.trained_on, run)
+    loaded = resumable.loaded._replace(card=card)
+    loaded.model.to(device)
+    fit = Fit(loaded, material, config.training, run, ranks)
+    fit.restore(resumable.state)
     if not fit.is_finished():
+        epoch, _, step = fit.record.position
         say(f"resumed after update {step:,}, in epoch {epoch + 1}")
-        if change := describe_other_ranks(state, plan.config, ranks):
+        if change := describe_other_ranks(resumable.state, config, ranks):
             say(change)
     if fit.record.best_epoch and ranks.is_first:
         _tend_model(fit, say)

@@ -13,13 +13,14 @@ import numpy.typing as npt
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding, Training
 from s2s_cli.data.batch import collate
-from s2s_cli.data.corpus import Corpus
+from s2s_cli.data.dataset import EncodedPairs, lengths_of
+from s2s_cli.data.pairs import Row
 from s2s_cli.data.resampling import ResampledPairs, Resampling
-from s2s_cli.data.tokenized import EncodedCorpus, EncodedPairs
 from s2s_cli.decoding.translator import make_translators
 from s2s_cli.errors import S2SError
 from s2s_cli.scoring.caveats import find_caveat
 from s2s_cli.scoring.metrics import ScoringSettings, describe_perplexity, score_corpus
+from s2s_cli.sources import Direction
 from s2s_cli.training.loss import measure_tokens
 
 GREEDY = Decoding(beam_size=1, length_penalty=0.0)
@@ -27,21 +28,28 @@ GREEDY = Decoding(beam_size=1, length_penalty=0.0)
 
 
 class ValidText(NamedTuple):
-    """The validation pairs of one direction, as text."""
+    """The text of the validation pairs of one direction."""
 
-    corpus: Corpus
+    direction: Direction
+    rows: list[Row]
+    """Source and references of each pair that is validated on."""
     scoring: ScoringSettings
+
+    @property
+    def references(self) -> list[list[str]]:
+        """The references of all pairs: the main ones, then further ones."""
+        return [list(side) for side in zip(*(row[1:] for row in self.rows), strict=True)]
 
 
 class Material(NamedTuple):
     """What a model is fitted to and chosen by."""
 
     train: EncodedPairs
-    valid: EncodedCorpus
+    valid: EncodedPairs
     valid_texts: Sequence[ValidText]
-    """The same pairs as `valid`, as text, by direction."""
+    """The text of the pairs of `valid`, by direction."""
     resampling: Resampling | None = None
-    """What cuts the training pairs otherwise for each epoch, if anything does."""
+    """What cuts the training pairs differently in each epoch, if anything does."""
 
     train_weights: npt.NDArray[np.float64] | None = None
     """How often each pair of `train` is seen in an epoch; None if each is seen once."""
@@ -52,10 +60,11 @@ class Material(NamedTuple):
             return self.train
         return ResampledPairs(self.train, self.resampling, epoch)
 
-    def valid_pair(self, index: int) -> tuple[str, str]:
-        """Source and reference of one of the validation pairs, one direction after the other."""
-        pairs = (zip(text.src, text.tgt, strict=True) for text, _ in self.valid_texts)
-        return next(islice(chain.from_iterable(pairs), index, None))
+    def valid_row(self, index: int) -> Row:
+        """Source and references of one validation pair, one direction after the other."""
+        return next(
+            islice(chain.from_iterable(text.rows for text in self.valid_texts), index, None)
+        )
 
 
 class Measures(NamedTuple):
@@ -131,7 +140,7 @@ def choose_criterion(best_by: str, valid_texts: Sequence[ValidText]) -> Criterio
     """
     if best_by != "bleu":
         return Criterion(best_by)
-    found = [find_caveat(text.references, scoring) for text, scoring in valid_texts]
+    found = [find_caveat(text.references, text.scoring) for text in valid_texts]
     caveats = [caveat for caveat in found if caveat is not None]
     if not caveats:
         return Criterion(best_by)
@@ -166,7 +175,8 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     model.eval()
     device, size = next(model.parameters()).device, config.batch_size
     size = size if config.batch_by == "sentences" else GREEDY.num_sentences
-    pairs = sorted(material.valid.pairs, key=lambda pair: len(pair[1]))
+    by_length = np.argsort(lengths_of(material.valid)[:, 1], kind="stable")
+    pairs = [material.valid[int(index)] for index in by_length]
     translators = make_translators(loaded, model, device)
     predictor = next(iter(translators.values())).model  # which foretells no tags
     measures = measure_tokens(
@@ -179,11 +189,11 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
         )
     hypotheses: list[str] = []
     scores: list[list[float]] = []
-    for text, scoring in material.valid_texts:
-        found = translators[str(text.direction)].translate(text.src, GREEDY)
+    for text in material.valid_texts:
+        found = translators[str(text.direction)].translate([row[0] for row in text.rows], GREEDY)
         said = [translation.text for translation in found]
-        references = [scoring.normalize(side) for side in text.references]
-        both = score_corpus(["bleu", "chrf"], said, references, scoring)
+        references = [text.scoring.normalize(side) for side in text.references]
+        both = score_corpus(["bleu", "chrf"], said, references, text.scoring)
         scores.append([score.value for score in both])
         hypotheses += said
     bleu, chrf = (fmean(values) for values in zip(*scores, strict=True))

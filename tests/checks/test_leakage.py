@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from s2s_cli.checks.leakage import Leakage, find_leakage
-from s2s_cli.data.fingerprints import HASH, Fingerprints, sort_hashes, take_fingerprints
+from s2s_cli.data.fingerprints import HASH, Fingerprints, hash_pairs, sort_hashes
 from s2s_cli.data.lines import read_lines
 
 
 def fingerprints_of(pairs: list[tuple[str, str]]) -> Fingerprints:
     with TemporaryDirectory() as folder:
         found = []
-        for content in take_fingerprints(pairs):
+        for column in np.frombuffer(hash_pairs(pairs), HASH).reshape(-1, 2).T:
             path = Path(folder) / "hashes"
-            path.write_bytes(content)
+            path.write_bytes(column.tobytes())
             sort_hashes(path)
             found.append(np.fromfile(path, HASH))
     return Fingerprints(*found)
@@ -73,7 +73,7 @@ def test_planted_pairs_are_found_in_a_real_corpus(real_data: Path) -> None:
 def test_hashes_are_sorted_and_each_is_kept_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_a_time: int
 ) -> None:
-    monkeypatch.setattr("s2s_cli.data.fingerprints.SORTED_AT_A_TIME", at_a_time)
+    monkeypatch.setattr("s2s_cli.data.fingerprints.BLOCK_HASHES", at_a_time)
     for numbers in ([], [7], [3, 1, 3, 2**64 - 1, 1, 0, 3, 0], [5] * 9):
         np.array(numbers, dtype=HASH).tofile(tmp_path / "h")
         sort_hashes(tmp_path / "h")

@@ -6,23 +6,17 @@ import pytest
 from s2s_cli.commands.progress import preparing
 from s2s_cli.config import Config
 from s2s_cli.errors import StoppedError
-from s2s_cli.recipe import Recipe
-from s2s_cli.run import RunFolder
+from s2s_cli.prepare import prepare
 from s2s_cli.signals import StopRequest
 
 
 def test_a_signal_stops_preparing_and_nothing_is_left(tmp_path: Path) -> None:
-    recipe, run = Recipe("x", Config()), RunFolder(tmp_path / "runs" / "x")
-
-    def prepare() -> None:
-        with (
-            StopRequest(lambda: None) as stop,
-            preparing(recipe, run, workers=1, stop=stop) as preparation,
-        ):
+    def prepare_stopped() -> None:
+        with StopRequest(lambda: None) as stop, preparing(workers=1, stop=stop) as workers:
             signal.raise_signal(signal.SIGTERM)
-            preparation.words()
+            prepare(Config(), tmp_path / "runs" / "x" / "data", workers)
 
-    with pytest.raises(StoppedError, match="stopped while tokenising; nothing was kept") as caught:
-        prepare()
+    with pytest.raises(StoppedError, match="stopped while tokenising; nothing was saved") as caught:
+        prepare_stopped()
     assert caught.value.status == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())

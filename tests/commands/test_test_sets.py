@@ -2,11 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from corpora import load_training
 from toys import error_of, output_of, save_toy
 
 from s2s_cli.config import Data
-from s2s_cli.data.corpus import join_corpora
+from s2s_cli.data.splits import load_test_and_rest
 from s2s_cli.sources import ParallelFiles
 
 SHARES = ("data.valid=0.1", "data.test=0.2")
@@ -20,8 +19,8 @@ def ask(tmp_path: Path) -> list[object]:
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
     files = {"src": str(tmp_path / "p.de"), "tgt": str(tmp_path / "p.en")}
     data = Data(train=ParallelFiles(**files), valid=0.1, test=0.2)
-    parts = zip(("train", "valid"), load_training(data), strict=True)
-    trained_on = {name: join_corpora(corpora).origin for name, corpora in parts}
+    _, rest = load_test_and_rest(data)
+    trained_on = {name: {f"p#{name}": digest} for name, (digest,) in rest.items()}
     toy = save_toy(tmp_path / "toy", trained_on=trained_on)
     recipe = tmp_path / "my.yaml"
     languages = {"src_lang": "de", "tgt_lang": "en"}

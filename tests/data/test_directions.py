@@ -1,14 +1,13 @@
-"""Sources of several directions: which languages they are of, and what is held out of them."""
+"""Sources of several directions: which languages they have."""
 
-from itertools import combinations
 from pathlib import Path
 
 import pytest
 from corpora import load_training
 
 from s2s_cli.config import Data
-from s2s_cli.data.corpus import Corpus, join_by_direction, join_corpora
-from s2s_cli.data.splits import load_test
+from s2s_cli.data.pairs import ParallelText
+from s2s_cli.data.splits import load_test, open_split
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import check_config
 
@@ -27,8 +26,8 @@ def make_data(folder: Path, **keys: object) -> Data:
     return check_config({"data": {"valid": BOTH, "test": BOTH, **tree}}, "test").data
 
 
-def all_languages(corpus: Corpus) -> set[str]:
-    return {sentence.split()[0] for sentence in corpus.src + corpus.tgt}
+def all_languages(text: ParallelText) -> set[str]:
+    return {sentence.split()[0] for row in text.rows for sentence in row}
 
 
 def test_names_hold_the_languages_of_each_direction(tmp_path: Path) -> None:
@@ -37,16 +36,16 @@ def test_names_hold_the_languages_of_each_direction(tmp_path: Path) -> None:
         for corpora in (train, valid):
             assert [str(corpus.direction) for corpus in corpora] == DIRECTIONS
             for corpus in corpora:
-                assert all_languages(corpus) == {corpus.src_lang, corpus.tgt_lang}
-                assert corpus.src[0].startswith(corpus.src_lang)
+                assert all_languages(corpus) == {*corpus.direction}
+                assert corpus.rows[0][0].startswith(corpus.direction.src)
                 assert corpus.name.endswith(f"-{corpus.direction}")
 
 
 def test_names_of_several_references_hold_languages_too(tmp_path: Path) -> None:
     test = {"src": "{src}.txt", "tgt": ["{tgt}.txt", "{src}.txt"]}
     for corpus in load_test(make_data(tmp_path, test=test)):
-        assert corpus.references[0][0] == f"{corpus.tgt_lang} 0"
-        assert corpus.references[1][0] == f"{corpus.src_lang} 0"
+        assert corpus.references[0][0] == f"{corpus.direction.tgt} 0"
+        assert corpus.references[1][0] == f"{corpus.direction.src} 0"
 
 
 def test_a_source_may_say_its_direction(tmp_path: Path) -> None:
@@ -56,35 +55,35 @@ def test_a_source_may_say_its_direction(tmp_path: Path) -> None:
         {"file": "all.tsv", "src": "de", "tgt": 3, "direction": "de-fr"},
     ]
     directions = ["de-en", "fr-en", "de-fr"]
-    train, _ = load_training(make_data(tmp_path, train=sources, directions=directions))
+    data = make_data(tmp_path, train=sources, directions=directions)
+    train, _ = load_training(data)
     assert [str(corpus.direction) for corpus in train] == directions
     assert [all_languages(corpus) for corpus in train] == [{"de", "en"}, {"fr", "en"}, {"de", "fr"}]
-    assert train[0].weight == 2
+    assert [source.weight for source in open_split(data.train, data, "train")] == [2, 1, 1]
 
 
 def test_placeholders_stand_for_the_only_languages_too(tmp_path: Path) -> None:
     keys = {"directions": [], "src_lang": "fr", "tgt_lang": "de"}
     train, _ = load_training(make_data(tmp_path, **keys))
-    assert (train[0].src[0], train[0].tgt[0]) == ("fr 0", "de 0")
+    assert train[0].rows[0] == ("fr 0", "de 0")
     assert train[0].name == f"{tmp_path.name}-fr"  # nothing to be told apart
     train, _ = load_training(make_data(tmp_path, directions=["fr-de"]))
-    assert (train[0].src[0], train[0].tgt[0]) == ("fr 0", "de 0")
+    assert train[0].rows[0] == ("fr 0", "de 0")
 
 
 def test_the_phrasebook_can_be_turned_round(tmp_path: Path) -> None:
     sources = [{"phrasebook": "valid", "direction": name} for name in ("zh-en", "en-zh")]
     keys = {"directions": ["zh-en", "en-zh"], "train": sources, "valid": sources[0]}
     (there, back), _ = load_training(make_data(tmp_path, **keys))
-    assert (there.src, there.tgt) == (back.tgt, back.src)
-    assert there.origin.keys() != back.origin.keys()
+    assert there.rows == [row[::-1] for row in back.rows]
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"train": {"src": "de.txt", "tgt": "en.txt"}}, r"data\.train: does not tell which"),
+        ({"train": {"src": "de.txt", "tgt": "en.txt"}}, r"data\.train: does not say which"),
         ({"train": {"src": "{src}.txt", "tgt": "en.txt"}}, r"names \(\{tgt\} missing\)"),
-        ({"valid": [BOTH, {"phrasebook": "valid"}]}, r"data\.valid\.1: does not tell which"),
+        ({"valid": [BOTH, {"phrasebook": "valid"}]}, r"data\.valid\.1: does not say which"),
         ({"train": {**BOTH, "direction": "it-en"}}, r"train\.direction: it-en is none of the rec"),
         ({"train": {**BOTH, "direction": "de-en"}}, "has no pairs of en-de, de-fr, fr-de, en-fr"),
         ({"train": {"phrasebook": "train", "direction": "de-en"}}, "phrasebook is Chinese and"),
@@ -107,31 +106,9 @@ def test_a_region_is_a_part_of_its_language(tmp_path: Path) -> None:
     assert [tuple(one) for one in data.all_directions] == [("zh_TW", "en"), ("en", "zh_TW")]
 
 
-def test_no_sentence_is_held_out_of_one_direction_and_learnt_in_another(tmp_path: Path) -> None:
-    data = make_data(tmp_path, valid=0.1, test=0.2)
-    train, valid = load_training(data)
-    sides = [train, valid, load_test(data)]
-    for one, other in combinations(sides, 2):
-        known = {sentence for corpus in one for sentence in corpus.src + corpus.tgt}
-        assert not known & {sentence for corpus in other for sentence in corpus.src + corpus.tgt}
-    # A line is on one side in all its languages, and so is what the doubled line connects.
-    for corpora in sides:
-        numbers = [{s.split()[1] for s in corpus.src + corpus.tgt} for corpus in corpora]
-        assert all(found - {"7", "8"} == numbers[0] - {"7", "8"} for found in numbers)
-        assert ("7" in numbers[0]) == any("8" in found for found in numbers)
-        assert [str(corpus.direction) for corpus in corpora] == DIRECTIONS
-    sizes = [sum(map(len, corpora)) / (6 * 300) for corpora in sides]
-    assert sum(sizes) == 1
-    assert 0.05 < sizes[1] < 0.16
-    assert 0.12 < sizes[2] < 0.28
-    assert load_training(data) == (train, valid)
-
-
-def test_corpora_of_one_direction_are_joined_others_are_of_several_languages() -> None:
-    one, two, three = (
-        Corpus(name, [name], [name], 0, {}, src_lang="de", tgt_lang=tgt)
-        for name, tgt in (("a", "en"), ("b", "fr"), ("c", "en"))
-    )
-    assert [corpus.src for corpus in join_by_direction([one, two, three])] == [["a", "c"], ["b"]]
-    joined = join_corpora([one, two, three])
-    assert (joined.src_lang, joined.tgt_lang) == ("de", "mul")
+@pytest.mark.parametrize("key", ["valid", "test"])
+def test_no_share_is_held_out_of_several_directions(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"data\.{key}: with several directions .*name files"):
+        load_training(make_data(tmp_path, **{key: 0.1})) and load_test(
+            make_data(tmp_path, **{key: 0.1})
+        )

@@ -2,14 +2,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from corpora import learn_subwords
 
 from s2s_cli.config import Config, Text
+from s2s_cli.data.dataset import EncodedPair
 from s2s_cli.data.resampling import ResampledPairs, Resampling
-from s2s_cli.data.tokenized import EncodedPair, TokenizedCorpus, encode_corpus, segment_corpus
 from s2s_cli.run import Vocabularies, VocabularyCard
-from s2s_cli.sources import Direction
 from s2s_cli.text.subword_sampling import SubwordSampler
-from s2s_cli.text.subwords import Subwords, train_subwords
+from s2s_cli.text.subwords import Subwords
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 from s2s_cli.training.setup import make_resampling
 
@@ -18,7 +18,6 @@ LINES = [
     ["a", "newer", "wider", "window"],
     ["lowest"],
 ] * 4
-WORDS = TokenizedCorpus([["x"] * len(line) for line in LINES], LINES)
 X = Vocabulary(["x"], [1])
 
 
@@ -28,7 +27,7 @@ def vocabulary_of(subwords: Subwords) -> Vocabulary:
 
 @pytest.fixture(scope="module", params=["bpe", "unigram"])
 def subwords(request: pytest.FixtureRequest) -> Subwords:
-    return train_subwords(str(request.param), LINES, 60, 1.0)
+    return learn_subwords(str(request.param), LINES, 60, 1.0)
 
 
 def make(subwords: Subwords, seed: int = 1, max_length: int = 100) -> Resampling:
@@ -37,8 +36,11 @@ def make(subwords: Subwords, seed: int = 1, max_length: int = 100) -> Resampling
 
 
 def likeliest(subwords: Subwords) -> list[EncodedPair]:
-    tokens = segment_corpus(WORDS, (None, subwords))
-    return encode_corpus(tokens, X, vocabulary_of(subwords)).pairs
+    vocabulary = vocabulary_of(subwords)
+    return [
+        (X.encode(["x"] * len(words)), vocabulary.encode(subwords.segment(words)))
+        for words in LINES
+    ]
 
 
 def see(
@@ -108,9 +110,10 @@ def test_unknown_pieces_stay_what_and_where_they_are(subwords: Subwords) -> None
 
 def test_every_epochs_sources_begin_with_their_tags(subwords: Subwords) -> None:
     tagged = Vocabulary(subwords.pieces, [1] * len(subwords.pieces), ["<2en>", "<2fr>"])
-    directions = [Direction("de", lang) for lang in ("fr", "en")] * 6
-    words = TokenizedCorpus(LINES, [["x"] * len(line) for line in LINES], directions)
-    usual = encode_corpus(segment_corpus(words, (subwords, None)), tagged, X).pairs
+    usual = [
+        (tagged.encode_tag(lang) + tagged.encode(subwords.segment(words)), X.encode(["x"]))
+        for words, lang in zip(LINES, ["fr", "en"] * 6, strict=True)
+    ]
     resampling = Resampling((SubwordSampler(subwords, 0.3), None), (tagged, X), 1, 100)
     drawn = [resampling.draw(pair, 0, index) for index, pair in enumerate(usual)]
     for pairs in (drawn, usual):

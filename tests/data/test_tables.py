@@ -10,21 +10,21 @@ from corpora import read_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.csv_rows import split_csv
+from s2s_cli.data.pairs import ParallelText
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import TableFile
 
 FIELDS = {"src": "s", "tgt": "t"}
 
 
-def read(path: Path, content: str | bytes, **keys: object) -> Corpus:
+def read(path: Path, content: str | bytes, **keys: object) -> ParallelText:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_table(TableFile(**{"file": path.name, "src": 1, "tgt": 2, **keys}), path)
 
 
-def pairs(corpus: Corpus) -> list[tuple[str, str]]:
-    return list(zip(corpus.src, corpus.tgt, strict=True))
+def pairs(text: ParallelText) -> list[tuple[str, ...]]:
+    return text.pairs
 
 
 PAIRS = [("我。", "me."), ("你\u2028好", "hi, “you”")]
@@ -71,7 +71,7 @@ def test_every_format_gives_the_same_pairs_plain_and_packed(
     packed = gzip.compress(content.encode())
     assert pairs(read(tmp_path / f"{name}.gz", packed, **keys)) == PAIRS
     assert corpus.name == f"{tmp_path.name}-a"
-    assert corpus.num_blank == 0
+    assert len(corpus.rows) == len(PAIRS)
 
 
 SENTENCE = st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_size=1).filter(
@@ -120,7 +120,7 @@ def test_rows_with_a_blank_side_go_as_pairs_and_are_counted(
 ) -> None:
     corpus = read(tmp_path / name, content, **keys)
     assert pairs(corpus) == [("1", "a"), ("5", "e")]
-    assert corpus.num_blank == 3  # the empty lines at the end are no rows
+    assert len(corpus.rows) == 5  # the empty lines at the end are no rows
 
 
 def test_rows_are_counted_from_one_below_the_header(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_rows_are_counted_from_one_below_the_header(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     whole = read(path, content)
     first, rest = read(path, content, rows="1-4"), read(path, content, rows="5-")
-    assert first.src == ["1", "2", "3", "4"]
-    assert first.src + rest.src == whole.src
-    assert read(path, content, rows="10-10").src == ["10"]
+    assert [row[0] for row in first.rows] == ["1", "2", "3", "4"]
+    assert first.rows + rest.rows == whole.rows
+    assert read(path, content, rows="10-10").rows == [("10", "t10")]
     assert len({first.name, rest.name, whole.name}) == 3
     # The file is named by its own hash, and the part by another.
     assert first.origin[str(path)] == rest.origin[str(path)]
@@ -149,12 +149,12 @@ def test_columns_make_other_data_of_one_file(tmp_path: Path) -> None:
 
 def test_several_columns_are_several_references(tmp_path: Path) -> None:
     corpus = read(tmp_path / "a.tsv", "s\ta\tb\tc\nS\tA\t\tC\n", tgt=(3, 2, 4))
-    assert corpus.references == [["b"], ["a"], ["c"]]
-    assert corpus.num_blank == 1  # the main one is blank
+    assert corpus.pairs == [("s", "b", "a", "c")]
+    assert len(corpus.rows) == 2  # in the other the main one is blank
     corpus = read(
         tmp_path / "a.jsonl", '{"s":"x","r":["n"],"t":"a","u":" "}', src="s", tgt=("t", "u")
     )
-    assert corpus.references == [["a"], ["a"]]
+    assert corpus.rows == [("x", "a", "a")]
 
 
 @pytest.mark.fault("F6")
@@ -284,15 +284,15 @@ def test_the_tatoeba_download_reads_as_it_comes(real_data: Path) -> None:
     path = real_data / "tatoeba-zh-en" / "cmn.txt"
     corpus = read_table(TableFile(file="cmn.txt", src=2, tgt=1, format="tsv"), path)
     assert pairs(corpus)[0] == ("嗨。", "Hi.")  # no BOM
-    assert len(corpus) == path.read_bytes().count(b"\n") - 1  # its last line is empty
-    assert corpus.num_blank == 0
+    assert len(corpus.pairs) == len(corpus.rows)
+    assert len(corpus.rows) == path.read_bytes().count(b"\n") - 1  # its last line is empty
 
 
 def test_the_tutorials_csv_reads_by_its_header(real_data: Path) -> None:
     path = real_data / "en-fr-csv" / "english_french_dataset.csv"
     table = TableFile(file=path.name, src="english", tgt="french", rows="1-8000")
     corpus = read_table(table, path)
-    assert len(corpus) == 8000
+    assert len(corpus.rows) == 8000
     assert pairs(corpus)[0][0] == "Tom isn't ashamed of what he did."
 
 

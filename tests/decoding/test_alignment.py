@@ -1,10 +1,11 @@
+from corpora import learn_subwords
+
 from s2s_cli.decoding.unknown_words import (
     align_words,
     find_most_attended,
     format_pharaoh,
     number_words,
 )
-from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
 
 WEIGHTS = [
@@ -35,7 +36,7 @@ def test_without_subwords_each_token_is_a_word() -> None:
 
 
 def test_pieces_of_a_word_share_its_number_and_its_link() -> None:
-    subwords = train_subwords("bpe", [["low", "lower", "lowest"]] * 9, 20, 1.0)
+    subwords = learn_subwords("bpe", [["low", "lower", "lowest"]] * 9, 20, 1.0)
     tokenizer = make_tokenizer("space", "en", False, subwords)
     words = ["lowest", "w", "owl"]
     pieces = tokenizer.tokenize(" ".join(words))
@@ -47,7 +48,7 @@ def test_pieces_of_a_word_share_its_number_and_its_link() -> None:
 
 
 def test_pieces_of_chinese_that_went_whole_to_the_subwords_are_words_each() -> None:
-    subwords = train_subwords("bpe", [["我爱北京"], ["北京很大"], ["他爱北京"]] * 9, 16, 1.0)
+    subwords = learn_subwords("bpe", [["我爱北京"], ["北京很大"], ["他爱北京"]] * 9, 16, 1.0)
     pieces = make_tokenizer("none", "zh", False, subwords).tokenize("我爱北京")
     assert len(pieces) > 1
     for lang in ("zh", "zh-TW", "ja"):

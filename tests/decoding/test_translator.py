@@ -3,11 +3,11 @@ from typing import Literal
 import pytest
 import torch
 from conftest import make_model
+from corpora import learn_subwords
 
 from s2s_cli.config import Decoding
 from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import Codec, make_tokenizer
 from s2s_cli.text.vocabulary import EOS_ID, UNK_ID, Vocabulary
 
@@ -107,7 +107,7 @@ def test_a_prefix_comes_out_as_it_was_given_and_counts() -> None:
 
 
 def test_a_dictionary_speaks_for_the_word_whose_piece_was_looked_at() -> None:
-    subwords = train_subwords("bpe", [["low", "lower", "lowest"]] * 9, 20, 1.0)
+    subwords = learn_subwords("bpe", [["low", "lower", "lowest"]] * 9, 20, 1.0)
     tokenizer = make_tokenizer("space", "en", False, subwords)
     codec = Codec(tokenizer, Vocabulary(subwords.pieces, [1] * len(subwords.pieces)))
     model = make_model({"context": "attention"}, len(codec.vocabulary), len(codec.vocabulary))
@@ -123,7 +123,7 @@ def test_a_dictionary_speaks_for_the_word_whose_piece_was_looked_at() -> None:
 
 @pytest.mark.parametrize("name", ["none", "char"])
 def test_without_spaces_an_entry_is_whatever_tokens_spell_it(name: str) -> None:
-    subwords = train_subwords("bpe", [["我爱北京"], ["北京很大"], ["他爱京"]] * 9, 16, 1.0)
+    subwords = learn_subwords("bpe", [["我爱北京"], ["北京很大"], ["他爱京"]] * 9, 16, 1.0)
     tokenizer = make_tokenizer(name, "zh", False, subwords if name == "none" else None)
     tokens = tokenizer.tokenize("我爱北京大")
     codec = Codec(tokenizer, Vocabulary(sorted(set(tokens)), [1] * len(set(tokens))))

@@ -1,4 +1,5 @@
 import pytest
+from corpora import learn_subwords
 
 from s2s_cli.decoding.unknown_words import (
     Replacement,
@@ -6,7 +7,6 @@ from s2s_cli.decoding.unknown_words import (
     find_replacements,
     find_words,
 )
-from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
 
 
@@ -48,7 +48,7 @@ def test_pieces_stand_for_the_whole_word_in_the_case_of_the_text(
     name: str, lang: str, sentence: str, words: set[str], kind: str
 ) -> None:
     letters = [[*"abcdefghijklmnopqrstuvwxyz我爱。.,"], ["in", "wo", "lo"]]
-    subwords = train_subwords(kind, letters * 9, 60, 1.0)
+    subwords = learn_subwords(kind, letters * 9, 60, 1.0)
     tokenizer = make_tokenizer(name, lang, True, None if name == "char" else subwords)
     found = words_of(tokenizer, sentence)
     assert len(found) == len(tokenizer.tokenize(sentence))
@@ -57,7 +57,7 @@ def test_pieces_stand_for_the_whole_word_in_the_case_of_the_text(
 
 
 def test_attention_on_all_pieces_of_a_word_counts_together() -> None:
-    subwords = train_subwords("bpe", [[*"abcdefghij"]] * 9, 30, 1.0)
+    subwords = learn_subwords("bpe", [[*"abcdefghij"]] * 9, 30, 1.0)
     tokenizer = make_tokenizer("space", "en", False, subwords)
     assert tokenizer.tokenize("abc de") == ["▁a", "b", "c", "▁d", "e"]
     rows = [[0.15, 0.15, 0.2, 0.3, 0.1], [0.0, 0.0, 0.0, 0.0, 0.1]]

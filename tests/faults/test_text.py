@@ -15,9 +15,8 @@ from shell import S2S, TINY, tiny_train
 from tally import Tally, trials
 
 from s2s_cli.console import printable
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.lines import read_lines
-from s2s_cli.data.sentence_pairs import open_files
+from s2s_cli.data.pairs import ParallelText, open_files
 from s2s_cli.data.stream import read_blocks
 from s2s_cli.run import RunFolder
 from s2s_cli.sources import Direction, ParallelFiles
@@ -243,13 +242,13 @@ def test_pairs_with_a_blank_side_go_together(tmp_path: Path, tally: Tally) -> No
         for side, name in enumerate(("x.src", "x.tgt")):
             (tmp_path / name).write_text("".join(f"{row[side]}\n" for row in rows))
         with tally.trial(number):
-            corpus = _load(tmp_path)
+            text = _load(tmp_path)
             expected = [row for row in rows if row[0].strip() and row[1].strip()]
-            assert list(zip(corpus.src, corpus.tgt, strict=True)) == expected
-            assert corpus.num_blank == len(rows) - len(expected)
+            assert text.pairs == expected
+            assert len(text.rows) == len(rows)
 
 
-def _load(folder: Path) -> Corpus:
+def _load(folder: Path) -> ParallelText:
     source = ParallelFiles(src="x.src", tgt="x.tgt")
     paths = folder / "x.src", folder / "x.tgt"
     return open_files(source, paths, "train", Direction("de", "en")).load()

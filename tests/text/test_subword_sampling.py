@@ -3,6 +3,7 @@ from collections import Counter
 from itertools import combinations, pairwise
 
 import pytest
+from corpora import learn_subwords
 
 from s2s_cli.text.subword_sampling import (
     SubwordSampler,
@@ -11,7 +12,7 @@ from s2s_cli.text.subword_sampling import (
     make_lattice,
     split_symbols,
 )
-from s2s_cli.text.subwords import Subwords, train_subwords
+from s2s_cli.text.subwords import Subwords
 
 LINES = [
     "the lowest tower is lower than the newest one",
@@ -24,7 +25,7 @@ SENTENCES = [[*line.split(), "魑魅"] for line in LINES]
 
 @pytest.fixture(scope="module", params=["bpe", "unigram"])
 def subwords(request: pytest.FixtureRequest) -> Subwords:
-    return train_subwords(str(request.param), [line.split() for line in LINES * 5], 80, 1.0)
+    return learn_subwords(str(request.param), [line.split() for line in LINES * 5], 80, 1.0)
 
 
 def test_a_draw_depends_on_its_seed_alone(subwords: Subwords) -> None:

@@ -2,13 +2,13 @@ import subprocess
 import sys
 
 import pytest
-from corpora import load_training
+from corpora import learn_subwords, load_training
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s_cli.config import Data
 from s2s_cli.errors import ConfigError, DataError
-from s2s_cli.text.subwords import Subwords, train_subwords
+from s2s_cli.text.subwords import Subwords
 from s2s_cli.text.tokenizer import Codec, Tokenizer, make_tokenizer
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
@@ -37,7 +37,7 @@ AWKWARD = [
 
 def make(name: str, lang: str, kind: str, sentences: list[str], max_size: int = 150) -> Tokenizer:
     words = [make_tokenizer(name, lang, lowercase=False).tokenize(line) for line in sentences]
-    return make_tokenizer(name, lang, False, train_subwords(kind, words, max_size, 1.0))
+    return make_tokenizer(name, lang, False, learn_subwords(kind, words, max_size, 1.0))
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -94,8 +94,8 @@ def test_what_no_piece_covers_is_one_unknown_token_that_keeps_its_spelling(kind:
 
 
 def test_frequent_words_stay_whole_and_rare_ones_are_cut(kind: str) -> None:
-    words = [line.split() for line in load_training(Data())[0][0].tgt]
-    subwords = train_subwords(kind, words, 500, 1.0)
+    words = [line.split() for line in [row[1] for row in load_training(Data()).train[0].rows]]
+    subwords = learn_subwords(kind, words, 500, 1.0)
     assert subwords.segment(["the", "is"]) == ["▁the", "▁is"]
     assert len(subwords.segment(["unlearnable"])) > 3
     assert subwords.join(subwords.segment(["unlearnable", "the"])) == ["unlearnable", "the"]
@@ -104,8 +104,9 @@ def test_frequent_words_stay_whole_and_rare_ones_are_cut(kind: str) -> None:
 def test_the_same_text_gives_the_same_bytes_in_every_process(kind: str) -> None:
     code = (
         "import sys; from s2s_cli.text.subwords import train_subwords\n"
-        "lines = [line.split() for line in sys.argv[2:]]\n"
-        "sys.stdout.buffer.write(train_subwords(sys.argv[1], lines, 80, 1.0).content)"
+        "from collections import Counter\n"
+        "words = Counter(word for line in sys.argv[2:] for word in line.split())\n"
+        "sys.stdout.buffer.write(train_subwords(sys.argv[1], words, 80, 1.0).content)"
     )
     command = [sys.executable, "-c", code, kind, *ENGLISH]
     first, second = (
@@ -113,41 +114,41 @@ def test_the_same_text_gives_the_same_bytes_in_every_process(kind: str) -> None:
     )
     assert first.stdout == second.stdout
     assert first.stderr == b""
-    there = train_subwords(kind, [line.split() for line in ENGLISH], 80, 1.0)
+    there = learn_subwords(kind, [line.split() for line in ENGLISH], 80, 1.0)
     assert there == Subwords(first.stdout, kind, "x")
 
 
 def test_a_small_text_gives_as_many_pieces_as_it_can(kind: str) -> None:
-    subwords = train_subwords(kind, [["hello", "world"]], 8_000, 1.0)
+    subwords = learn_subwords(kind, [["hello", "world"]], 8_000, 1.0)
     assert {*"helowrd"} <= {*subwords.pieces}
     assert len(subwords.pieces) < 60
 
 
 def test_a_size_is_kept_to(kind: str) -> None:
     words = [line.split() for line in ENGLISH]
-    assert len(train_subwords(kind, words, 40, 1.0).pieces) == 40 - 4
+    assert len(learn_subwords(kind, words, 40, 1.0).pieces) == 40 - 4
 
 
 def test_too_few_entries_for_the_characters_say_how_many_it_takes(kind: str) -> None:
     words = [list("abcdefghij")]
     with pytest.raises(ConfigError, match=r"vocab.max_size: 9 entries .* take 15; raise it"):
-        train_subwords(kind, words, 9, 1.0)
-    assert {*"abcdefghij"} <= {*train_subwords(kind, words, 15, 1.0).pieces}
+        learn_subwords(kind, words, 9, 1.0)
+    assert {*"abcdefghij"} <= {*learn_subwords(kind, words, 15, 1.0).pieces}
 
 
 def test_text_without_words_teaches_nothing(kind: str) -> None:
     with pytest.raises(ConfigError, match=f"no {kind} subwords can be learnt"):
-        train_subwords(kind, [[], []], 100, 1.0)
+        learn_subwords(kind, [[], []], 100, 1.0)
 
 
 def test_coverage_leaves_the_rarest_characters_out(kind: str) -> None:
     words = [["甲乙丙甲乙丙甲乙丙"]] * 200 + [["魑"]]
-    assert "魑" not in "".join(train_subwords(kind, words, 40, 0.9995).pieces)
-    assert "魑" in "".join(train_subwords(kind, words, 40, 1.0).pieces)
+    assert "魑" not in "".join(learn_subwords(kind, words, 40, 0.9995).pieces)
+    assert "魑" in "".join(learn_subwords(kind, words, 40, 1.0).pieces)
 
 
 def test_long_lines_are_learnt_from_too(kind: str) -> None:
-    assert "z" in "".join(train_subwords(kind, [["ab"] * 5_000 + ["z"]], 40, 1.0).pieces)
+    assert "z" in "".join(learn_subwords(kind, [["ab"] * 5_000 + ["z"]], 40, 1.0).pieces)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 9, b"\x00"])
@@ -157,7 +158,7 @@ def test_what_is_no_model_is_refused(content: bytes, kind: str) -> None:
 
 
 def test_a_truncated_model_is_refused_or_does_not_fit(kind: str) -> None:
-    whole = train_subwords(kind, [line.split() for line in ENGLISH], 80, 1.0)
+    whole = learn_subwords(kind, [line.split() for line in ENGLISH], 80, 1.0)
     vocabulary = Vocabulary(whole.pieces, [1] * len(whole.pieces))
     whole.check_fits(vocabulary, "x.model")
     for length in range(0, len(whole.content) // 2, 7):

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from corpora import learn_subwords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s2s_cli.text.normalize import Form
-from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import Codec, Tokenizer, make_tokenizer
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.text.word_boundaries import choose_tokenizer, keep_letters_together, split_plain
@@ -136,7 +136,7 @@ def test_any_text_comes_back_through_subwords_and_every_piece_has_a_place() -> N
         *(("none", "de", "unigram"), ("char", "th", "bpe")),
     ):
         words = [make_tokenizer(name, lang, lowercase=True).tokenize(line) for line in lines]
-        subwords = train_subwords(kind, words, 300, 1.0)
+        subwords = learn_subwords(kind, words, 300, 1.0)
         tokenizers.append(make_tokenizer(name, lang, True, subwords))
 
     @settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -215,7 +215,7 @@ def test_no_cut_is_inside_a_character_or_between_letters() -> None:
 def test_literals_stand_for_the_words_of_their_tokens() -> None:
     moses = make_tokenizer("moses", "en", lowercase=True)
     assert moses.detokenize(["a", "<unk>", "￭."], {1: "O'Neill & Co."}) == "a O'Neill & Co.."
-    subwords = train_subwords("bpe", [["ab", "￭.", "x￭", "abc"]] * 9, 30, 1.0)
+    subwords = learn_subwords("bpe", [["ab", "￭.", "x￭", "abc"]] * 9, 30, 1.0)
     pieces = make_tokenizer("moses", "en", False, subwords)
     assert pieces.detokenize(["▁ab", "▁", "<unk>", "▁￭."], {2: "Ж"}) == "ab Ж."
     assert pieces.detokenize(["▁(a", "<unk>", "c", "▁ab"], {1: "word"}) == "(word ab"

@@ -1,13 +1,13 @@
 import pytest
 
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.scoring.metrics import ScoringSettings
+from s2s_cli.sources import Direction
 from s2s_cli.training.validate import Criterion, ValidText, choose_criterion, describe_rank
 
 
 def text_of(*targets: str) -> ValidText:
-    corpus = Corpus("valid", list(targets), list(targets), 0, {})
-    return ValidText(corpus, ScoringSettings("en"))
+    rows = [(target, target) for target in targets]
+    return ValidText(Direction("de", "en"), rows, ScoringSettings("en"))
 
 
 LONG = text_of(*(f"this is sentence number {number}" for number in range(100)))

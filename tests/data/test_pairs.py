@@ -8,7 +8,6 @@ from corpora import ANY, read_parallel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.data.corpus import Corpus, join_corpora
 from s2s_cli.data.lines import (
     BLOCK_BYTES,
     decode_blocks,
@@ -17,7 +16,7 @@ from s2s_cli.data.lines import (
     read_lines,
     stream_lines,
 )
-from s2s_cli.data.sentence_pairs import Findings, open_files, open_table
+from s2s_cli.data.pairs import Reading, open_files, open_table
 from s2s_cli.errors import DataError
 from s2s_cli.sources import ParallelFiles, TableFile
 
@@ -117,10 +116,10 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
 def test_a_pair_with_a_blank_side_goes_as_a_pair(tmp_path: Path) -> None:
     src = write(tmp_path / "train.zh", "甲\n\n丙\n \n戊\n")
     tgt = write(tmp_path / "train.en", "a\nb\n\t\n\ne\n")
-    corpus = read_parallel(src, tgt)
-    assert list(zip(corpus.src, corpus.tgt, strict=True)) == [("甲", "a"), ("戊", "e")]
-    assert corpus.num_blank == 3
-    assert corpus.name == f"{tmp_path.name}-train"
+    text = read_parallel(src, tgt)
+    assert text.pairs == [("甲", "a"), ("戊", "e")]
+    assert len(text.rows) == 5
+    assert text.name == f"{tmp_path.name}-train"
 
 
 BAD_ROWS = {
@@ -138,12 +137,12 @@ def test_rows_of_a_table_that_are_not_utf8_go_where_that_is_allowed(
     path = write(tmp_path / name, BAD_ROWS[name])
     columns = (1, 2) if name == "a.tsv" else ("s", "t")
     table = TableFile(file=name, src=columns[0], tgt=columns[1])
-    found = Findings()
+    found = Reading()
     pairs = open_table(table, path, "train", ANY, "skip").read(found)
     assert list(pairs) == [("one", "eins"), ("four", "vier")]
     assert (found.num_pairs, found.num_not_utf8, found.num_blank) == (2, 2, 1)
     with pytest.raises(DataError, match="is not UTF-8"):
-        list(open_table(table, path, "train", ANY).read(Findings()))
+        list(open_table(table, path, "train", ANY).read())
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
@@ -154,7 +153,7 @@ def test_a_pair_that_is_not_utf8_goes_as_a_pair(bad: list[tuple[bool, bool]]) ->
         for side, path in enumerate(paths):
             lines = (b"%d%s\n" % (i, b"\xff" * row[side]) for i, row in enumerate(rows))
             path.write_bytes(b"".join(lines))
-        found = Findings()
+        found = Reading()
         source = ParallelFiles(src="a.de", tgt="a.en")
         pairs = list(open_files(source, paths, "train", ANY, "skip").read(found))
     good = [str(i) for i, row in enumerate(rows) if not any(row)]
@@ -162,7 +161,7 @@ def test_a_pair_that_is_not_utf8_goes_as_a_pair(bad: list[tuple[bool, bool]]) ->
     assert found.num_not_utf8 == len(rows) - len(good)
 
 
-def test_files_of_unequal_length_are_refused_where_they_part(tmp_path: Path) -> None:
+def test_files_of_unequal_length_are_refused_where_they_diverge(tmp_path: Path) -> None:
     # Lengths go up and down, so a lost line shows as soon as short meets long.
     lengths = [3 + 17 * (i * 7 % 5) for i in range(60)]
     src = write(tmp_path / "a.de", "".join("x" * n + "\n" for n in lengths))
@@ -172,8 +171,8 @@ def test_files_of_unequal_length_are_refused_where_they_part(tmp_path: Path) -> 
         read_parallel(src, tgt)
     message = str(caught.value)
     assert f"{src} has 60 lines, {tgt} has 59" in message
-    assert "part at line 41" in message
-    with pytest.raises(DataError, match="part at line 41"):
+    assert "diverge at line 41" in message
+    with pytest.raises(DataError, match="diverge at line 41"):
         read_parallel(tgt, src)
 
 
@@ -191,25 +190,30 @@ def test_a_lost_line_of_real_text_is_found(tmp_path: Path, real_data: Path) -> N
 def test_further_references_are_read_and_blank_ones_are_the_main_one_again(tmp_path: Path) -> None:
     src = write(tmp_path / "s", "1\n2\n3\n4\n")
     main, second = write(tmp_path / "r0", "a\nb\n\nd\n"), write(tmp_path / "r1", "A\n\nC\nD\n")
-    corpus = read_parallel(src, main, second)
-    assert corpus.src == ["1", "2", "4"]
-    assert corpus.references == [["a", "b", "d"], ["A", "b", "D"]]
-    assert corpus.num_blank == 1
-    assert list(corpus.origin) == [str(src), str(main), str(second)]
-    assert corpus.keep([False, True, True]).references == [["b", "d"], ["b", "D"]]
+    text = read_parallel(src, main, second)
+    assert text.pairs == [("1", "a", "A"), ("2", "b", "b"), ("4", "d", "D")]
+    assert text.rows[2] == ("3", "", "C")
+    assert text.references == [["a", "b", "", "d"], ["A", "b", "C", "D"]]
+    assert list(text.origin) == [str(src), str(main), str(second)]
     write(second, "A\nB\nC\n")
     with pytest.raises(DataError, match=r"s has 4 lines, .*r1 has 3"):
         read_parallel(src, main, second)
 
 
-def test_joined_corpora_have_all_pairs_and_as_many_references_as_the_richest() -> None:
-    one = Corpus("one", ["1"], ["a"], 2, {"f": "0"}, weight=0.5)
-    two = Corpus("two", ["2", "3"], ["b", "c"], 1, {"g": "1"}, (["B", "C"],))
-    joined = join_corpora([one, two])
-    assert joined.src == ["1", "2", "3"]
-    assert joined.references == [["a", "b", "c"], ["a", "B", "C"]]
-    assert (joined.name, joined.num_blank, joined.origin) == ("one+two", 3, {"f": "0", "g": "1"})
-    assert join_corpora([one]) is one
+def test_pairs_are_located_in_their_files(tmp_path: Path) -> None:
+    source = ParallelFiles(src="a.de", tgt="a.en")
+    paths = write(tmp_path / "a.de", "eins\n\nzwei\ndrei\n"), tmp_path / "a.en"
+    write(paths[1], "one\n\ntwo\nthree\n")
+    opened = open_files(source, paths, "train", ANY)
+    assert list(opened.locate([0, 2])) == [
+        f"{paths[0]}:1: eins -> one",
+        f"{paths[0]}:4: drei -> three",
+    ]
+    table = TableFile(file="a.tsv", src=1, tgt=2)
+    path = write(tmp_path / "a.tsv", "eins\tone\n \tx\nzwei\ttwo\n")
+    assert list(open_table(table, path, "train", ANY).locate([1])) == [
+        f"{path}, row 3: zwei -> two"
+    ]
 
 
 def test_a_corpus_has_one_name_from_wherever_it_is_named(

@@ -1,4 +1,4 @@
-"""Training pairs on disk, against the same pairs worked out in memory; stale and damaged ones."""
+"""Preparing text: datasets on disk against a plain computation; stale and damaged ones."""
 
 import gzip
 import json
@@ -7,33 +7,33 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from corpora import load_training
+from corpora import learn_subwords, load_training
 
 from s2s_cli.checks.leakage import Leakage, find_leakage
 from s2s_cli.config import Config
-from s2s_cli.data import pool, token_file
-from s2s_cli.data.corpus import Corpus
-from s2s_cli.data.encoded_corpus import StoredPairs, choose_dtype
+from s2s_cli.data import words as words_module
+from s2s_cli.data import workers as workers_module
+from s2s_cli.data.dataset import Dataset, EncodedPair
+from s2s_cli.data.dataset_writer import choose_dtype
 from s2s_cli.data.fingerprints import fold_sentence
 from s2s_cli.data.manifest import FORMAT, Manifest, read_manifest
-from s2s_cli.data.splits import open_training
-from s2s_cli.data.tokenized import TokenizedCorpus, count_tokens, encode_corpus, segment_corpus
-from s2s_cli.data.whereabouts import locate_pairs
-from s2s_cli.errors import DataError, StoppedError
-from s2s_cli.preparation.facts import weigh_pairs
-from s2s_cli.preparation.learning import learn_vocabularies
-from s2s_cli.preparation.preparation import Preparation
+from s2s_cli.data.splits import locate_pairs
+from s2s_cli.errors import StoppedError
+from s2s_cli.prepare import Prepared, Workers, prepare
 from s2s_cli.recipe import check_config
 from s2s_cli.run import Vocabularies
-from s2s_cli.text.subwords import SubwordPair, train_subwords
-from s2s_cli.text.tokenizer import make_tokenizer
-from s2s_cli.text.vocabulary import UNK_ID
-from s2s_cli.vocabularies import build_vocabularies, tokenize_corpora
+from s2s_cli.sources import Direction
+from s2s_cli.text.subwords import SubwordPair
+from s2s_cli.text.tokenizer import make_tokenizer, make_tokenizers
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+from s2s_cli.training.setup import weigh_pairs
+from s2s_cli.vocabularies import describe_vocabularies, tags_of_sides
 
 WORDS = {
     "de": ["der", "die", "Hund", "Katze", "geht", "läuft", "schnell", "heute", "nicht", "Straße"],
@@ -45,8 +45,8 @@ WORDS = {
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small texts have several, and go to other processes where there may be any."""
-    monkeypatch.setattr(token_file, "CHUNK_PAIRS", 7)
-    monkeypatch.setattr(pool, "ALONE_CHUNKS", 1)
+    monkeypatch.setattr(words_module, "CHUNK_PAIRS", 7)
+    monkeypatch.setattr(workers_module, "ALONE_CHUNKS", 1)
 
 
 def make_texts(folder: Path) -> None:
@@ -85,7 +85,7 @@ RECIPES: dict[str, dict[str, dict[str, object]]] = {
     "table": {"data": {"train": TABLE}, "text": {"lowercase": True}},
     "weighted": {"data": {"train": [{**FILES, "weight": 2}, PACKED, TABLE]}},
     "held out": {"data": {"train": [FILES, PACKED], "valid": 0.1, "test": 0.2}},
-    "directions": {"data": {**THREE, "valid": 0.1}},
+    "directions": {"data": THREE},
     "subwords": {"data": {"train": [FILES, PACKED]}, "text": BPE},
     "one side": {
         "data": {"train": FILES},
@@ -112,46 +112,83 @@ def make_recipe(folder: Path, tree: dict[str, dict[str, object]]) -> Config:
     )
 
 
-def build(config: Config, folder: Path, workers: int = 1) -> tuple[Vocabularies, Manifest]:
+def build(config: Config, folder: Path, workers: int = 1) -> Prepared:
     """What `s2s vocab build` does."""
-    with Preparation(config, folder, workers) as preparation:
-        preparation.tokenize()
-        vocabularies, _ = learn_vocabularies(config, preparation, print)
-        _, manifest = preparation.encode_anew(vocabularies)
-        preparation.commit()
-    return vocabularies, manifest
+    return prepare(config, folder, Workers(workers))
 
 
-def learn_at_hand(config: Config, corpora: list[Corpus], words: TokenizedCorpus) -> SubwordPair:
-    """Subwords from sentences in memory, those of one language behind the other."""
-    sides: tuple[dict[str, list[list[str]]], ...] = ({}, {})
-    rest = iter(zip(words.src, words.tgt, strict=True))
-    for corpus in corpora:
-        for _ in corpus.src:
-            for side, lang, sentence in zip(sides, corpus.direction, next(rest), strict=True):
-                side.setdefault(lang, []).append(sentence)
-    src, tgt = ([words for group in side.values() for words in group] for side in sides)
-    kinds, size = (config.text.src_subword, config.text.tgt_subword), config.vocab.max_size
-    num_tags = len({name[-2:] for name in config.data.directions})
-    if config.vocab.shared:
-        both = train_subwords(kinds[0], [*src, *tgt], size, 1.0, num_tags)
-        return both, both
-    one, other = (
-        None if kind == "none" else train_subwords(kind, side, size, 1.0)
-        for kind, side in zip(kinds, (src, tgt), strict=True)
+def prepare_plainly(config: Config) -> tuple[Vocabularies, dict[str, list[EncodedPair]]]:
+    """The same in memory: each sentence tokenised, cut and encoded by itself."""
+    splits = load_training(config.data)._asdict()
+    words: dict[str, list[tuple[Direction, list[str], list[str]]]] = {}
+    for name, texts in splits.items():
+        words[name] = [
+            (text.direction, src.tokenize(row[0]), tgt.tokenize(row[1]))
+            for text in texts
+            for src, tgt in [make_tokenizers(config.text, text.direction)]
+            for row in text.rows
+        ]
+    kinds, num_tags = (
+        (config.text.src_subword, config.text.tgt_subword),
+        len(config.data.directions),
     )
-    return one, other
+    sides = [[one[side] for one in words["train"]] for side in (1, 2)]
+    if config.vocab.shared:
+        both = learn_subwords(kinds[0], [*sides[0], *sides[1]], config.vocab.max_size, 1.0, 2)
+        subwords: SubwordPair = both, both
+    else:
+        src, tgt = (
+            None if kind == "none" else learn_subwords(kind, side, config.vocab.max_size, 1.0)
+            for kind, side in zip(kinds, sides, strict=True)
+        )
+        subwords = src, tgt
+    del num_tags
+    cut = {
+        name: [
+            (one[0], *(m.segment(s) if m else s for m, s in zip(subwords, one[1:], strict=True)))
+            for one in all_
+        ]
+        for name, all_ in words.items()
+    }
+    counts = [Counter(token for one in cut["train"] for token in one[side]) for side in (1, 2)]
+    if config.vocab.shared:
+        counts = [counts[0] + counts[1]] * 2
+    tags = tags_of_sides(config)
+    vocabularies = []
+    for side_counts, model, side_tags in zip(counts, subwords, tags, strict=True):
+        kept = Counter({t: side_counts[t] for t in model.pieces}) if model else side_counts
+        least = 0 if model else config.vocab.min_freq
+        vocabularies.append(Vocabulary.build(kept, config.vocab.max_size, least, side_tags))
+    src_vocabulary, tgt_vocabulary = vocabularies
+    longest = config.data.max_length
+    encoded: dict[str, list[EncodedPair]] = {
+        name: [
+            (
+                src_vocabulary.encode_tag(direction.tgt) + src_vocabulary.encode(src),
+                tgt_vocabulary.encode(tgt),
+            )
+            for direction, src, tgt in pairs
+            if 0 < len(src) <= longest and 0 < len(tgt) <= longest
+        ]
+        for name, pairs in cut.items()
+    }
+    card = describe_vocabularies(config, [])
+    return Vocabularies(src_vocabulary, tgt_vocabulary, card, subwords), encoded
+
+
+def pairs_of(dataset: Dataset) -> list[EncodedPair]:
+    pairs = (dataset[index] for index in range(len(dataset)))
+    return [(src.tolist(), tgt.tolist()) for src, tgt in pairs]
 
 
 @pytest.mark.parametrize("name", ["files", "table", "weighted", "held out", "directions"])
 def test_every_pair_is_found_again_in_the_text(tmp_path: Path, name: str) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES[name])
-    vocabularies, manifest = build(config, tmp_path / "data")
-    stored, text = StoredPairs(tmp_path / "data", manifest.dtype), open_training(config.data)
-    places = [stored.place_in_text(index) for index in range(len(stored))]
-    lines = locate_pairs(text, places)
-    assert len(lines) == len(stored) > 20
+    prepared = build(config, tmp_path / "data")
+    train, vocabularies = prepared.datasets["train"], prepared.vocabularies
+    lines = locate_pairs(config.data, [train.number_in_text(index) for index in range(len(train))])
+    assert len(lines) == len(train) > 20
     tokenizers = [
         make_tokenizer(config.text.tgt_tokenizer, lang, config.text.lowercase) for lang in WORDS
     ]
@@ -160,77 +197,114 @@ def test_every_pair_is_found_again_in_the_text(tmp_path: Path, name: str) -> Non
         where, _, sentences = line.partition(": ")
         src, tgt = sentences.split(" -> ")
         ids = [vocabularies.tgt.encode(tokenizer.tokenize(tgt)) for tokenizer in tokenizers]
-        assert stored[index][1].tolist() in ids, line
+        assert train[index][1].tolist() in ids, line
         if name == "files":
             file, _, number = where.rpartition(":")
             assert Path(file).read_text(encoding="utf-8").split("\n")[int(number) - 1] == src
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_pairs_on_disk_are_those_worked_out_in_memory(tmp_path: Path, name: str) -> None:
+def test_datasets_are_what_a_plain_computation_gives(tmp_path: Path, name: str) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES[name])
-    vocabularies, manifest = build(config, tmp_path / "data")
-    stored = StoredPairs(tmp_path / "data", manifest.dtype)
+    prepared = build(config, tmp_path / "data")
+    expected, encoded = prepare_plainly(config)
+    assert prepared.vocabularies[:2] == expected[:2]
+    assert prepared.vocabularies.subwords == expected.subwords
+    texts = load_training(config.data)._asdict()
+    for split in ("train", "valid"):
+        dataset, counts = prepared.datasets[split], prepared.datasets[split].manifest.counts
+        assert pairs_of(dataset) == encoded[split]
+        assert dataset.lengths.tolist() == [[len(src), len(tgt)] for src, tgt in encoded[split]]
+        assert counts.pairs == len(encoded[split])
+        assert counts.src_tokens == sum(len(src) for src, _ in encoded[split])
+        assert counts.tgt_tokens == sum(len(tgt) for _, tgt in encoded[split])
+        assert counts.src_unknown == sum(src.count(UNK_ID) for src, _ in encoded[split])
+        num_rows = sum(len(text.rows) for text in texts[split])
+        assert counts.pairs + counts.too_long + counts.empty == num_rows
+    rows = [row for text in texts["train"] for row in text.rows]
+    fingerprints = prepared.datasets["train"].fingerprints
+    assert find_leakage(rows, fingerprints) == Leakage(len(rows), len(rows), len(rows))
+    assert len(fingerprints.sources) == len({fold_sentence(row[0]) for row in rows})
+    valid = prepared.datasets["valid"]
+    assert list(valid.all_rows()) == [row for text in texts["valid"] for row in text.rows]
+    kept = [row for rows in valid.rows_by_direction().values() for row in rows]
+    assert sorted(kept) == sorted(valid.rows())
+    assert len(kept) == len(valid)
+    again = prepare(config, tmp_path / "data", Workers(1), prepared.vocabularies)
+    assert again.notes == []
+    assert not again.is_new
+    assert again.datasets["train"].manifest == prepared.datasets["train"].manifest
 
-    corpora, valid = load_training(config.data)
-    words = tokenize_corpora(config, corpora)
-    subwords = learn_at_hand(config, corpora, words)
-    origin = {key: digest for corpus in corpora for key, digest in corpus.origin.items()}
-    counts = count_tokens(words, subwords)
-    expected = build_vocabularies(config, counts, subwords, origin.values(), "x")
-    assert vocabularies == expected
-    tokens = segment_corpus(words, subwords)
-    encoded = encode_corpus(tokens, expected.src, expected.tgt, config.data.max_length)
-    pairs = [(src.tolist(), tgt.tolist()) for src, tgt in (stored[i] for i in range(len(stored)))]
-    assert pairs == encoded.pairs
-    assert stored.lengths.tolist() == [[len(src), len(tgt)] for src, tgt in encoded.pairs]
-    assert manifest.counts.model_dump() == {
-        "pairs": len(pairs),
-        "src_tokens": sum(len(src) for src, _ in pairs),
-        "tgt_tokens": sum(len(tgt) for _, tgt in pairs),
-        "src_unknown": sum(src.count(UNK_ID) for src, _ in pairs),
-        "tgt_unknown": sum(tgt.count(UNK_ID) for _, tgt in pairs),
-        "blank": sum(corpus.num_blank for corpus in corpora),
-        "not_utf8": 0,
-        "too_long": encoded.num_too_long,
-        "empty": encoded.num_empty,
-    }
-    text = [pair for one in corpora for pair in zip(one.src, one.tgt, strict=True)]
-    assert find_leakage(text, stored.fingerprints) == Leakage(len(text), len(text), len(text))
-    assert len(stored.fingerprints.sources) == len({fold_sentence(src) for src, _ in text})
-    with Preparation(config, tmp_path / "data", 1) as again:
-        assert again.facts().origin == origin
-        if isinstance(config.data.valid, float):
-            assert again.facts().valid == valid
-        assert again.encode(vocabularies)[1] == manifest
-        assert again.why is None
-        weights = weigh_pairs(again.text, manifest)
-        if all(corpus.weight == 1 for corpus in corpora):
-            assert weights is None
-        else:
-            assert weights is not None
-            assert len(weights) == len(pairs)
-            assert {*weights.tolist()} == {corpus.weight for corpus in corpora}
+
+def test_rows_left_out_are_counted(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    counts = (
+        build(make_recipe(tmp_path, RECIPES["files"]), tmp_path / "data")
+        .datasets["train"]
+        .manifest.counts
+    )
+    assert (counts.blank, counts.too_long, counts.empty) == (2, 1, 0)
+
+
+def test_pairs_of_a_weighted_source_weigh_as_the_recipe_says(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    config = make_recipe(tmp_path, RECIPES["weighted"])
+    train = build(config, tmp_path / "data").datasets["train"]
+    weights = weigh_pairs(config, train)
+    assert weights is not None
+    numbers = [source.pairs for source in train.manifest.sources]
+    assert weights.tolist() == [2.0] * numbers[0] + [0.5] * numbers[1] + [1.0] * numbers[2]
+    plain = make_recipe(tmp_path, RECIPES["files"])
+    assert weigh_pairs(plain, build(plain, tmp_path / "plain").datasets["train"]) is None
+
+
+def test_a_test_set_that_cannot_be_read_is_noted(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    (tmp_path / "y.de").write_text("eins\n")
+    (tmp_path / "y.en").write_text("one\ntwo\n")
+    for test, note in (
+        ({"src": "none", "tgt": "x.en"}, "none"),
+        ({"src": "y.de", "tgt": "y.en"}, "2"),
+    ):
+        config = make_recipe(tmp_path, {"data": {"train": FILES, "test": test}})
+        prepared = build(config, tmp_path / "data")
+        assert prepared.datasets.keys() == {"train", "valid"}
+        assert note in "".join(prepared.warnings)
+
+
+def test_only_the_split_whose_text_changed_is_encoded_again(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    config = make_recipe(tmp_path, {"data": {"train": FILES, "valid": TABLE}})
+    known = build(config, tmp_path / "data").vocabularies
+    before = (tmp_path / "data" / "train" / "src.ids").stat().st_mtime_ns
+    path = tmp_path / "x.tsv"
+    path.write_text(path.read_text().replace("dog", "cat"))
+    prepared = prepare(config, tmp_path / "data", Workers(1), known)
+    assert prepared.notes == [f"{tmp_path / 'data' / 'valid'}: {path} has changed; encoded again"]
+    assert (tmp_path / "data" / "train" / "src.ids").stat().st_mtime_ns == before
 
 
 def contents(folder: Path) -> dict[str, object]:
     """All files, the manifest without times."""
-    found: dict[str, object] = {
-        path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"
-    }
-    manifest = read_manifest(folder)
-    assert isinstance(manifest, Manifest)
-    hashes = {name: facts.sha256 for name, facts in manifest.files.items()}
-    return found | {"manifest": manifest.model_copy(update={"files": {}}), "hashes": hashes}
+    found: dict[str, object] = {}
+    for split in folder.iterdir():
+        manifest = read_manifest(split)
+        assert isinstance(manifest, Manifest)
+        found[split.name] = manifest.model_copy(update={"files": {}})
+        for path in split.iterdir():
+            if path.suffix != ".json":
+                found[f"{split.name}/{path.name}"] = path.read_bytes()
+                assert manifest.files[path.name].size == path.stat().st_size
+    return found
 
 
 @pytest.mark.parametrize("name", ["subwords", "held out"])
 def test_any_number_of_processes_writes_the_same_files(tmp_path: Path, name: str) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES[name])
-    alone, _ = build(config, tmp_path / "one", 1)
-    several, _ = build(config, tmp_path / "three", 3)
+    alone = build(config, tmp_path / "one", 1).vocabularies
+    several = build(config, tmp_path / "three", 3).vocabularies
     assert alone == several
     assert contents(tmp_path / "one") == contents(tmp_path / "three")
 
@@ -245,19 +319,20 @@ def built(tmp_path: Path) -> tuple[Config, Path, Vocabularies]:
     """A corpus with pairs held out, on disk."""
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES["held out"])
-    return config, tmp_path / "data", build(config, tmp_path / "data")[0]
+    return config, tmp_path / "data", build(config, tmp_path / "data").vocabularies
 
 
 def encode_again(config: Config, folder: Path, vocabularies: Vocabularies) -> str | None:
-    """Why it was encoded anew, if it was; what is there then is as if built at once."""
-    with Preparation(config, folder, 1) as preparation:
-        preparation.encode(vocabularies)
-        why = preparation.why
-        preparation.commit()
-    with Preparation(config, folder, 1) as preparation:
-        preparation.encode(vocabularies)
-        assert preparation.why is None
-    return why
+    """Why train was encoded again, if it was; then all is as if it had been built at once."""
+    notes = prepare(config, folder, Workers(1), vocabularies).notes
+    assert prepare(config, folder, Workers(1), vocabularies).notes == []
+    head = f"{folder / 'train'}: "
+    found = [
+        note.removeprefix(head).removesuffix("; encoded again")
+        for note in notes
+        if note.startswith(head)
+    ]
+    return found[0] if found else None
 
 
 def leaves(tree: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
@@ -276,7 +351,7 @@ def test_a_manifest_that_was_changed_anywhere_is_not_believed(
     built: tuple[Config, Path, Vocabularies],
 ) -> None:
     config, folder, vocabularies = built
-    path = folder / "manifest.json"
+    path = folder / "train" / "manifest.json"
     whole = path.read_bytes()
     places = list(leaves(json.loads(whole)))
     assert len(places) > 40
@@ -289,30 +364,30 @@ def test_a_manifest_that_was_changed_anywhere_is_not_believed(
         value = entry[last]
         entry[last] = value + 1 if isinstance(value, int | float) else f"{value}x"
         path.write_text(json.dumps(tree))
-        found = read_manifest(folder)
+        found = read_manifest(folder / "train")
         assert isinstance(found, str), place
     assert encode_again(config, folder, vocabularies) == "its manifest.json is damaged"
     for content in (b"", b"{}", b"[]", b"nonsense", whole[:-20]):
         path.write_bytes(content)
-        assert read_manifest(folder) == "its manifest.json is damaged"
+        assert read_manifest(folder / "train") == "its manifest.json is damaged"
     path.unlink()
     assert encode_again(config, folder, vocabularies) == "it has no manifest.json"
 
 
 def test_files_of_another_format_are_not_read(built: tuple[Config, Path, Vocabularies]) -> None:
     config, folder, vocabularies = built
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder / "train")
     assert isinstance(manifest, Manifest)
-    manifest.model_copy(update={"format": 1}).write(folder)
+    manifest.model_copy(update={"format": 1}).write(folder / "train")
     assert encode_again(config, folder, vocabularies) == f"its format is 1, not {FORMAT}"
 
 
-@pytest.mark.parametrize("name", ["src.ids", "tgt.offsets", "pairs.hashes", "valid.jsonl"])
+@pytest.mark.parametrize("name", ["src.ids", "tgt.offsets", "pairs.hashes"])
 def test_files_that_lack_or_changed_bytes_are_noticed(
     built: tuple[Config, Path, Vocabularies], name: str
 ) -> None:
     config, folder, vocabularies = built
-    path = folder / name
+    path = folder / "train" / name
     content = path.read_bytes()
     path.write_bytes(content[:-1])
     size = f"{len(content) - 1:,} bytes, not {len(content):,}"
@@ -329,12 +404,12 @@ def test_a_corpus_that_was_copied_is_believed_once_its_hashes_were_compared(
     built: tuple[Config, Path, Vocabularies],
 ) -> None:
     config, folder, vocabularies = built
-    for path in folder.iterdir():
+    for path in folder.glob("*/*"):
         os.utime(path, ns=(1, 1))
     for text in folder.parent.glob("x.*"):
         os.utime(text, ns=(2, 2))
     assert encode_again(config, folder, vocabularies) is None
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder / "train")
     assert isinstance(manifest, Manifest)
     assert {facts.mtime_ns for facts in manifest.files.values()} == {1}
     assert {facts.mtime_ns for facts in manifest.texts.values()} == {2}
@@ -349,8 +424,8 @@ def test_the_text_may_move_and_must_not_change(built: tuple[Config, Path, Vocabu
     data = config.data.model_copy(update={"folder": str(elsewhere)})
     moved = config.model_copy(update={"data": data})
     assert encode_again(moved, folder, vocabularies) is None
-    with Preparation(moved, folder, 1) as preparation:
-        assert all(str(elsewhere) in name for name in preparation.facts().origin)
+    manifest = Dataset.open(folder / "train").manifest
+    assert all(str(elsewhere) in name for name in manifest.origin)
     path = elsewhere / "x.en"
     path.write_text(path.read_text().replace("dog", "cat"))
     assert encode_again(moved, folder, vocabularies) == f"{path} has changed"
@@ -396,7 +471,7 @@ def test_other_vocabularies_encode_anew(built: tuple[Config, Path, Vocabularies]
     config, folder, _ = built
     vocab = config.vocab.model_copy(update={"max_size": 20})
     smaller = config.model_copy(update={"vocab": vocab})
-    fewer, _ = build(smaller, folder.parent / "other")
+    fewer = build(smaller, folder.parent / "other").vocabularies
     assert encode_again(config, folder, fewer) == "made with other vocabularies"
 
 
@@ -406,17 +481,12 @@ def test_what_is_not_committed_leaves_nothing_behind(tmp_path: Path, stage: str)
     config = make_recipe(tmp_path, RECIPES["files"])
     before = sorted(tmp_path.rglob("*"))
 
-    def tell(told: str, *_: object) -> None:
-        if told == stage:
+    def report(reported: str, *_: object) -> None:
+        if reported == stage:
             raise StoppedError("stopped", signal.SIGINT)
 
-    def prepare() -> None:
-        with Preparation(config, tmp_path / "runs" / "a" / "data", 1, tell) as preparation:
-            vocabularies, _ = learn_vocabularies(config, preparation, print)
-            preparation.encode_anew(vocabularies)
-
     with pytest.raises(StoppedError):
-        prepare()
+        prepare(config, tmp_path / "runs" / "a" / "data", Workers(1, report))
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -424,24 +494,19 @@ KILLED = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from s2s_cli.data import pool, token_file
+from s2s_cli.data import words, workers
 from s2s_cli.recipe import load_recipe
-from s2s_cli.preparation.preparation import Preparation
-from s2s_cli.preparation.learning import learn_vocabularies
+from s2s_cli.prepare import Workers, prepare
 
-def tell(stage, done, total):
+def report(stage, done, total):
     if stage == {stage!r} and done > 20:
         pids = [str(child.pid) for child in multiprocessing.active_children()]
         Path("pids").write_text(" ".join(pids))
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
-    token_file.CHUNK_PAIRS, pool.ALONE_CHUNKS = 7, 1
-    config = load_recipe("my.yaml").config
-    with Preparation(config, Path("data"), 2, tell) as preparation:
-        vocabularies, _ = learn_vocabularies(config, preparation, print)
-        preparation.encode_anew(vocabularies)
-        preparation.commit()
+    words.CHUNK_PAIRS, workers.ALONE_CHUNKS = 7, 1
+    prepare(load_recipe("my.yaml").config, Path("data"), Workers(2, report))
 """
 
 
@@ -453,31 +518,32 @@ def test_what_a_kill_leaves_is_not_believed_and_cleared_away(tmp_path: Path, sta
     (tmp_path / "killed.py").write_text(KILLED.format(path=sys.path, stage=stage))
     done = subprocess.run([sys.executable, "killed.py"], cwd=tmp_path, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "data").exists()
-    assert len(list(tmp_path.glob(".tmp-data-*"))) == 1
+    assert not (tmp_path / "data" / "train").exists()
+    assert list((tmp_path / "data").glob(".tmp-*"))
     # Processes that worked for it do not wait for ever.
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert pids
     while any(map(is_alive, pids)):  # until pytest's own timeout
         time.sleep(0.05)
-    vocabularies, _ = build(config, tmp_path / "data")
-    assert not list(tmp_path.glob(".*-data-*"))
+    vocabularies = build(config, tmp_path / "data").vocabularies
+    assert not list((tmp_path / "data").glob(".*"))
     assert encode_again(config, tmp_path / "data", vocabularies) is None
 
 
 def test_nothing_but_ids_stays(tmp_path: Path) -> None:
     make_texts(tmp_path)
     build(make_recipe(tmp_path, RECIPES["files"]), tmp_path / "data")
-    left = {path.name for path in (tmp_path / "data").iterdir()}
-    assert not left & {"words", "pieces"}
+    left = {path.name for path in (tmp_path / "data" / "train").iterdir()}
+    assert "words" not in left
     assert "manifest.json" in left
 
 
 def test_folders_of_other_machines_and_people_stay(tmp_path: Path) -> None:
     make_texts(tmp_path)
-    others = [tmp_path / ".tmp-data-elsewhere-99", tmp_path / ".old-data-mine"]
+    data = tmp_path / "data"
+    others = [data / ".tmp-train-elsewhere-99", data / ".old-train-mine"]
     for other in others:
-        other.mkdir()
+        other.mkdir(parents=True)
     build(make_recipe(tmp_path, RECIPES["files"]), tmp_path / "data")
     assert all(other.is_dir() for other in others)
 
@@ -488,14 +554,3 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
-
-
-def test_text_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
-    make_texts(tmp_path)
-    config = make_recipe(tmp_path, RECIPES["files"])
-    with Preparation(config, tmp_path / "data", 1) as preparation:
-        preparation.facts()
-        path = tmp_path / "x.en"
-        path.write_text(path.read_text().replace("dog", "cat"))
-        with pytest.raises(DataError, match="changed while it was read"):
-            preparation.words()

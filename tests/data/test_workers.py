@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from s2s_cli.data.pool import AHEAD, ALONE_CHUNKS, Work, map_in_order
+from s2s_cli.data.workers import AHEAD, ALONE_CHUNKS, Work, map_in_order
 from s2s_cli.errors import DataError
 
 

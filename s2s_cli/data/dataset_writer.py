@@ -1,0 +1,262 @@
+"""Writing a dataset: the words of a split first, its token ids when vocabularies are known."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from s2s_cli.data.dataset import HASHES, LEFT_OUT, OFFSET, SIDES, TEXT
+from s2s_cli.data.fingerprints import HASH, PairDigest, sort_hashes
+from s2s_cli.data.lines import hash_file
+from s2s_cli.data.manifest import Counts, Dtype, FileStamp, Manifest, Settings, SourceFacts
+from s2s_cli.data.pairs import Reading, Row
+from s2s_cli.data.splits import SplitText, name_part
+from s2s_cli.data.words import Place, WordsChunk, WordsFile, read_words
+from s2s_cli.storage.new_folder import NewFolder
+from s2s_cli.text.subwords import Subwords
+from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
+
+WORDS = "words"
+"""A temporary file."""
+
+
+class EncodedChunk(NamedTuple):
+    """Some pairs of one source as ids, and counts of those left out."""
+
+    source: int
+    ids: tuple[bytes, bytes]
+    """Of source and target, pair after pair."""
+    lengths: npt.NDArray[np.int64]
+    """Source and target length of every pair `(2, pairs)`."""
+    left_out: npt.NDArray[np.int64]
+    """Numbers of the pairs left out among those of the chunk."""
+    counts: Counts
+
+    @property
+    def num_rows(self) -> int:
+        """Pairs of the chunk, including those left out."""
+        return self.counts.pairs + len(self.left_out)
+
+
+class EncodingSettings(NamedTuple):
+    """What turns words into ids, in plain values that any process understands."""
+
+    vocabularies: tuple[str, str]
+    """The contents of the vocabulary files."""
+    subwords: tuple[tuple[bytes, str] | None, tuple[bytes, str] | None]
+    """Content and kind of each side's model."""
+    tags: tuple[tuple[int, ...], ...]
+    """The ids that the sources of each source begin with."""
+    max_length: int
+    dtype: Dtype
+
+
+def choose_dtype(*sizes: int) -> Dtype:
+    """The smallest type that holds the ids of vocabularies of these sizes."""
+    return "uint16" if max(sizes) <= 1 << 16 else "int32"
+
+
+def make_encoder(settings: EncodingSettings) -> Callable[[Place], EncodedChunk]:
+    """Make the function that encodes chunks of words; too long and empty pairs are left out."""
+    encode_src, encode_tgt = (
+        _make_side_encoder(
+            Vocabulary.from_tsv(text, "vocabulary"), Subwords(*model, "subwords") if model else None
+        )
+        for text, model in zip(settings.vocabularies, settings.subwords, strict=True)
+    )
+    dtype = np.dtype(settings.dtype).newbyteorder("<")
+
+    def encode(place: Place) -> EncodedChunk:
+        tag, longest = list(settings.tags[place.source]), settings.max_length
+        sides: tuple[list[list[int]], list[list[int]]] = ([], [])
+        left_out: list[int] = []
+        num_empty = 0
+        for number, (src_words, tgt_words) in enumerate(read_words(place)):
+            src, tgt = encode_src(src_words), encode_tgt(tgt_words)
+            if 0 < len(src) <= longest and 0 < len(tgt) <= longest:
+                sides[0].append(tag + src)
+                sides[1].append(tgt)
+            else:
+                num_empty += not src or not tgt
+                left_out.append(number)
+        ids = [np.array([i for row in side for i in row], dtype) for side in sides]
+        counts = Counts(
+            pairs=len(sides[0]),
+            src_tokens=len(ids[0]),
+            tgt_tokens=len(ids[1]),
+            src_unknown=int(np.count_nonzero(ids[0] == UNK_ID)),
+            tgt_unknown=int(np.count_nonzero(ids[1] == UNK_ID)),
+            too_long=len(left_out) - num_empty,
+            empty=num_empty,
+        )
+        return EncodedChunk(
+            place.source,
+            (ids[0].tobytes(), ids[1].tobytes()),
+            np.array([[*map(len, side)] for side in sides], np.int64).reshape(2, -1),
+            np.array(left_out, np.int64),
+            counts,
+        )
+
+    return encode
+
+
+def _make_side_encoder(
+    vocabulary: Vocabulary, subwords: Subwords | None
+) -> Callable[[list[str]], list[int]]:
+    if subwords is None:
+        return vocabulary.encode
+    return lambda words: vocabulary.encode(subwords.segment(words))
+
+
+class DatasetWriter:
+    """Writes the dataset of one split into a folder next to its place, and renames it at the end.
+
+    First the words of all pairs are added, then their ids.
+    """
+
+    def __init__(self, text: SplitText, folder: Path, readings: list[Reading]) -> None:
+        """Open the files.
+
+        Args:
+            text: of the split.
+            folder: of all datasets.
+            readings: of the sources; they are complete before `origin` and `commit` are used.
+        """
+        self.text, self.readings, self.counts = text, readings, Counts()
+        self.num_pairs = [0] * len(text.sources)
+        self.num_rows = [0] * len(text.sources)
+        self._place = NewFolder(folder / text.name)
+        self._folder = self._place.path()
+        self.words = WordsFile(self._folder / WORDS)
+        names = [*(f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")), LEFT_OUT]
+        names += HASHES.values() if text.name == "train" else [TEXT]
+        self._files: dict[str, BinaryIO] = {n: (self._folder / n).open("wb") for n in names}
+        self._hashes = {name: hashlib.sha256() for name in names}
+        self._digests = [PairDigest() for _ in text.sources]
+        self._stamps = {str(path): FileStamp.take(path, "") for path in text.paths}
+        self._ends, self._num_encoded = np.zeros(2, np.int64), 0
+        for side in SIDES:
+            self._write(f"{side}.offsets", np.zeros(1, OFFSET).tobytes())
+
+    def add_row(self, source: int, row: Row) -> None:
+        """Add the text of a pair of one source."""
+        self.num_rows[source] += 1
+        if self.text.is_part:
+            self._digests[source].update(row[:2])
+        if TEXT in self._files:
+            self._write(TEXT, (json.dumps(row, ensure_ascii=False) + "\n").encode())
+
+    def add_words(self, chunk: WordsChunk) -> None:
+        """Add the words of some pairs."""
+        self.words.append(chunk)
+        if TEXT not in self._files:
+            both = np.frombuffer(chunk.hashes, HASH).reshape(-1, 2)
+            for column, name in enumerate(HASHES.values()):
+                self._files[name].write(both[:, column].tobytes())
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the pairs come from: name to SHA-256."""
+        return {name: sha for found in self._list_origins() for name, sha in found.items()}
+
+    def _list_origins(self) -> list[dict[str, str]]:
+        """The origin of each source's pairs; empty where the source has no pairs in the split."""
+        found = []
+        for number, source in enumerate(self.text.sources):
+            if not self.text.is_part:
+                digests = self.readings[number].digests
+                found.append(dict(zip(source.origin_names, digests, strict=True)))
+            elif self.num_rows[number]:
+                name = name_part(source, self.text.name)
+                found.append({name: self._digests[number].hexdigest()})
+            else:
+                found.append({})
+        return found
+
+    def add_ids(self, chunk: EncodedChunk) -> None:
+        """Add the ids of some pairs."""
+        self.num_pairs[chunk.source] += chunk.counts.pairs
+        self._write(LEFT_OUT, (chunk.left_out + self._num_encoded).astype(OFFSET).tobytes())
+        self._num_encoded += chunk.num_rows
+        for number, side in enumerate(SIDES):
+            self._write(f"{side}.ids", chunk.ids[number])
+            offsets = self._ends[number] + np.cumsum(chunk.lengths[number])
+            self._write(f"{side}.offsets", offsets.astype(OFFSET).tobytes())
+            self._ends[number] += chunk.lengths[number].sum()
+        self.counts = add_counts(self.counts, chunk.counts)
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._files[name].write(content)
+        self._hashes[name].update(content)
+
+    def commit(self, settings: Settings, dtype: Dtype) -> None:
+        """Write the manifest, and put the dataset in its place.
+
+        Args:
+            settings: what decides on the ids besides the text.
+            dtype: of the ids.
+        """
+        parts = zip(self.text.sources, self._list_origins(), self.num_pairs, strict=True)
+        Manifest(
+            settings=settings,
+            texts=self._stamp_texts(),
+            sources=tuple(
+                SourceFacts(
+                    name=source.name, direction=str(source.direction), origin=origin, pairs=number
+                )
+                for source, origin, number in parts
+            ),
+            counts=self.counts,
+            dtype=dtype,
+            files=self._finish(),
+        ).write(self._folder)
+        self._place.commit(without=(WORDS,))
+
+    def _stamp_texts(self) -> dict[str, FileStamp]:
+        """The text files as they were before they were read, with the hashes of what was read."""
+        stamps = dict(self._stamps)
+        for source, reading in zip(self.text.sources, self.readings, strict=True):
+            # A table has more hashes than files: the others are of parts of it.
+            for path, digest in zip(source.files, reading.digests, strict=False):
+                stamps[str(path)] = stamps[str(path)].model_copy(update={"sha256": digest})
+        return stamps
+
+    def count_left_out(self) -> None:
+        """Add the rows that reading left out to the counts; those of train's sources to train."""
+        if self.text.share is None:
+            used = [one for one, n in zip(self.readings, self.num_rows, strict=True) if n]
+            blank = sum(reading.num_blank for reading in used)
+            not_utf8 = sum(reading.num_not_utf8 for reading in used)
+            self.counts = self.counts.model_copy(update={"blank": blank, "not_utf8": not_utf8})
+
+    def _finish(self) -> dict[str, FileStamp]:
+        """Sync all files to the disk, and stamp them."""
+        stamps = {}
+        for name, file in self._files.items():
+            path = self._folder / name
+            file.close()
+            is_sorted = name in HASHES.values()
+            if is_sorted:
+                sort_hashes(path)
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+            digest = hash_file(path) if is_sorted else self._hashes[name].hexdigest()
+            stamps[name] = FileStamp.take(path, digest)
+        return stamps
+
+    def discard(self) -> None:
+        """Remove what was not committed."""
+        self.words.close()
+        for file in self._files.values():
+            file.close()
+        self._place.discard()
+
+
+def add_counts(one: Counts, other: Counts) -> Counts:
+    """The sum of two counts."""
+    return Counts(**{key: value + getattr(other, key) for key, value in one})

@@ -1,1 +1,0 @@
-"""From the text of train to token ids on disk."""
