@@ -175,14 +175,14 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
         )
     ]
     rows = [
-        f"{score.log_prob:.6f}\t{score.log_prob_per_token:.6f}\t{score.num_tokens}"
-        for score in scores
+        f"{log_prob:.6f}\t{log_prob / num_tokens:.6f}\t{num_tokens}"
+        for log_prob, num_tokens in scores
     ]
     write_result("\n".join([HEADER, *rows]))
     facts = (
         f"{len(scores):,}",
-        f"{sum(score.num_tokens for score in scores):,}",
-        f"{sum(score.log_prob for score in scores):.4f}",
+        f"{sum(num_tokens for _, num_tokens in scores):,}",
+        f"{sum(log_prob for log_prob, _ in scores):.4f}",
         describe_perplexity(perplexity(scores), digits=4),
     )
     show_table(f"pairs of {test.name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])

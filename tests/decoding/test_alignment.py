@@ -1,6 +1,5 @@
 from s2s_cli.decoding.unknown_words import (
     align_words,
-    find_most_attended,
     format_pharaoh,
     number_words,
 )
@@ -8,17 +7,13 @@ from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import make_tokenizer
 
 WEIGHTS = [
-    [0.1, 0.2, 0.3, 0.4],  # most at eos, which is no word
+    [0.1, 0.2, 0.3, 0.4],  # the last column is eos, which is not linked
     [0.7, 0.1, 0.1, 0.1],
     [0.3, 0.3, 0.2, 0.2],
 ]
 
 
-def test_the_most_attended_token_is_a_word_of_the_source_the_first_of_equals() -> None:
-    assert find_most_attended(WEIGHTS, 3) == [2, 0, 0]
-
-
-def test_links_stand_in_the_order_of_the_source() -> None:
+def test_each_word_is_linked_to_the_first_of_those_it_attends_to_most() -> None:
     links = align_words([0, 1, 2], [0, 1, 2], WEIGHTS)
     assert links == [(0, 1), (0, 2), (2, 0)]
     assert format_pharaoh(links) == "0-1 0-2 2-0"
@@ -46,7 +41,7 @@ def test_pieces_of_a_word_share_its_number_and_its_link() -> None:
     assert align_words([0, 0, 1], [0, 1, 1], WEIGHTS) == [(0, 1), (1, 0)]
 
 
-def test_pieces_of_chinese_that_went_whole_to_the_subwords_are_words_each() -> None:
+def test_without_a_word_tokeniser_each_piece_of_chinese_is_a_word() -> None:
     subwords = train_subwords("bpe", [["我爱北京"], ["北京很大"], ["他爱北京"]] * 9, 16, 1.0)
     pieces = make_tokenizer("none", "zh", False, subwords).tokenize("我爱北京")
     assert len(pieces) > 1

@@ -6,12 +6,12 @@ from conftest import ALL_KINDS, KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
-from s2s_cli.decoding.beam import beam_search
+from s2s_cli.decoding.beam import BLOCK, beam_search, find_top, greedy_search
 from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.hypotheses import (
-    LEAST_COVERAGE,
+    MIN_COVERAGE,
     coverage_penalty,
-    first_coverage,
+    init_coverage,
     length_penalty,
 )
 from s2s_cli.decoding.predictor import Predictor
@@ -37,17 +37,22 @@ def log_prob_of(model: Seq2Seq, source: list[int], tokens: list[int]) -> float:
     return total
 
 
-def greedy(model: Seq2Seq, source: list[int], limit: int) -> list[int]:
-    state, memory = model.encode(*collate_src([source]))
-    last, tokens = torch.tensor([BOS_ID]), []
-    while len(tokens) < limit:
-        logits, state, _ = model.step(last, state, memory)
-        logits[:, [PAD_ID, BOS_ID]] = -torch.inf
-        last = logits.argmax(-1)
-        if last.item() == EOS_ID:
-            break
-        tokens.append(last.item())
-    return tokens
+@every_kind
+def test_greedy_search_takes_the_most_probable_token_until_eos(kind: dict[str, object]) -> None:
+    model = make_model(kind)
+    for source, found in zip(
+        SOURCES, greedy_search(model, *collate_src(SOURCES), max_length=4), strict=True
+    ):
+        state, memory = model.encode(*collate_src([source]))
+        last, tokens = torch.tensor([BOS_ID]), []
+        while len(tokens) < 4:
+            logits, state, _ = model.step(last, state, memory)
+            logits[:, [PAD_ID, BOS_ID]] = -torch.inf
+            last = logits.argmax(-1)
+            if last.item() == EOS_ID:
+                break
+            tokens.append(last.item())
+        assert found == tokens
 
 
 @every_kind
@@ -55,8 +60,10 @@ def test_a_beam_of_one_is_greedy_search(kind: dict[str, object]) -> None:
     model = make_model(kind)
     config = Decoding(beam_size=1, max_length_factor=1, keep_unk=True)
     for source in SOURCES:
-        (found,) = beam_search(model, *collate_src([source]), config)
-        assert found[0].token_ids == greedy(model, source, len(source) + MAX_LENGTH_EXTRA)
+        batch = collate_src([source])
+        (expected,) = greedy_search(model, *batch, max_length=len(source) + MAX_LENGTH_EXTRA)
+        (found,) = beam_search(model, *batch, config)
+        assert found[0].token_ids == expected
 
 
 SETTINGS: dict[str, dict[str, object]] = {
@@ -155,7 +162,7 @@ def scores_by_stepping(
     for target, total, seen in zip(targets, sums, attention, strict=True):
         length, alpha = len(target), config.length_penalty
         base = length if config.length_penalty_kind == "length" else (5 + length) / 6
-        cover = sum(math.log(min(max(p, LEAST_COVERAGE), 1.0)) for p in seen)
+        cover = sum(math.log(min(max(p, MIN_COVERAGE), 1.0)) for p in seen)
         coverage = config.coverage_penalty * cover if config.coverage_penalty else 0.0
         found.append(total / base**alpha + coverage)
     return found
@@ -249,8 +256,8 @@ def test_how_often_the_search_looks_changes_nothing(
         assert [h.is_complete for h in one] == [h.is_complete for h in other]
         for left, right in zip(one, other, strict=True):
             assert left.score == pytest.approx(right.score, abs=1e-4)
-            if left.weights is not None and right.weights is not None:
-                torch.testing.assert_close(left.weights, right.weights)
+            if left.attention_weights is not None and right.attention_weights is not None:
+                torch.testing.assert_close(left.attention_weights, right.attention_weights)
 
 
 def test_a_coverage_penalty_without_attention_is_a_clear_error() -> None:
@@ -265,7 +272,7 @@ def test_a_coverage_penalty_without_attention_is_a_clear_error() -> None:
 def test_a_word_that_got_no_attention_can_still_be_ranked() -> None:
     coverage = torch.tensor([[0.0, 1.0], [0.5, 2.0], [1.0, 1.0]])
     penalties = coverage_penalty(coverage, 2.0)
-    assert penalties[0].item() == pytest.approx(2 * math.log(LEAST_COVERAGE))
+    assert penalties[0].item() == pytest.approx(2 * math.log(MIN_COVERAGE))
     assert penalties[1].item() == pytest.approx(2 * math.log(0.5))
     assert penalties[2].item() == 0
     assert penalties[0] < penalties[1]
@@ -273,9 +280,9 @@ def test_a_word_that_got_no_attention_can_still_be_ranked() -> None:
 
 def test_only_words_need_coverage() -> None:
     lengths = torch.tensor([4, 2])  # a tag, two words or none, and eos
-    covered = first_coverage(lengths, 4, num_tags=1)
+    covered = init_coverage(lengths, 4, num_tags=1)
     assert covered.tolist() == [[1, 0, 0, 1], [1, 1, 1, 1]]
-    assert first_coverage(lengths, 4).tolist() == [[0, 0, 0, 1], [0, 1, 1, 1]]
+    assert init_coverage(lengths, 4).tolist() == [[0, 0, 0, 1], [0, 1, 1, 1]]
 
 
 def test_a_setting_that_cannot_be_is_refused() -> None:
@@ -320,12 +327,11 @@ def test_attention_comes_with_each_hypothesis() -> None:
         SOURCES, beam_search(model, *collate_src(SOURCES), Decoding(beam_size=2)), strict=True
     ):
         for hypothesis in found:
-            assert hypothesis.weights is not None
-            assert hypothesis.weights.size(0) == len(hypothesis.token_ids) + 1
-            torch.testing.assert_close(
-                hypothesis.weights.sum(-1), torch.ones(hypothesis.weights.size(0))
-            )
-            assert not hypothesis.weights[:, len(source) + 1 :].any()
+            weights = hypothesis.attention_weights
+            assert weights is not None
+            assert weights.size(0) == len(hypothesis.token_ids) + 1
+            torch.testing.assert_close(weights.sum(-1), torch.ones(weights.size(0)))
+            assert not weights[:, len(source) + 1 :].any()
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -340,9 +346,12 @@ def test_the_attention_returned_is_that_of_the_hypothesis_itself(cell: str) -> N
             for token in [BOS_ID, *hypothesis.token_ids]:
                 _, state, weights = model.step(torch.tensor([token]), state, memory)
                 rows.append(weights[0])
-            assert hypothesis.weights is not None
+            assert hypothesis.attention_weights is not None
             torch.testing.assert_close(
-                hypothesis.weights[:, : len(source) + 1], torch.stack(rows), atol=1e-4, rtol=0
+                hypothesis.attention_weights[:, : len(source) + 1],
+                torch.stack(rows),
+                atol=1e-4,
+                rtol=0,
             )
 
 
@@ -380,3 +389,22 @@ def test_scores_that_are_not_numbers_are_an_error_not_a_hang(beam_size: int) -> 
         model.output.projection.bias[5] = torch.nan
     with pytest.raises(S2SError, match="not numbers"):
         beam_search(model, *collate_src(SOURCES), Decoding(beam_size=beam_size))
+
+
+@pytest.mark.parametrize("length", [5, BLOCK, 6 * BLOCK, 6 * BLOCK + 1, 40 * BLOCK + 17])
+@pytest.mark.parametrize("number", [1, 5])
+def test_find_top_equals_topk(length: int, number: int) -> None:
+    rows = torch.randn(50, length)
+    values, indices = find_top(rows, number)
+    expected, expected_indices = rows.topk(number)
+    assert torch.equal(values, expected)
+    assert torch.equal(indices, expected_indices)
+
+
+def test_find_top_takes_forbidden_entries_last() -> None:
+    rows = torch.full((2, 10 * BLOCK + 3), -torch.inf)
+    rows[0, 7 * BLOCK + 1], rows[1, -1] = 3.0, 2.0
+    values, indices = find_top(rows, 2)
+    assert values.tolist() == [[3.0, -torch.inf], [2.0, -torch.inf]]
+    assert indices[:, 0].tolist() == [7 * BLOCK + 1, 10 * BLOCK + 2]
+    assert len(set(indices[0].tolist())) == 2

@@ -1,10 +1,10 @@
 import pytest
 
 from s2s_cli.decoding.unknown_words import (
-    Replacement,
     find_entries,
-    find_replacements,
-    find_words,
+    find_source_words,
+    find_word_spans,
+    most_attended_word,
 )
 from s2s_cli.text.subwords import train_subwords
 from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
@@ -12,7 +12,7 @@ from s2s_cli.text.tokenizer import Tokenizer, make_tokenizer
 
 def words_of(tokenizer: Tokenizer, sentence: str) -> list[str]:
     located = tokenizer.locate(sentence)
-    return [located.original(span) for span in find_words(tokenizer, located)]
+    return [located.original(span) for span in find_word_spans(tokenizer, located)]
 
 
 @pytest.mark.parametrize(
@@ -56,24 +56,30 @@ def test_pieces_stand_for_the_whole_word_in_the_case_of_the_text(
     assert "Kalomiren" in found
 
 
+def replace(tokenizer: Tokenizer, sentence: str, weights: list[float], **entries: str) -> tuple:
+    """What replaces an unknown token with this attention, and the entry used."""
+    words = find_source_words(tokenizer, sentence, len(weights), entries)
+    return most_attended_word(words, weights)[1:]
+
+
 def test_attention_on_all_pieces_of_a_word_counts_together() -> None:
     subwords = train_subwords("bpe", [[*"abcdefghij"]] * 9, 30, 1.0)
     tokenizer = make_tokenizer("space", "en", False, subwords)
     assert tokenizer.tokenize("abc de") == ["▁a", "b", "c", "▁d", "e"]
-    rows = [[0.15, 0.15, 0.2, 0.3, 0.1], [0.0, 0.0, 0.0, 0.0, 0.1]]
-    copies = find_replacements(tokenizer, "abc de", 5, {})
-    assert [copies.choose(row) for row in rows] == [Replacement("abc"), Replacement("de")]
-    found = find_replacements(tokenizer, "abc de", 5, {"abc": "x y"})
-    assert [found.choose(row) for row in rows] == [Replacement("x y", "abc"), Replacement("de")]
+    spread, at_end = [0.15, 0.15, 0.2, 0.3, 0.1], [0.0, 0.0, 0.0, 0.0, 0.1]
+    assert replace(tokenizer, "abc de", spread) == ("abc", None)
+    assert replace(tokenizer, "abc de", at_end) == ("de", None)
+    assert replace(tokenizer, "abc de", spread, abc="x y") == ("x y", "abc")
+    assert replace(tokenizer, "abc de", at_end, abc="x y") == ("de", None)
 
 
-def test_only_what_was_read_of_a_long_sentence_counts() -> None:
+def test_of_a_truncated_sentence_only_what_was_read_counts() -> None:
     tokenizer = make_tokenizer("space", "en", lowercase=False)
-    found = find_replacements(tokenizer, "a b c", 2, {})
-    assert found.choose([0.1, 0.2, 0.7]) == Replacement("b")
+    words = find_source_words(tokenizer, "a b c", 2, {})
+    assert most_attended_word(words, [0.1, 0.2, 0.7]).replacement == "b"
 
 
-def test_of_entries_that_overlap_the_longest_is_said_and_of_equals_the_first() -> None:
+def test_of_entries_that_overlap_the_longest_counts_and_of_equals_the_first() -> None:
     entries = dict.fromkeys(("ab", "bcd", "de", "x"), "")
     assert find_entries(["a", "b", "c", "d", "e", "f"], entries) == [
         *("ab", "bcd", "bcd", "bcd", "de", ""),
