@@ -158,7 +158,7 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
     from s2s_cli.console import show_table, write_result
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.decoding.score_pairs import perplexity, score_pairs
-    from s2s_cli.scoring.metrics import describe_perplexity
+    from s2s_cli.scoring.metrics import format_perplexity
 
     test = join_corpora(tests)
     if test.num_blank:
@@ -183,6 +183,6 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:
         f"{len(scores):,}",
         f"{sum(num_tokens for _, num_tokens in scores):,}",
         f"{sum(log_prob for log_prob, _ in scores):.4f}",
-        describe_perplexity(perplexity(scores), digits=4),
+        format_perplexity(perplexity(scores), digits=4),
     )
     show_table(f"pairs of {test.name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])
