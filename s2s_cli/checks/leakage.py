@@ -1,39 +1,25 @@
-"""How much of validation and test text also stands in train."""
+"""Leakage: validation or test sentences that also stand in train."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.fingerprints import Fingerprints
 
 
-class Leakage(NamedTuple):
-    """Pairs of a split, and those of them that stand in train."""
-
-    num_pairs: int
-    num_sources: int
-    """Pairs whose source sentence stands in train, be it with another translation."""
-    num_whole: int
-    """Pairs that stand in train as they are."""
-
-
-def find_leakage(rows: Iterable[Sequence[str]], train: Fingerprints) -> Leakage:
-    """Count what of a split stands in train; case and white space do not count.
+def count_leaks(rows: Iterable[Sequence[str]], train: Fingerprints) -> tuple[int, int, int]:
+    """Count how much of a split stands in train, ignoring case and white space.
 
     Args:
-        rows: source sentences, each with its translations.
+        rows: source sentences, each with one or more references.
         train: the fingerprints of train.
+
+    Returns:
+        The number of rows, of rows whose source stands in train, and of rows whose source stands in
+        train with one of their references.
     """
-    num_pairs = num_sources = num_whole = 0
+    num_rows = num_sources = num_pairs = 0
     for row in rows:
-        has_source, has_whole = train.has(row)
-        num_pairs += 1
+        has_source, has_pair = train.has(row)
+        num_rows += 1
         num_sources += has_source
-        num_whole += has_whole
-    return Leakage(num_pairs, num_sources, num_whole)
-
-
-def find_corpus_leakage(corpora: Iterable[Corpus], train: Fingerprints) -> Leakage:
-    """The same of corpora; of several references any may be that of train."""
-    rows = (row for corpus in corpora for row in zip(corpus.src, *corpus.references, strict=True))
-    return find_leakage(rows, train)
+        num_pairs += has_pair
+    return num_rows, num_sources, num_pairs

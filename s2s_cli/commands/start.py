@@ -132,13 +132,12 @@ def _warn_of_data(
     config: "Config", texts: "Texts", material: "Material", counts: "Mapping[str, Counts]"
 ) -> None:
     """Say what of the data makes the model, or its scores, worse than they look."""
-    from s2s_cli.checks.coverage import Known
     from s2s_cli.data.encoded_corpus import StoredPairs
     from s2s_cli.vocabularies import name_sides
 
     src, tgt = name_sides(config.data.languages)
     known = [
-        Known(f"{split} {lang}", number, 1 - num_unknown / max(1, number))
+        (f"{split} {lang}", number, 1 - num_unknown / max(1, number))
         for split, found in counts.items()
         for lang, number, num_unknown in (
             (src, found.src_tokens, found.src_unknown),

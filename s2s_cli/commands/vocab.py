@@ -64,7 +64,6 @@ def build(
 
 def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") -> None:
     """Build the vocabularies and encode the training pairs, in any case anew."""
-    from s2s_cli.checks.coverage import Known
     from s2s_cli.console import say
     from s2s_cli.data.corpus import join_corpora
     from s2s_cli.data.splits import load_split
@@ -97,7 +96,7 @@ def _build(recipe: "Recipe", folder: "RunFolder", preparation: "Preparation") ->
     warn_of_leakage("valid", valid, train.fingerprints)
     warn_of_leakage("test", tests, train.fingerprints)
     known = [
-        Known(side.label, side.num_tokens, side.share)
+        (side.label, side.num_tokens, side.share)
         for name, found in splits.items()
         for side in measure_coverage(name, found, vocabularies)
     ]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from corpora import load_training
 
-from s2s_cli.checks.leakage import Leakage, find_leakage
+from s2s_cli.checks.leakage import count_leaks
 from s2s_cli.config import Config
 from s2s_cli.data import pool, token_file
 from s2s_cli.data.corpus import Corpus
@@ -197,7 +197,7 @@ def test_pairs_on_disk_are_those_worked_out_in_memory(tmp_path: Path, name: str)
         "empty": encoded.num_empty,
     }
     text = [pair for one in corpora for pair in zip(one.src, one.tgt, strict=True)]
-    assert find_leakage(text, stored.fingerprints) == Leakage(len(text), len(text), len(text))
+    assert count_leaks(text, stored.fingerprints) == (len(text), len(text), len(text))
     assert len(stored.fingerprints.sources) == len({fold_sentence(src) for src, _ in text})
     with Preparation(config, tmp_path / "data", 1) as again:
         assert again.facts().origin == origin
