@@ -128,7 +128,7 @@ def count_letters_by_line(lines: Iterable[str]) -> LetterCounts:
     return [counts for counts in map(count_letters, lines) if counts]
 
 
-def share_fitting(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> float:
+def measure_fit(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> float:
     """The share of lines, 0 to 1, in a script of a language.
 
     It is 1 if the scripts of the language are not known, or if there are fewer than `min_lines`.
@@ -150,8 +150,8 @@ def share_fitting(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> 
 
 
 def fits_language(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> bool:
-    """Whether at least half of the lines are in a script of a language, as `share_fitting`."""
-    return share_fitting(text, lang, min_lines) >= 0.5
+    """Whether at least half of the lines are in a script of a language, as `measure_fit`."""
+    return measure_fit(text, lang, min_lines) >= 0.5
 
 
 def main_script(text: LetterCounts) -> str:
@@ -191,7 +191,7 @@ def find_script_misfits(
             lang,
             " or ".join(sorted(scripts_of(lang) or ())),
             main_script(text),
-            1 - share_fitting(text, lang),
+            1 - measure_fit(text, lang),
             len(text),
             is_swapped,
         )

@@ -1,7 +1,7 @@
 """Greedy search, and beam search over a batch.
 
-`greedy_search` is the reference: the shortest search that is correct. Beam search with a beam of
-one finds the same translations.
+`greedy_search` is the reference: the shortest search that is correct. Where no setting constrains
+the translations, beam search with `beam_size: 1` finds the same ones.
 
 Beam search keeps the `beam_size` most probable hypotheses of each sentence. At each step it extends
 all of them by every token of the vocabulary and keeps the best `beam_size` of the results.
@@ -16,14 +16,14 @@ When a sentence stops. There are three reasons: `beam_size` hypotheses have fini
 unfinished one is left; or no unfinished one can still enter the `n_best`. The third test is safe
 because log-probabilities are never above 0 and only fall when tokens are added. So the best score
 that an unfinished hypothesis can reach is its present log-probability divided by the largest length
-penalty, that of the length limit. (The coverage penalty can only lower it.) If `n_best` finished
+penalty, that of the length limit; the coverage penalty can only lower it. If `n_best` finished
 hypotheses score at least as high, the result can no longer change.
 
 Why the device is asked only every few steps. To learn what has finished, the CPU waits until a GPU
-has completed all steps issued so far, and then the GPU waits for the next one. So the search looks
-at the results of a GPU only once in `LOOK_EVERY` steps. It goes through these steps in order and
-decides as if it had looked after each of them. What was computed for a sentence after the step that
-completed it is discarded, so the result is the same.
+has completed all steps issued so far, and then the GPU waits for the CPU to issue the next one. So
+the search reads the results of a GPU only once in `LOOK_EVERY` steps. It then goes through these
+steps in order and decides as if it had read each of them at once. What was computed for a sentence
+after the step that completed it is discarded, so the result is the same.
 """
 
 import math
@@ -82,7 +82,7 @@ def greedy_search(
 
 
 LOOK_EVERY = {"cuda": 4}
-"""After how many steps the search looks at the results, by the type of device; 1 for others."""
+"""After how many steps the search reads the results, by the type of device; 1 for others."""
 
 
 @torch.inference_mode()

@@ -11,9 +11,9 @@ from s2s_cli.checks.scripts import (
     count_letters_by_line,
     find_script_misfits,
     fits_language,
+    measure_fit,
     script_of,
     scripts_of,
-    share_fitting,
 )
 from s2s_cli.data.lines import read_lines
 from s2s_cli.data.tables import stream_table
@@ -55,7 +55,7 @@ def text_of(*lines: str) -> LetterCounts:
 @pytest.mark.parametrize("lang", TEXTS)
 def test_a_text_fits_its_own_language_and_none_of_another_script(lang: str) -> None:
     text = text_of(TEXTS[lang])
-    assert share_fitting(text, lang) == 1
+    assert measure_fit(text, lang) == 1
     for other in TEXTS:
         expected = scripts_of(other) == scripts_of(lang)
         assert fits_language(text, other) == expected, other
@@ -70,13 +70,11 @@ def test_no_side_of_the_real_corpora_misfits(real_data: Path) -> None:
         lang = language_of_name(path.name) or next(known)
         lines = read_lines(path)[:2000]
         for first in range(0, len(lines), 100):
-            assert share_fitting(count_letters_by_line(lines[first : first + 100]), lang) > 0.9, (
-                path
-            )
+            assert measure_fit(count_letters_by_line(lines[first : first + 100]), lang) > 0.9, path
     table = TableFile(file="x.csv", src="english", tgt="french")
     rows = list(stream_table(table, real_data / "en-fr-csv" / "english_french_dataset.csv", []))
     for side, lang in enumerate(("en", "fr")):
-        assert share_fitting(count_letters_by_line(row[side] for row in rows[:2000]), lang) > 0.99
+        assert measure_fit(count_letters_by_line(row[side] for row in rows[:2000]), lang) > 0.99
 
 
 def test_loan_words_and_mixed_text_fit() -> None:
@@ -124,7 +122,7 @@ def test_a_code_may_name_its_script() -> None:
 
 def test_a_few_wrong_lines_among_many_are_no_misfit() -> None:
     lines = [TEXTS["zh"]] * 60 + [TEXTS["en"]] * 40
-    assert share_fitting(count_letters_by_line(lines), "zh") == 0.6
+    assert measure_fit(count_letters_by_line(lines), "zh") == 0.6
     assert fits_language(count_letters_by_line(lines), "zh")
     assert not fits_language(count_letters_by_line(lines), "en")
 

@@ -26,7 +26,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
 
 
 def log_prob_of(model: Seq2Seq, source: list[int], tokens: list[int]) -> float:
-    """Log-probability of exactly these tokens, found by stepping; pad and bos cannot be chosen."""
+    """Log-probability of these tokens, step by step; padding and bos cannot be chosen."""
     state, memory = model.encode(*collate_src([source]))
     last, total = torch.tensor([BOS_ID]), 0.0
     for token in tokens:
@@ -88,33 +88,33 @@ SETTINGS: dict[str, dict[str, object]] = {
 PREFIXES = ([5], [4, 4], [5, UNK_ID, 4, 4, 5, 4])
 
 
-def possible(kind: dict[str, object], setting: dict[str, object]) -> bool:
-    """Without attention nothing can be covered."""
+def has_what_it_needs(kind: dict[str, object], setting: dict[str, object]) -> bool:
+    """Whether the model has attention, if the setting penalises coverage."""
     return not setting.get("coverage_penalty") or kind.get("context", "attention") == "attention"
 
 
-EVERY_WAY = [
+EVERY_SETTING = [
     pytest.param(kind, setting, id=f"{describe_kind(kind)}-{name}")
     for kind in KINDS
     for name, setting in SETTINGS.items()
-    if possible(kind, setting)
+    if has_what_it_needs(kind, setting)
 ]
-FREE_KINDS = [kind for kind in ALL_KINDS if kind.get("tied") != "all"]
-"""Those that may have a target vocabulary small enough for brute force."""
+UNTIED_KINDS = [kind for kind in ALL_KINDS if kind.get("tied") != "all"]
+"""Those that can have a target vocabulary small enough for brute force."""
 
 PREFIXED = [
     pytest.param({"context": context}, setting, prefix, id=f"{context}-{name}-{prefix}")
     for context in ("initial", "attention")
     for name, setting in SETTINGS.items()
     for prefix in PREFIXES
-    if possible({"context": context}, setting)
+    if has_what_it_needs({"context": context}, setting)
 ]
 
 
-def may_follow(
+def allowed_tokens(
     body: list[int], source: list[int], config: Decoding, prefix: list[int], extra: int
 ) -> list[int]:
-    """By the rules as the keys word them, what may follow `body`: words 0, 4, 5, or eos."""
+    """What may follow `body` by the description of the settings: words 0, 4, 5, or eos."""
     if len(body) < len(prefix):
         return [prefix[len(body)]]
     longest = max(int(config.max_length_factor * len(source)) + extra, len(prefix))
@@ -128,14 +128,15 @@ def may_follow(
     return [*words, EOS_ID] if can_end or not words else words
 
 
-def everything(
+def all_targets(
     source: list[int], config: Decoding, prefix: list[int], extra: int
 ) -> list[list[int]]:
-    whole, open_ = [], [[]]
-    while open_:
-        body = open_.pop()
-        for token in may_follow(body, source, config, prefix, extra):
-            (whole if token == EOS_ID else open_).append([*body, token])
+    """Every translation that the settings allow, eos included."""
+    whole, unfinished = [], [[]]
+    while unfinished:
+        body = unfinished.pop()
+        for token in allowed_tokens(body, source, config, prefix, extra):
+            (whole if token == EOS_ID else unfinished).append([*body, token])
     return whole
 
 
@@ -168,23 +169,23 @@ def scores_by_stepping(
     return found
 
 
-@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
+@pytest.mark.parametrize(("kind", "setting"), EVERY_SETTING)
 def test_a_wide_beam_equals_brute_force(
     kind: dict[str, object], setting: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compare_with_brute_force(kind, setting, [], monkeypatch)
 
 
-@pytest.mark.parametrize("kind", FREE_KINDS, ids=describe_kind)
-def test_every_kind_of_model_is_searched_as_brute_force_does(
+@pytest.mark.parametrize("kind", UNTIED_KINDS, ids=describe_kind)
+def test_a_wide_beam_equals_brute_force_with_every_kind_of_model(
     kind: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = SETTINGS["all"] | {"coverage_penalty": 0.7 * possible(kind, SETTINGS["all"])}
+    setting = SETTINGS["all"] | {"coverage_penalty": 0.7 * has_what_it_needs(kind, SETTINGS["all"])}
     compare_with_brute_force(kind, setting, [], monkeypatch)
 
 
 @pytest.mark.parametrize(("kind", "setting", "prefix"), PREFIXED)
-def test_a_wide_beam_equals_brute_force_behind_a_prefix(
+def test_a_wide_beam_equals_brute_force_after_a_prefix(
     kind: dict[str, object],
     setting: dict[str, object],
     prefix: list[int],
@@ -201,11 +202,11 @@ def compare_with_brute_force(
 ) -> None:
     extra = 0 if "max_length_factor" in setting else 3
     monkeypatch.setattr("s2s_cli.decoding.constraints.MAX_LENGTH_EXTRA", extra)
-    model = make_model(kind, tgt_vocab=6, scale=9.0)  # firm enough to look somewhere
+    model = make_model(kind, tgt_vocab=6, scale=9.0)  # so that attention is not even
     source = [4, 5]
     settings = {"max_length_factor": 1e-6, "keep_unk": True} | setting
     config = Decoding(beam_size=200, n_best=200, **settings)  # type: ignore[arg-type]
-    targets = everything(source, config, prefix, extra)
+    targets = all_targets(source, config, prefix, extra)
     scores = scores_by_stepping(model, source, targets, config)
     ranked = sorted(zip(scores, targets, strict=True), reverse=True)
     (found,) = beam_search(model, *collate_src([source]), config, [prefix])
@@ -217,15 +218,15 @@ def compare_with_brute_force(
         assert hypothesis.is_complete == (len(hypothesis.token_ids) < longest)
     assert [*found[0].token_ids, EOS_ID] == ranked[0][1]
     assert sorted([*h.token_ids, EOS_ID] for h in found) == sorted(targets)
-    # Asked for fewer, the search may stop early, and still finds the best.
+    # With a smaller n_best the search may stop early, and still finds the best.
     (best,) = beam_search(
         model, *collate_src([source]), config.model_copy(update={"n_best": 2}), [prefix]
     )
     assert [h.token_ids for h in best] == [h.token_ids for h in found[:2]]
 
 
-@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
-def test_no_setting_lets_a_sentence_see_its_batch(
+@pytest.mark.parametrize(("kind", "setting"), EVERY_SETTING)
+def test_a_translation_does_not_depend_on_its_batch(
     kind: dict[str, object], setting: dict[str, object]
 ) -> None:
     model = make_model(kind)
@@ -239,16 +240,16 @@ def test_no_setting_lets_a_sentence_see_its_batch(
             assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
-def test_how_often_the_search_looks_changes_nothing(
+@pytest.mark.parametrize(("kind", "setting"), EVERY_SETTING)
+def test_how_often_the_device_is_asked_changes_nothing(
     kind: dict[str, object], setting: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model(kind)
     config = Decoding(beam_size=3, n_best=2, **setting)  # type: ignore[arg-type]
     prefixes = [[5], [], [4, 6, 7], []]
     found = []
-    for looks in (1, 4, 64):
-        monkeypatch.setattr("s2s_cli.decoding.beam.LOOK_EVERY", {"cpu": looks})
+    for look_every in (1, 4, 64):
+        monkeypatch.setattr("s2s_cli.decoding.beam.LOOK_EVERY", {"cpu": look_every})
         found.append(beam_search(model, *collate_src(SOURCES), config, prefixes))
     always, *seldom = found
     for one, other in zip(always * 2, seldom[0] + seldom[1], strict=True):
@@ -285,7 +286,7 @@ def test_only_words_need_coverage() -> None:
     assert init_coverage(lengths, 4).tolist() == [[0, 0, 0, 1], [0, 1, 1, 1]]
 
 
-def test_a_setting_that_cannot_be_is_refused() -> None:
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="no translation can be both"):
         Decoding(min_length_factor=2.5)
     with pytest.raises(ConfigError, match=r"decoding: coverage_penalty counts attention"):
@@ -335,7 +336,7 @@ def test_attention_comes_with_each_hypothesis() -> None:
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_the_attention_returned_is_that_of_the_hypothesis_itself(cell: str) -> None:
+def test_attention_is_that_of_the_hypothesis_itself(cell: str) -> None:
     model = make_model({"context": "attention", "cell": cell}, scale=9.0)
     config = Decoding(beam_size=4, n_best=4)
     found = beam_search(model, *collate_src(SOURCES), config)
@@ -375,11 +376,11 @@ def test_the_length_penalty_is_gnmts() -> None:
     assert length_penalty(9, 0.5, "length") == pytest.approx(3.0)
 
 
-def test_a_beam_wider_than_all_there_is_ends() -> None:
+def test_a_beam_wider_than_all_translations_ends() -> None:
     model = make_model({"context": "attention"}, tgt_vocab=4)  # unk and eos can be chosen
     config = Decoding(beam_size=40, n_best=40, max_length_factor=1e-6)
     (found,) = beam_search(model, *collate_src([[4]]), config)
-    assert len(found) == MAX_LENGTH_EXTRA + 1  # from no word to as many as there may be
+    assert len(found) == MAX_LENGTH_EXTRA + 1  # one of each length from 0 to the limit
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
