@@ -1,4 +1,4 @@
-"""Leakage: validation or test sentences that also stand in train."""
+"""Leakage: validation or test sentences that also occur in train."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,15 +6,15 @@ from s2s_cli.data.fingerprints import Fingerprints
 
 
 def count_leaks(rows: Iterable[Sequence[str]], train: Fingerprints) -> tuple[int, int, int]:
-    """Count how much of a split stands in train, ignoring case and white space.
+    """Count the rows of a split that also occur in train, ignoring case and white space.
 
     Args:
         rows: source sentences, each with one or more references.
         train: the fingerprints of train.
 
     Returns:
-        The number of rows, of rows whose source stands in train, and of rows whose source stands in
-        train with one of their references.
+        The number of rows, of rows whose source occurs in train, and of rows whose source occurs
+        there with one of their references.
     """
     num_rows = num_sources = num_pairs = 0
     for row in rows:

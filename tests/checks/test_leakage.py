@@ -1,4 +1,4 @@
-"""Sentences and pairs that stand in train as well."""
+"""Sentences and pairs that also occur in train."""
 
 import random
 from pathlib import Path
