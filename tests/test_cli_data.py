@@ -105,7 +105,7 @@ def test_references_may_be_named_one_after_the_other(tables: Path) -> None:
     assert json.loads(done.stdout)["bleu"]["signature"].startswith("nrefs:2|")
     assert (tables / "here" / "references-2.txt").is_file()
     wrong = s2s("eval", "--run", "r", "--accuracy", *test, cwd=tables, status=1)
-    assert "needs one reference a line, not 2" in wrong.stderr
+    assert "needs one reference per line, and there are 2" in wrong.stderr
     assert " sentences\n" not in wrong.stderr  # refused before anything is translated
 
 

@@ -48,7 +48,7 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["eval", "--hyp", "empty", "--ref", "empty", "--tgt-lang", "en"], "no sentences to score"
     yield (
         ["eval", "--hyp", "a", "--ref", "a", "--tokenize", "x"],
-        "--tokenize x: choose among none,",
+        "--tokenize x: is not available; choose one of none,",
     )
     yield ["train", "--train-src", "a", "--train-tgt", "long"], "a has 2 lines"
     yield ["train", "--train-src", "latin1", "--train-tgt", "a"], "latin1:1: byte 4 (0xe9) is not"

@@ -1,15 +1,20 @@
-"""The language that the name of a text file or of a table column gives: `train.de.gz` is German."""
+"""Languages in the names of text files and table columns: `train.de.gz` is German."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from s2s_cli.data.splits import DirectedSource
-from s2s_cli.sources import Direction, EmbeddedPhrasebook, ParallelFiles, TableFile, targets_of
+from s2s_cli.sources import (
+    Direction,
+    EmbeddedPhrasebook,
+    ParallelFiles,
+    Source,
+    TableFile,
+    targets_of,
+)
 from s2s_cli.text.language import base_language
 
-# ISO 639-1, and languages with a code in ISO 639-3 only that people translate.
+# ISO 639-1, and codes of ISO 639-3 for languages that are often translated.
 _CODES = """
     aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de
     dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia
@@ -26,13 +31,13 @@ PACKED = frozenset((".gz", ".bz2", ".xz", ".zst", ".zip"))
 TEXT = frozenset((".txt", ".text", ".tok", ".raw", ".clean"))
 
 LOWERCASE_REGIONS = frozenset(("br", "cn", "hk", "tw", "us", "gb", "ca", "mx"))
-"""Other regions count in upper case only, so that `de-en` is two languages, not one."""
+"""Other regions must be in upper case, so that `de-en` is two languages and not one."""
 
 _CODE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Z][a-z]{3}))?(?:[-_]([A-Z]{2}|[a-z]{2}|[0-9]{3}))?")
 
 
 def parse_code(text: str) -> str | None:
-    """The text as a language code, such as `de`, `zh_CN` or `sr-Latn`; None if it is none."""
+    """Parse a language code, such as `de`, `zh_CN` or `sr-Latn`; None if the text is none."""
     found = _CODE.fullmatch(text)
     if found is None:
         return None
@@ -44,9 +49,9 @@ def parse_code(text: str) -> str | None:
 
 
 def language_of_name(name: str) -> str | None:
-    """The language code at the end of a file name, in front of `.txt`, `.gz` and the like.
+    """The language code at the end of a file name, before suffixes such as `.txt` and `.gz`.
 
-    A name that is nothing but a code, such as `de.txt`, counts too.
+    A name without suffixes may itself be a code: `de.txt`.
     """
     path = Path(name)
     if path.suffix.lower() in PACKED:
@@ -57,26 +62,25 @@ def language_of_name(name: str) -> str | None:
 
 
 class NamedSide(NamedTuple):
-    """One side of a source, its language by the recipe, and its language by the file name."""
+    """One side of a source, and the language that its name gives."""
 
     side: str
     """`src` or `tgt`."""
     name: str
     """Of the file or the column."""
     lang: str
-    """As the recipe or an option says."""
+    """Its language by the recipe or an option."""
     found: str | None
-    """As the name says."""
+    """Its language by the name, if that gives any."""
 
     @property
-    def contradicts(self) -> bool:
-        """Whether the name gives another language."""
+    def is_contradictory(self) -> bool:
+        """Whether the name gives another language than the recipe."""
         return self.found is not None and base_language(self.found) != base_language(self.lang)
 
 
-def find_named_sides(directed: DirectedSource) -> list[NamedSide]:
-    """Both sides of a source; the phrasebook has none that are named."""
-    source, direction = directed
+def find_named_sides(source: Source, direction: Direction) -> list[NamedSide]:
+    """Both sides of a source that has names, which the embedded phrasebook has not."""
     match source:
         case EmbeddedPhrasebook():
             return []
@@ -90,8 +94,3 @@ def find_named_sides(directed: DirectedSource) -> list[NamedSide]:
         NamedSide(side, name, lang, code)
         for side, name, lang, code in zip(Direction._fields, names, direction, found, strict=True)
     ]
-
-
-def find_language(sides: Iterable[NamedSide], side: str) -> NamedSide | None:
-    """The first that names its language, of those on one side."""
-    return next((one for one in sides if one.side == side and one.found), None)

@@ -1,13 +1,13 @@
-"""Whether a text is in the script of its language.
+"""Checks whether a text is in the script of its language.
 
-Letters are counted, so digits, punctuation and emoji do not matter. Latin letters stand in texts of
-every language: a line fits a language of another script if a tenth of it is in that script, and a
-language of Latin script if half of it is Latin. A side fits if half of its lines do.
+Only letters count; digits, punctuation and emoji do not. Latin letters appear in texts of every
+language. So a line fits a language of Latin script if half of its letters are Latin, and a language
+of another script if a tenth of its letters are in that script. A text fits if half of its lines do.
 """
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -15,19 +15,20 @@ from s2s_cli.sources import Direction
 from s2s_cli.text.language import base_language
 
 WEIGHTS = {"Han": 3, "kana": 2, "Hangul": 2}
-"""How many letters a character stands for, where it is not a single sound."""
+"""How many letters a character counts as, in scripts whose characters are not single sounds."""
 
 MIN_LINES = 3
-"""With letters; fewer say nothing about a text."""
+"""Lines with letters that a text needs, to be checked at all."""
 
 KANA_LINES = 20
-"""From so many lines on, some of a Japanese text have kana."""
+"""A Japanese text of so many lines has kana in some of them."""
 
 KANA_SHARE = 0.25
-"""Of the Han and kana characters of a Japanese line; a quoted name in a Chinese one has fewer."""
+"""Least share of kana among the kana and Han characters of a Japanese line. A Chinese line that
+quotes a Japanese name has less."""
 
 MAX_CHARACTERS = 1000
-"""Of a line that are looked at."""
+"""Of each line, from its beginning, that are checked."""
 
 _LATIN = """
     af ak an ay az bi bm br bs ca ceb ch co cs cy da de ee en eo es et eu ff fi fil fj fo fr fy ga
@@ -70,26 +71,26 @@ _SCRIPTS = {
     **dict.fromkeys(("sr", "srp", "kk", "kaz", "uz", "uzn"), frozenset(("Cyrillic", "Latin"))),
     "mn": frozenset(("Cyrillic", "Mongolian")),
 }
-"""In which scripts a language is written; the text of other languages is not checked."""
+"""The scripts of each language; text of other languages is not checked."""
 
 _SUBTAGS = {
     **dict.fromkeys(("Hans", "Hant", "Hani"), frozenset(("Han",))),
     **{"Latn": frozenset(("Latin",)), "Cyrl": frozenset(("Cyrillic",))},
     **{"Arab": frozenset(("Arabic",)), "Deva": frozenset(("Devanagari",))},
 }
-"""A language code may name its script: `sr-Latn`."""
+"""The scripts that a language code may name, as in `sr-Latn`."""
 
 _BY_NAME = {
     **{script.upper(): script for script in (*_OTHERS, "Latin", "Gurmukhi", "Mongolian")},
     **{"CJK": "Han", "IDEOGRAPHIC": "Han"},
     **dict.fromkeys(("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"), "kana"),
 }
-"""What the Unicode names of letters begin with."""
+"""Scripts by the first word of the Unicode names of their letters."""
 
 
 @cache
 def script_of(character: str) -> str | None:
-    """The script of a letter; None for all else, and for letters of rare scripts."""
+    """The script of a letter; None for other characters, and for letters of rare scripts."""
     if not unicodedata.category(character).startswith("L"):
         return None
     first, *rest = unicodedata.name(character, "?").split()
@@ -99,82 +100,89 @@ def script_of(character: str) -> str | None:
 
 
 def scripts_of(lang: str) -> frozenset[str] | None:
-    """The scripts that a language is written in; None if that is not known."""
+    """The scripts that a language is written in; None if they are not known."""
     subtags = lang.replace("_", "-").split("-")[1:]
     named = next((_SUBTAGS[tag] for tag in subtags if tag in _SUBTAGS), None)
     return named or _SCRIPTS.get(base_language(lang))
 
 
-def weigh_scripts(line: str) -> dict[str, int]:
-    """How much of a line is in which script; Japanese as a whole is `kana`."""
-    weights: Counter[str] = Counter()
+def count_letters(line: str) -> dict[str, int]:
+    """The number of letters of a line in each script; all letters of a Japanese line are `kana`."""
+    counts: Counter[str] = Counter()
     for character, number in Counter(line[:MAX_CHARACTERS]).items():
         script = script_of(character)
         if script is not None:
-            weights[script] += number * WEIGHTS.get(script, 1)
-    kana, han = weights["kana"] // WEIGHTS["kana"], weights["Han"] // WEIGHTS["Han"]
+            counts[script] += number * WEIGHTS.get(script, 1)
+    kana, han = counts["kana"] // WEIGHTS["kana"], counts["Han"] // WEIGHTS["Han"]
     if kana and kana >= KANA_SHARE * (kana + han):
-        weights["kana"] += weights.pop("Han", 0)
-    return {script: weight for script, weight in weights.items() if weight}
+        counts["kana"] += counts.pop("Han", 0)
+    return {script: count for script, count in counts.items() if count}
 
 
-class TextScripts(NamedTuple):
-    """The scripts of some lines of a text; those without letters are left out."""
+LetterCounts = Sequence[Mapping[str, int]]
+"""For each line of a text that has letters, their number in each script."""
 
-    lines: tuple[dict[str, int], ...]
 
-    @classmethod
-    def of(cls, lines: Iterable[str]) -> "TextScripts":
-        """Count the letters of lines."""
-        return cls(tuple(filter(None, map(weigh_scripts, lines))))
+def count_letters_by_line(lines: Iterable[str]) -> LetterCounts:
+    """Count the letters of each line, and leave out lines without letters."""
+    return [counts for counts in map(count_letters, lines) if counts]
 
-    def share_fitting(self, lang: str, min_lines: int = MIN_LINES) -> float:
-        """Share of the lines, 0 to 1, in a script of the language; 1 if nothing can be said."""
-        wanted = scripts_of(lang)
-        if wanted is None or len(self.lines) < min_lines:
-            return 1.0
-        least = 0.5 if "Latin" in wanted else 0.1
-        fitting = [
-            sum(weights.get(script, 0) for script in wanted) >= least * sum(weights.values())
-            for weights in self.lines
-        ]
-        if "kana" in wanted and len(fitting) >= KANA_LINES:
-            with_kana = sum("kana" in weights for weights in self.lines)
-            if with_kana < 0.05 * len(fitting):
-                return with_kana / len(fitting)
-        return sum(fitting) / len(fitting)
 
-    def fits(self, lang: str, min_lines: int = MIN_LINES) -> bool:
-        """Whether at least half of the lines are in a script of the language."""
-        return self.share_fitting(lang, min_lines) >= 0.5
+def measure_fit(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> float:
+    """The share of lines, 0 to 1, in a script of a language.
 
-    def main_script(self) -> str:
-        """The script of most lines."""
-        return Counter(max(one, key=lambda s: one[s]) for one in self.lines).most_common(1)[0][0]
+    It is 1 if the scripts of the language are not known, or if there are fewer than `min_lines`.
+    """
+    expected = scripts_of(lang)
+    if expected is None or len(text) < min_lines:
+        return 1.0
+    min_share = 0.5 if "Latin" in expected else 0.1
+    is_fitting = [
+        sum(counts.get(script, 0) for script in expected) >= min_share * sum(counts.values())
+        for counts in text
+    ]
+    if "kana" in expected and len(text) >= KANA_LINES:
+        # Lines of Han characters alone fit Japanese, but a text of such lines is Chinese.
+        num_kana = sum("kana" in counts for counts in text)
+        if num_kana < 0.05 * len(text):
+            return num_kana / len(text)
+    return sum(is_fitting) / len(text)
+
+
+def fits_language(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> bool:
+    """Whether at least half of the lines are in a script of a language, as `measure_fit`."""
+    return measure_fit(text, lang, min_lines) >= 0.5
+
+
+def main_script(text: LetterCounts) -> str:
+    """The script of most lines."""
+    return Counter(max(counts, key=counts.__getitem__) for counts in text).most_common(1)[0][0]
 
 
 class ScriptMisfit(NamedTuple):
-    """A side that is not in the script of its language."""
+    """A side of parallel text that is not in the script of its language."""
 
     side: str
     """`src` or `tgt`."""
     lang: str
-    wanted: str
-    """In which script the language is written."""
+    expected: str
+    """The scripts of the language."""
     found: str
-    """In which script the text is."""
+    """The script of the text."""
     share: float
-    """Of the lines, 0 to 1, that are not in the script of the language."""
+    """Share of the lines, 0 to 1, that are not in a script of the language."""
     num_lines: int
-    """That were looked at."""
+    """How many lines were checked."""
     is_swapped: bool
-    """Whether the two sides fit each other's languages."""
+    """Whether each side fits the language of the other one."""
 
 
-def find_misfits(direction: Direction, src: TextScripts, tgt: TextScripts) -> list[ScriptMisfit]:
+def find_script_misfits(
+    direction: Direction, src: LetterCounts, tgt: LetterCounts
+) -> list[ScriptMisfit]:
     """The sides of parallel text that are not in the script of their language."""
     is_swapped = all(
-        scripts_of(lang) is not None and len(text.lines) >= MIN_LINES and text.fits(lang)
+        scripts_of(lang) is not None and len(text) >= MIN_LINES and fits_language(text, lang)
         for text, lang in ((src, direction.tgt), (tgt, direction.src))
     )
     return [
@@ -182,11 +190,11 @@ def find_misfits(direction: Direction, src: TextScripts, tgt: TextScripts) -> li
             side,
             lang,
             " or ".join(sorted(scripts_of(lang) or ())),
-            text.main_script(),
-            1 - text.share_fitting(lang),
-            len(text.lines),
+            main_script(text),
+            1 - measure_fit(text, lang),
+            len(text),
             is_swapped,
         )
         for side, lang, text in zip(Direction._fields, direction, (src, tgt), strict=True)
-        if not text.fits(lang)
+        if not fits_language(text, lang)
     ]

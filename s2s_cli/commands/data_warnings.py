@@ -22,14 +22,15 @@ ADVICE = {
 
 def warn_of_amounts(config: "Config", datasets: "Mapping[str, Dataset]") -> None:
     """Warn of splits with too few pairs, and of sides that the vocabularies hardly cover."""
-    from s2s_cli.checks.coverage import MIN_COVERAGE, Known, find_few_pairs, find_low_coverage
+    from s2s_cli.checks.coverage import MIN_COVERAGE, MIN_PAIRS, find_few_pairs, find_low_coverage
     from s2s_cli.console import warn
     from s2s_cli.vocabularies import name_sides
 
     counts = {name: datasets[name].manifest.counts for name in ("train", "valid")}
-    for few in find_few_pairs(train=counts["train"].pairs, valid=counts["valid"].pairs):
+    num_pairs = {name: found.pairs for name, found in counts.items()}
+    for split in find_few_pairs(num_pairs):
         warn(
-            f"{few.split}: {few.num_pairs:,} pairs, fewer than {few.wanted:,}: {ADVICE[few.split]}"
+            f"{split}: {num_pairs[split]:,} pairs, fewer than {MIN_PAIRS[split]:,}: {ADVICE[split]}"
         )
     advice = (
         "raise vocab.max_size, lower vocab.min_freq, or use subwords (text.src_subword, "
@@ -38,17 +39,17 @@ def warn_of_amounts(config: "Config", datasets: "Mapping[str, Dataset]") -> None
     if config.training.init_from is not None:
         advice = f"{config.training.init_from} is a model of other text; train without --from"
     src, tgt = name_sides(config.data.languages)
-    known = [
-        Known(f"{split} {lang}", number, 1 - num_unknown / max(1, number))
+    sides = [
+        (f"{split} {lang}", number, 1 - num_unknown / max(1, number))
         for split, found in counts.items()
         for lang, number, num_unknown in (
             (src, found.src_tokens, found.src_unknown),
             (tgt, found.tgt_tokens, found.tgt_unknown),
         )
     ]
-    for side in find_low_coverage(known):
+    for label, share in find_low_coverage(sides):
         warn(
-            f"{side.label}: the vocabulary covers {side.share:.1%} of the tokens, less than "
+            f"{label}: the vocabulary covers {share:.1%} of the tokens, less than "
             f"{MIN_COVERAGE:.0%}; {advice}"
         )
 
@@ -63,14 +64,14 @@ def warn_of_leaked_splits(datasets: "Mapping[str, Dataset]") -> None:
 
 def warn_of_leakage(name: str, rows: "Iterable[Row]", train: "Fingerprints") -> None:
     """Warn if source sentences of a split also occur in train, with their number."""
-    from s2s_cli.checks.leakage import find_leakage
+    from s2s_cli.checks.leakage import count_leaks
     from s2s_cli.console import warn
 
-    found = find_leakage(rows, train)
-    if found.num_sources:
+    num_rows, num_sources, num_pairs = count_leaks(rows, train)
+    if num_sources:
         warn(
-            f"{name}: {found.num_sources:,} of {found.num_pairs:,} source sentences also occur in "
-            f"train, {found.num_whole:,} of them with the same translation, which makes scores "
+            f"{name}: {num_sources:,} of {num_rows:,} source sentences also occur in "
+            f"train, {num_pairs:,} of them with the same translation, which makes scores "
             "look better than they are; remove them from train"
         )
 
@@ -126,9 +127,9 @@ class SourceCheck:
         from s2s_cli.checks.scripts import MAX_CHARACTERS
 
         sentences = (one.src_tokens for one in translations)
-        found = count_unknown(sentences, self._loaded.translator.src.vocabulary)
-        self._num_unknown += found.num_unknown
-        self._num_tokens += found.num_tokens
+        num_unknown, num_tokens = count_unknown(sentences, self._loaded.translator.src.vocabulary)
+        self._num_unknown += num_unknown
+        self._num_tokens += num_tokens
         self._entries.update(*(one.candidates[0].dictionary_entries for one in translations))
         room = SAMPLED_LINES - len(self._lines)
         self._lines += [one.source[:MAX_CHARACTERS] for one in translations[:room]]
@@ -141,16 +142,18 @@ class SourceCheck:
         Args:
             ranks: the processes that share the run, if there are several.
         """
-        from s2s_cli.checks.coverage import UnknownTokens
+        from s2s_cli.checks.coverage import MAX_UNKNOWN
         from s2s_cli.console import say, warn
 
-        counts = self._num_unknown, self._num_tokens
-        found = UnknownTokens(*(int(ranks.total(one)) for one in counts) if ranks else counts)
+        num_unknown, num_tokens = self._num_unknown, self._num_tokens
+        if ranks:
+            num_unknown, num_tokens = int(ranks.total(num_unknown)), int(ranks.total(num_tokens))
+        share = num_unknown / num_tokens if num_tokens else 0.0
         script = describe_script(self._lines, self._loaded.card.src_lang)
-        if found.is_high:
+        if share > MAX_UNKNOWN:
             warn(
-                f"{self._where}{found.share:.0%} of the source tokens ({found.num_unknown:,} of "
-                f"{found.num_tokens:,}) are not in the model's vocabulary, so translations are "
+                f"{self._where}{share:.0%} of the source tokens ({num_unknown:,} of "
+                f"{num_tokens:,}) are not in the model's vocabulary, so translations are "
                 f"mostly guesses{f'; {script}' if script else ''}; use a model of this text's "
                 f"language and domain (this one translates from {_languages(self._loaded)})"
             )
@@ -166,13 +169,19 @@ class SourceCheck:
 
 def describe_script(lines: Iterable[str], lang: str, min_lines: int | None = None) -> str:
     """That lines are not in the script of their language; nothing if they are."""
-    from s2s_cli.checks.scripts import MIN_LINES, TextScripts, scripts_of
+    from s2s_cli.checks.scripts import (
+        MIN_LINES,
+        count_letters_by_line,
+        fits_language,
+        main_script,
+        scripts_of,
+    )
 
-    text = TextScripts.of(lines)
-    if text.fits(lang, MIN_LINES if min_lines is None else min_lines):
+    text = count_letters_by_line(lines)
+    if fits_language(text, lang, MIN_LINES if min_lines is None else min_lines):
         return ""
-    wanted = " or ".join(sorted(scripts_of(lang) or ()))
-    return f"the text is in {text.main_script()} script, not in that of {lang} ({wanted})"
+    expected = " or ".join(sorted(scripts_of(lang) or ()))
+    return f"the text is in {main_script(text)} script, not in that of {lang} ({expected})"
 
 
 def describe_unknown(translation: "Translation", loaded: "Loaded") -> str:

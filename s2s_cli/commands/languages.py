@@ -35,7 +35,6 @@ def settle_languages(
     Returns:
         Overrides of the recipe.
     """
-    from s2s_cli.checks.languages import find_language
     from s2s_cli.sources import EmbeddedPhrasebook, sources_of
 
     sides = [one for one in _name_sides(data) if one.side not in explicit]
@@ -47,11 +46,14 @@ def settle_languages(
         known = {side for side in SIDES if named_by and f"{side}_lang" in data.model_fields_set}
     _warn_of_contradictions([one for one in sides if one.side in known], data, named_by)
     open_sides = [side for side in SIDES if side not in known and side not in explicit]
-    found = {side: find_language(sides, side) for side in open_sides}
+    found = {
+        side: next((one for one in sides if one.side == side and one.found), None)
+        for side in open_sides
+    }
     _say_settled(data, found)
     for one in sides:
         chosen = found.get(one.side)
-        if chosen is not None and (other := one._replace(lang=str(chosen.found))).contradicts:
+        if chosen is not None and (other := one._replace(lang=str(chosen.found))).is_contradictory:
             _warn_of_contradictions([other], data, chosen.name)
     return [(f"data.{side}_lang", one.found) for side, one in found.items() if one is not None]
 
@@ -69,7 +71,7 @@ def warn_of_test_names(data: "Data", model: str) -> None:
 
 def find_contradictions(data: "Data") -> "list[NamedSide]":
     """The sides whose file names give other languages than the recipe."""
-    return [side for side in _name_sides(data) if side.contradicts]
+    return [side for side in _name_sides(data) if side.is_contradictory]
 
 
 def _name_sides(
@@ -87,7 +89,7 @@ def _name_sides(
         if name in splits and split is not None and not isinstance(split, float)
         for source in sources_of(split)
         for directed in direct_source(source, data, name)
-        for side in find_named_sides(directed)
+        for side in find_named_sides(*directed)
     ]
 
 
@@ -103,7 +105,7 @@ def _warn_of_contradictions(
     )
     told = set()
     for one in sides:
-        if one.contradicts and (one.side, one.found) not in told:
+        if one.is_contradictory and (one.side, one.found) not in told:
             told.add((one.side, one.found))
             warn(
                 f"{one.name}: its name says {one.found}, but the {WORDS[one.side]} language of "
@@ -180,14 +182,14 @@ def _open_sources(data: "Data") -> "Iterator[PairSource]":
 
 def _find_misfits(source: "PairSource") -> "list[ScriptMisfit]":
     """The sides of a source whose script is not that of their language, by a sample."""
-    from s2s_cli.checks.scripts import TextScripts, find_misfits
+    from s2s_cli.checks.scripts import count_letters_by_line, find_script_misfits
 
     rows = []
     with suppress(DataError):  # reported when the whole text is read
         for row in islice(source.read(), SAMPLED_PAIRS):
             rows.append(row)
-    src, tgt = (TextScripts.of(row[side] for row in rows) for side in (0, 1))
-    return find_misfits(source.direction, src, tgt)
+    src, tgt = (count_letters_by_line(row[side] for row in rows) for side in (0, 1))
+    return find_script_misfits(source.direction, src, tgt)
 
 
 def _describe(source: "PairSource", misfits: "list[ScriptMisfit]") -> str:
@@ -203,7 +205,7 @@ def _describe(source: "PairSource", misfits: "list[ScriptMisfit]") -> str:
         return f"data.{source.key}: {both}; are the sides swapped? exchange them"
     both = ", ".join(
         f"{one.share:.0%} of {one.num_lines} {WORDS[one.side]} lines sampled from "
-        f"{names[one.side]} are in {one.found} script, not in {one.wanted} as {one.lang} is"
+        f"{names[one.side]} are in {one.found} script, not in {one.expected} as {one.lang} is"
         for one in misfits
     )
     if not source.files:

@@ -140,14 +140,14 @@ def _describe_mishaps(progress: "Progress", fit: "Fit") -> "Iterator[str]":
 
 def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
     """An epoch's result on the validation set, and one translation to watch the model learn."""
-    from s2s_cli.scoring.metrics import describe_perplexity
+    from s2s_cli.scoring.metrics import format_perplexity
     from s2s_cli.training.record import Averaging
 
     if isinstance(event, Averaging):
         kept = "kept: best" if event.is_best else "not kept: no better than a single epoch"
         yield (
             f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
-            f"{event.loss:.3f}  ppl {describe_perplexity(event.perplexity)}  "
+            f"{event.loss:.3f}  ppl {format_perplexity(event.perplexity)}  "
             f"acc {event.accuracy:.1%}  BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
         )
         return
@@ -155,7 +155,7 @@ def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
     by_loss = " (below 1: ranked by loss)" if v.ranked_by == "loss" else ""
     yield (
         f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  "
-        f"ppl {describe_perplexity(v.perplexity)}  acc {v.accuracy:.1%}  "
+        f"ppl {format_perplexity(v.perplexity)}  acc {v.accuracy:.1%}  "
         f"BLEU {v.bleu:.2f}{by_loss}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
         f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
     )

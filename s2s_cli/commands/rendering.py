@@ -93,7 +93,7 @@ def fill_candidates(translation: "Translation", n_best: int) -> list["Candidate"
 
 
 def _describe(candidate: "Candidate", *, has_attention: bool) -> dict[str, object]:
-    weights = candidate.weights or []
+    weights = candidate.attention_weights or []
     rounded = [[round(weight, 4) for weight in row] for row in weights]
     return {
         "translation": candidate.text,

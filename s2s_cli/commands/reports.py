@@ -93,7 +93,7 @@ def write_report(
 ) -> None:
     """Write translations, references, scores and a page to read."""
     from s2s_cli.scoring.metrics import score_sentences
-    from s2s_cli.scoring.report import Example, format_report
+    from s2s_cli.scoring.report import format_examples, format_report
     from s2s_cli.storage.atomic import write_file
     from s2s_cli.storage.checksummed import to_json
 
@@ -109,20 +109,11 @@ def write_report(
         write_file(folder / name, _lines(reference))
     write_file(folder / SCORES, to_json({**numbers, **facts}))
     chrf = score_sentences(scored.hypotheses, scored.references, settings)
-    examples = [
-        Example(number + 1, rows[number][0], refs, hypothesis, score)
-        for number, hypothesis, refs, score in zip(
-            scored.numbers,
-            scored.hypotheses,
-            zip(*scored.references, strict=True),
-            chrf,
-            strict=True,
-        )
-    ]
     title = f"{test.direction.src} to {test.direction.tgt} on {test.name}"
     shown_facts = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
-    page = format_report(title, shown_facts, found.scores, examples, found.confusion)
-    write_file(folder / "report.md", page)
+    page = format_report(title, shown_facts, found.scores, found.confusion)
+    examples = format_examples([row[0] for row in rows], scored, chrf)
+    write_file(folder / "report.md", page + examples)
 
 
 def _gather_facts(evaluated: Evaluated) -> dict[str, object]:

@@ -157,7 +157,7 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[ParallelText]") -> None:
     """
     from s2s_cli.console import show_table, write_result
     from s2s_cli.decoding.score_pairs import perplexity, score_pairs
-    from s2s_cli.scoring.metrics import describe_perplexity
+    from s2s_cli.scoring.metrics import format_perplexity
 
     name = "+".join(test.name for test in tests)
     num_blank = sum(len(test.rows) - len(test.pairs) for test in tests)
@@ -178,14 +178,14 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[ParallelText]") -> None:
         )
     ]
     rows = [
-        f"{score.log_prob:.6f}\t{score.log_prob_per_token:.6f}\t{score.num_tokens}"
-        for score in scores
+        f"{log_prob:.6f}\t{log_prob / num_tokens:.6f}\t{num_tokens}"
+        for log_prob, num_tokens in scores
     ]
     write_result("\n".join([HEADER, *rows]))
     facts = (
         f"{len(scores):,}",
-        f"{sum(score.num_tokens for score in scores):,}",
-        f"{sum(score.log_prob for score in scores):.4f}",
-        describe_perplexity(perplexity(scores), digits=4),
+        f"{sum(num_tokens for _, num_tokens in scores):,}",
+        f"{sum(log_prob for log_prob, _ in scores):.4f}",
+        format_perplexity(perplexity(scores), digits=4),
     )
     show_table(f"pairs of {name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])

@@ -131,7 +131,6 @@ def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
     from s2s_cli.scoring.caveats import find_caveat
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
     from s2s_cli.scoring.metrics import score_corpus, score_tokens
-    from s2s_cli.text.word_boundaries import split_plain
 
     settings, (_, hypotheses, references) = scoring.settings, scored
 
@@ -142,9 +141,7 @@ def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
     if scoring.is_tokenized:
         scores.append(score_tokens(hypotheses, references, settings))
     is_of_labels = scoring.is_of_labels
-    if is_of_labels is None and (
-        is_of_labels := look_like_labels(references, split_plain(settings.tgt_lang))
-    ):
+    if is_of_labels is None and (is_of_labels := look_like_labels(references, settings.tgt_lang)):
         labels = ", ".join(sorted(set(references[0])))
         say(
             f"the references look like labels ({labels}), so accuracy is scored; "
@@ -156,8 +153,7 @@ def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
         scores.append(score_accuracy(confusion, settings))
     has_bleu = "bleu" in scoring.names  # whose tokeniser may not be installed
     caveat = find_caveat(references, settings) if has_bleu else None
-    text = None if caveat is None else caveat.text
-    return Scores([scoring.note_on(score, text) for score in scores], confusion)
+    return Scores([scoring.note_on(score, caveat) for score in scores], confusion)
 
 
 def show_scores(title: str, found: dict[str, Scores], has_mean: bool = False) -> None:
@@ -211,10 +207,11 @@ def _show_labels(title: str, confusion: "Confusion") -> None:
         return
     is_wide = len(confusion.labels) <= WIDE_LABELS
     rows = []
-    for counts, quality in zip(confusion.counts, confusion.qualities(), strict=True):
-        shares = map(format_share, (quality.precision, quality.recall, quality.f1))
+    for label, counts, shares in zip(
+        confusion.labels, confusion.counts, confusion.qualities(), strict=True
+    ):
         numbers = [f"{count:,}" for count in counts] if is_wide else []
-        rows.append((quality.label, f"{quality.num_lines:,}", *numbers, *shares))
+        rows.append((label, f"{sum(counts):,}", *numbers, *map(format_share, shares)))
     translated = [f"as {name}" for name in (*confusion.labels, OTHER)] if is_wide else []
     columns = ("reference", "lines", *translated, "precision", "recall", "F1")
     show_table(title, columns, rows)

@@ -1,4 +1,30 @@
-"""Beam search over a batch; greedy search is a beam of one."""
+"""Greedy search, and beam search over a batch.
+
+`greedy_search` is the reference: the shortest search that is correct. Where no setting constrains
+the translations, beam search with `beam_size: 1` finds the same ones.
+
+Beam search keeps the `beam_size` most probable hypotheses of each sentence. At each step it extends
+all of them by every token of the vocabulary and keeps the best `beam_size` of the results.
+
+How a hypothesis ends. A hypothesis whose last token is eos has ended. Its score gets the length
+penalty and the coverage penalty, and it joins the finished hypotheses of its sentence. Its row
+stays in the beam for one more step with a log-probability of -inf. Its continuations then have
+-inf, too: they fill the beam only where nothing else is left, and they never count as hypotheses.
+At the length limit eos is the only token allowed, so every hypothesis ends.
+
+When a sentence stops. There are three reasons: `beam_size` hypotheses have finished; or no
+unfinished one is left; or no unfinished one can still enter the `n_best`. The third test is safe
+because log-probabilities are never above 0 and only fall when tokens are added. So the best score
+that an unfinished hypothesis can reach is its present log-probability divided by the largest length
+penalty, that of the length limit; the coverage penalty can only lower it. If `n_best` finished
+hypotheses score at least as high, the result can no longer change.
+
+Why the device is asked only every few steps. To learn what has finished, the CPU waits until a GPU
+has completed all steps issued so far, and then the GPU waits for the CPU to issue the next one. So
+the search reads the results of a GPU only once in `LOOK_EVERY` steps. It then goes through these
+steps in order and decides as if it had read each of them at once. What was computed for a sentence
+after the step that completed it is discarded, so the result is the same.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,28 +34,55 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s_cli.config import Decoding
-from s2s_cli.decoding.hypotheses import (
-    Choice,
-    Ended,
-    Finished,
-    Hypothesis,
-    Living,
-    Trace,
-    advance,
-    begin,
-    check_found,
-    harvest,
-    keep,
-    length_penalty,
+from s2s_cli.decoding.beam_state import (
+    BeamState,
+    collect_finished,
+    extend,
+    init_state,
+    mark_finished,
     predict,
-    release,
+    prune,
 )
-from s2s_cli.decoding.predictor import Predictor
+from s2s_cli.decoding.hypotheses import Hypothesis, Trace, check_finished, length_penalty
+from s2s_cli.decoding.predictor import Predictor, forbid_markers
+from s2s_cli.text.vocabulary import BOS_ID, EOS_ID
+
+
+@torch.inference_mode()
+def greedy_search(
+    model: Predictor, src: Tensor, src_lengths: Tensor, max_length: int
+) -> list[list[int]]:
+    """Translate a batch by choosing the most probable token at each step.
+
+    Args:
+        model: in evaluation mode.
+        src: `(batch, src_len)` token ids, eos at the end, padded.
+        src_lengths: `(batch,)` on the CPU, eos counted.
+        max_length: most tokens of a translation, eos not counted.
+
+    Returns:
+        For each sentence the token ids of its translation, without bos and eos.
+    """
+    state, memory = model.encode(src, src_lengths)
+    tokens = torch.full((src.size(0),), BOS_ID, device=src.device)
+    is_finished = torch.zeros_like(tokens, dtype=torch.bool)
+    translations: list[list[int]] = [[] for _ in range(src.size(0))]
+    for _ in range(max_length):
+        logits, state, _ = model.step(tokens, state, memory)
+        tokens = forbid_markers(logits).argmax(-1)
+        is_finished |= tokens == EOS_ID
+        if is_finished.all():
+            break
+        for translation, token, is_done in zip(
+            translations, tokens.tolist(), is_finished.tolist(), strict=True
+        ):
+            if not is_done:
+                translation.append(token)
+    return translations
+
 
 LOOK_EVERY = {"cuda": 4}
-"""Steps from one look at what has ended to the next, by the kind of device; 1 where it is not
-named. At a look the processor waits for the device; what has ended before it is searched on in
-vain until then."""
+"""After how many steps the search reads the results, by the type of device; 1 for others."""
 
 
 @torch.inference_mode()
@@ -43,118 +96,120 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Translate a batch.
 
-    At every step each sentence's `beam_size` best continuations live on; those that end in eos
-    are finished. A sentence is done when `beam_size` hypotheses are finished, or when no living
-    one can still overtake its `n_best` finished ones; it then leaves the batch.
-
     Args:
         model: in evaluation mode.
         src: `(batch, src_len)` token ids, eos at the end, padded.
         src_lengths: `(batch,)` on the CPU, eos counted.
         config: beam size, penalties, length limits, `n_best`.
         prefixes: token ids that each sentence's translation begins with.
-        num_tags: language tags at the beginning of each source, which no length limit or coverage
-            penalty counts as words.
+        num_tags: number of language tags at the beginning of each source. Length limits and the
+            coverage penalty do not count them as words.
 
     Returns:
         For each sentence its hypotheses, best first, at most `n_best`.
 
     Raises:
-        S2SError: the model's scores are not numbers, or it lacks the attention that the coverage
-            penalty counts.
+        ConfigError: there is a coverage penalty, and the model has no attention.
+        S2SError: the model's scores are NaN.
     """
-    finished: list[list[Finished]] = [[] for _ in range(src.size(0))]
+    finished: list[list[Hypothesis]] = [[] for _ in range(src.size(0))]
     trace = Trace()
-    # One row, because all would begin alike.
-    living = begin(model, src, src_lengths, 1, config, prefixes, num_tags)
-    while living.sentences:
+    # One row per sentence, because `beam_size` equal rows would have equal continuations.
+    beam = init_state(model, src, src_lengths, 1, config, prefixes, num_tags)
+    while beam.sentences:
         steps = []
         for _ in range(LOOK_EVERY.get(src.device.type, 1)):
-            living, ended = release(_extend(model, living, trace, config), config)
-            steps.append(ended)
-        living = keep(living, _settle(living, steps, finished, config))
-    check_found(finished)
+            beam = mark_finished(_extend_best(model, beam, trace, config))
+            steps.append(beam)
+        beam = prune(beam, _collect_steps(steps, finished, config))
+    check_finished(finished)
     return [
-        [trace.read(entry) for entry in sorted(entries, key=_rank)[: config.n_best]]
-        for entries in finished
+        [
+            trace.add_attention(hypothesis)
+            for hypothesis in sorted(hypotheses, key=lambda each: -each.score)[: config.n_best]
+        ]
+        for hypotheses in finished
     ]
 
 
-def _rank(entry: Finished) -> float:
-    return -entry.hypothesis.score
-
-
-def _extend(model: Predictor, living: Living, trace: Trace, config: Decoding) -> Living:
-    """Every sentence's best continuations, one token longer."""
-    batch, size = len(living.sentences), config.beam_size
-    prediction = predict(model, living, config)
-    # Of one row no more than `size` continuations can survive.
-    log_probs, tokens = find_top(prediction.log_probs, min(size, prediction.log_probs.size(-1)))
-    candidates = (living.scores.view(-1, 1) + log_probs).view(batch, -1)
-    if candidates.size(1) < size:  # of one row, where few words are known
+def _extend_best(model: Predictor, beam: BeamState, trace: Trace, config: Decoding) -> BeamState:
+    """Keep the `beam_size` best continuations of each sentence, one token longer."""
+    batch, size = len(beam.sentences), config.beam_size
+    beam, log_probs = predict(model, beam, config)
+    # At most `size` continuations of one row can be among the `size` best of its sentence.
+    log_probs, tokens = find_top(log_probs, min(size, log_probs.size(-1)))
+    candidates = (beam.scores.view(-1, 1) + log_probs).view(batch, -1)
+    if candidates.size(1) < size:  # the first step, with a vocabulary smaller than the beam
         missing = size - candidates.size(1)
         candidates = F.pad(candidates, (0, missing), value=-torch.inf)
         tokens = F.pad(tokens, (0, missing))
-    scores, choice = candidates.topk(size)
-    last = tokens.view(batch, -1).gather(1, choice).flatten()
-    first_rows = torch.arange(batch, device=scores.device).unsqueeze(1) * living.beam
-    parents = choice.div(tokens.size(-1), rounding_mode="floor").add(first_rows).flatten()
-    return advance(living, prediction, Choice(last, parents, scores), trace)
+    scores, chosen = candidates.topk(size)
+    last = tokens.view(batch, -1).gather(1, chosen).flatten()
+    first_rows = torch.arange(batch, device=scores.device).unsqueeze(1) * beam.beam_size
+    parents = chosen.div(tokens.size(-1), rounding_mode="floor").add(first_rows).flatten()
+    return extend(beam, last, parents, scores, trace)
 
 
-def _settle(
-    living: Living, steps: list[Ended], finished: list[list[Finished]], config: Decoding
+def _collect_steps(
+    steps: list[BeamState], finished: list[list[Hypothesis]], config: Decoding
 ) -> list[int]:
-    """Harvest what ended at some steps; the sentences that are not done, by their place.
+    """Collect what has finished at some steps, in order.
 
-    A sentence has no more hypotheses than if it had left the batch at the step that made it done.
+    A sentence that is done takes no hypotheses from later steps.
+
+    Returns:
+        Indices into `sentences` of those that are not done.
     """
-    best = torch.stack([step.best for step in steps]).tolist()
-    all_ended = torch.stack([step.is_ended.flatten() for step in steps]).nonzero().tolist()
-    undone = list(range(len(living.sentences)))
-    for number, step in enumerate(steps):
-        among = set(undone)
-        rows = [row for at, row in all_ended if at == number and row // living.beam in among]
-        harvest(living, step, rows, finished, config)
-        undone = [
-            index for index in undone if not _is_done(living, index, best[number], finished, config)
+    best = torch.stack([beam.scores for beam in steps]).amax(-1).tolist()
+    finished_scores = torch.stack([beam.finished_scores.flatten() for beam in steps])
+    finished_rows = (finished_scores > -torch.inf).nonzero().tolist()
+    unfinished = list(range(len(steps[0].sentences)))
+    for step, beam in enumerate(steps):
+        among = set(unfinished)
+        rows = [row for at, row in finished_rows if at == step and row // beam.beam_size in among]
+        collect_finished(beam, rows, finished, config)
+        unfinished = [
+            index
+            for index in unfinished
+            if not _is_done(
+                finished[beam.sentences[index]],
+                best[step][index],
+                beam.constraints.max_length_list[index],
+                config,
+            )
         ]
-    return undone
+    return unfinished
 
 
 def _is_done(
-    living: Living,
-    index: int,
-    best_living: list[float],
-    finished: list[list[Finished]],
-    config: Decoding,
+    finished: list[Hypothesis], best_unfinished: float, max_length: int, config: Decoding
 ) -> bool:
-    """Whether the result of a sentence is certain."""
-    # Log-probabilities only fall, the length penalty grows with the length, and the coverage
-    # penalty is never above 0: so the highest score within reach is the present sum over the
-    # greatest penalty.
-    reachable = best_living[index] / length_penalty(
-        living.bounds.limits[index], config.length_penalty, config.length_penalty_kind
-    )
-    entries = finished[living.sentences[index]]
-    scores = sorted((entry.hypothesis.score for entry in entries), reverse=True)
-    is_certain = len(scores) >= config.n_best and scores[config.n_best - 1] >= reachable
-    # Nothing lives, or (not a number) nothing can be compared.
-    is_exhausted = not best_living[index] > -math.inf
-    return is_exhausted or len(scores) >= config.beam_size or is_certain
+    """Whether a sentence stops; the top of this file explains why that is safe.
+
+    Args:
+        finished: its finished hypotheses.
+        best_unfinished: the highest log-probability of the others; -inf if there are none.
+        max_length: its length limit, eos counted.
+        config: `beam_size`, `n_best` and the length penalty.
+    """
+    if not best_unfinished > -math.inf or len(finished) >= config.beam_size:
+        return True  # Written with `not`, so that NaN ends the search, too.
+    penalty = length_penalty(max_length, config.length_penalty, config.length_penalty_kind)
+    scores = sorted((hypothesis.score for hypothesis in finished), reverse=True)
+    return len(scores) >= config.n_best and scores[config.n_best - 1] >= best_unfinished / penalty
 
 
 BLOCK = 64
-"""Entries whose maximum is found first."""
+"""Entries of a row whose maximum `find_top` computes first."""
 
 
 def find_top(rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The greatest entries of each row, greatest first, and where they stand.
+    """The greatest entries of each row in descending order, and their indices: a faster `topk`.
 
-    The values are those of `topk`; of equal ones it may be others that are found.
+    The values are those of `topk`; the indices of equal values may differ.
 
-    The `number` greatest entries stand in the `number` blocks whose maxima are greatest. Maxima
-    are found much faster than `topk` searches, and few entries are left for it.
+    The `number` greatest entries are in the `number` blocks with the greatest maxima. Finding
+    maxima is much faster than `topk`, which then searches these blocks only.
 
     Args:
         rows: `(rows, length)`.
@@ -170,8 +225,9 @@ def find_top(rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
     blocks = torch.unflatten(rows[:, :whole], 1, (num_blocks, BLOCK))
     best = blocks.amax(-1).topk(number).indices.unsqueeze(2)
     values = blocks.gather(1, best.expand(-1, -1, BLOCK)).flatten(1)
-    places = (best * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
+    indices = (best * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
+    # The entries after the last whole block are searched in any case.
     rest = torch.arange(whole, rows.size(1), device=rows.device).expand(len(rows), -1)
-    values, places = torch.cat([values, rows[:, whole:]], 1), torch.cat([places, rest], 1)
+    values, indices = torch.cat([values, rows[:, whole:]], 1), torch.cat([indices, rest], 1)
     values, chosen = values.topk(number)
-    return values, places.gather(1, chosen)
+    return values, indices.gather(1, chosen)

@@ -1,5 +1,7 @@
-"""What a search sees of a model: `encode` and `step`, of one network or of an ensemble."""
+"""All that a search needs of a model: `encode` and `step`, of one network or of an ensemble."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -9,38 +11,40 @@ from s2s_cli.kernels.cells import State
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
 
 
-class SourceMemory(Protocol):
-    """What a model remembers of a batch of sources, beside its state."""
-
-    def select(self, rows: Tensor) -> "SourceMemory":
-        """The memory of some sentences of the batch."""
-        ...
-
-
 class Predictor(Protocol):
-    """Foretells the next token; `Seq2Seq` is one, `Ensemble` another."""
+    """Predicts the next token; `Seq2Seq` is one, `Ensemble` another."""
 
     @property
     def training(self) -> bool:
-        """Whether dropout drops."""
+        """Whether the model is in training mode, with dropout."""
         ...
 
-    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, SourceMemory | None]:
-        """Read the source.
+    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, Any]:
+        """Encode a batch of sources.
 
         Args:
-            src: token ids `(batch, src_len)`, padded at the end.
+            src: `(batch, src_len)` token ids, padded at the end.
             src_lengths: `(batch,)` on the CPU.
+
+        Returns:
+            state: parts whose first size is `batch`.
+            memory: what the steps need of the sources. It is None, or has a method
+                `select(rows)` that returns the memory of some sentences.
         """
         ...
 
     def step(self, token: Tensor, state: State, memory: Any) -> tuple[Tensor, State, Tensor | None]:
-        """Logits `(batch * beam, vocab)`, the state after the step, attention if there is any.
+        """Predict the next token.
 
         Args:
-            token: last token `(batch * beam,)`; the rows of one sentence stand together.
+            token: `(batch * beam,)`, the last token; the rows of one sentence are adjacent.
             state: parts whose first size is `batch * beam`.
-            memory: what `encode` returned, of `batch` rows.
+            memory: what `encode` returned, for `batch` sentences.
+
+        Returns:
+            logits: `(batch * beam, vocab)`.
+            state: after the step.
+            attention_weights: `(batch * beam, src_len)`, or None.
         """
         ...
 
@@ -51,52 +55,64 @@ class Predictor(Protocol):
         ...
 
     def train(self, mode: bool) -> Any:
-        """Set whether dropout drops."""
+        """Switch between training mode and evaluation mode."""
         ...
 
 
+@contextmanager
+def evaluation_mode(model: Predictor) -> Iterator[None]:
+    """Switch a model to evaluation mode for a block, then back to the mode it was in."""
+    was_training = model.training
+    model.train(False)
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 def forbid_markers(logits: Tensor) -> Tensor:
-    """Padding and bos are never predicted: their logits become -inf, in place."""
-    # Not by a list of both, which a GPU would have to be sent.
+    """Set the logits `(rows, vocab)` of padding and bos to -inf, in place."""
+    # One at a time: a list of both would have to be copied to a GPU.
     logits[:, PAD_ID] = -torch.inf
     logits[:, BOS_ID] = -torch.inf
     return logits
 
 
-class Untagged:
-    """A model that never predicts tags of languages.
+class MaskedModel:
+    """A model that never predicts some tokens.
 
-    They stand in its target vocabulary only because the source has the same one.
+    Language tags are in a target vocabulary only because it is shared with the source, so no
+    translation may contain them.
     """
 
-    def __init__(self, model: Predictor, tag_ids: list[int]) -> None:
+    def __init__(self, model: Predictor, forbidden_ids: Sequence[int]) -> None:
         self.model = model
-        self._tag_ids = torch.tensor(tag_ids, dtype=torch.long)
+        self._forbidden_ids = torch.tensor(forbidden_ids, dtype=torch.long)
 
     @property
     def training(self) -> bool:
-        """As the model's."""
+        """Whether the model is in training mode."""
         return self.model.training
 
     def train(self, mode: bool) -> Any:
-        """Set whether dropout drops."""
+        """Switch the model between training mode and evaluation mode."""
         return self.model.train(mode)
 
-    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, SourceMemory | None]:
-        """Read the source, as the model does."""
+    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, Any]:
+        """Encode a batch of sources, as the model does."""
         return self.model.encode(src, src_lengths)
 
     def step(self, token: Tensor, state: State, memory: Any) -> tuple[Tensor, State, Tensor | None]:
-        """The model's step; the logits `(batch * beam, vocab)` of tags are -inf."""
-        logits, state, weights = self.model.step(token, state, memory)
-        return self._forbid(logits), state, weights
+        """Predict the next token; the logits `(batch * beam, vocab)` of some tokens are -inf."""
+        logits, state, attention_weights = self.model.step(token, state, memory)
+        return self._mask(logits), state, attention_weights
 
     def __call__(
         self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor, /
     ) -> Tensor:
-        """The model's logits `(tokens, vocab)`; those of tags are -inf."""
-        return self._forbid(self.model(src, src_lengths, tgt_in, tgt_mask))
+        """Logits `(tokens, vocab)` of whole targets; those of some tokens are -inf."""
+        return self._mask(self.model(src, src_lengths, tgt_in, tgt_mask))
 
-    def _forbid(self, logits: Tensor) -> Tensor:
-        self._tag_ids = self._tag_ids.to(logits.device)
-        return logits.index_fill_(1, self._tag_ids, -torch.inf)
+    def _mask(self, logits: Tensor) -> Tensor:
+        self._forbidden_ids = self._forbidden_ids.to(logits.device)
+        return logits.index_fill_(1, self._forbidden_ids, -torch.inf)

@@ -1,4 +1,4 @@
-"""Sampling: translations drawn from what the model thinks likely, not searched for."""
+"""Sampling: translations drawn at random from the model's distribution instead of searched for."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,16 @@ import torch
 from torch import Tensor
 
 from s2s_cli.config import Decoding
-from s2s_cli.decoding.hypotheses import (
-    Choice,
-    Finished,
-    Hypothesis,
-    Living,
-    Trace,
-    advance,
-    begin,
-    check_found,
-    harvest,
-    keep,
+from s2s_cli.decoding.beam_state import (
+    BeamState,
+    collect_finished,
+    extend,
+    init_state,
+    mark_finished,
     predict,
-    release,
+    prune,
 )
+from s2s_cli.decoding.hypotheses import Hypothesis, Trace, check_finished
 from s2s_cli.decoding.predictor import Predictor
 
 
@@ -35,8 +31,9 @@ def sample(
 ) -> list[list[Hypothesis]]:
     """Draw `n_best` translations of each sentence of a batch.
 
-    The same sentence with the same seed gives the same draws, whatever its batch; one draw more
-    leaves the others as they are. Log-probabilities are the model's own, whatever the temperature.
+    The same sentence with the same seed gives the same samples in any batch. A larger `n_best` adds
+    samples and does not change the others. Log-probabilities are those of the model at
+    temperature 1.
 
     Args:
         model: in evaluation mode.
@@ -44,51 +41,65 @@ def sample(
         src_lengths: `(batch,)` on the CPU, eos counted.
         config: temperature, `top_k`, `top_p`, seed, length limits, `n_best`.
         prefixes: token ids that each sentence's translation begins with.
-        num_tags: language tags at the beginning of each source, which no length limit or coverage
-            penalty counts as words.
+        num_tags: number of language tags at the beginning of each source. Length limits and the
+            coverage penalty do not count them as words.
 
     Returns:
         For each sentence its hypotheses, in the order drawn.
 
     Raises:
-        S2SError: as `beam_search`.
+        ConfigError: there is a coverage penalty, and the model has no attention.
+        S2SError: the model's scores are NaN.
     """
-    finished: list[list[Finished]] = [[] for _ in range(src.size(0))]
+    finished: list[list[Hypothesis]] = [[] for _ in range(src.size(0))]
     trace = Trace()
-    living = begin(model, src, src_lengths, config.n_best, config, prefixes, num_tags)
-    randoms = _draw_randoms(src, src_lengths, max(living.bounds.limits), config)
-    while living.sentences:
-        living = _extend(model, living, trace, randoms, config)
-        living, ended = release(living, config)
-        rows = ended.is_ended.flatten().nonzero().flatten().tolist()
-        harvest(living, ended, rows, finished, config)
-        is_living = (living.scores > -torch.inf).any(1).tolist()
-        living = keep(living, [index for index, lives in enumerate(is_living) if lives])
-    check_found(finished)
+    beam = init_state(model, src, src_lengths, config.n_best, config, prefixes, num_tags)
+    randoms = _draw_randoms(src, src_lengths, max(beam.constraints.max_length_list), config)
+    while beam.sentences:
+        beam = mark_finished(_extend_drawn(model, beam, trace, randoms, config))
+        rows = (beam.finished_scores.flatten() > -torch.inf).nonzero().flatten().tolist()
+        collect_finished(beam, rows, finished, config)
+        is_unfinished = (beam.scores > -torch.inf).any(1).tolist()
+        beam = prune(beam, [index for index, is_kept in enumerate(is_unfinished) if is_kept])
+    check_finished(finished)
     return [
         [
-            trace.read(entry)
-            for entry in sorted(entries, key=lambda entry: entry.row % config.n_best)
+            trace.add_attention(hypothesis)
+            for hypothesis in sorted(hypotheses, key=lambda each: each.row % config.n_best)
         ]
-        for entries in finished
+        for hypotheses in finished
     ]
 
 
-def draw_tokens(logits: Tensor, randoms: Tensor, config: Decoding) -> Tensor:
-    """One token of each row, by the inverse of its distribution function.
+def _extend_drawn(
+    model: Predictor, beam: BeamState, trace: Trace, randoms: Tensor, config: Decoding
+) -> BeamState:
+    """Append a drawn token to every hypothesis."""
+    beam, log_probs = predict(model, beam, config)
+    position = beam.tokens.size(1) - 1
+    tokens = draw_tokens(
+        log_probs, randoms[beam.sentences, :, position].flatten().to(log_probs), config
+    )
+    scores = beam.scores + log_probs.gather(1, tokens.unsqueeze(1)).view_as(beam.scores)
+    rows = torch.arange(len(tokens), device=tokens.device)
+    return extend(beam, tokens, rows, scores, trace)
 
-    The tokens stand in the vocabulary's order, not sorted by likelihood: so a last bit, in which
-    batches differ, cannot swap two tokens.
+
+def draw_tokens(logits: Tensor, randoms: Tensor, config: Decoding) -> Tensor:
+    """Draw one token for each row, by inverting the cumulative distribution function.
+
+    The function runs over tokens in the order of the vocabulary. Sorted by probability, two tokens
+    of nearly equal probability could change places from batch to batch.
 
     Args:
-        logits: `(rows, vocab)`, -inf where a token may not come.
-        randoms: uniform in [0, 1), `(rows,)`.
-        config: temperature, then `top_k`, then `top_p`.
+        logits: `(rows, vocab)`, -inf where a token is not allowed.
+        randoms: `(rows,)`, uniform in [0, 1).
+        config: temperature, applied first, then `top_k`, then `top_p`.
 
     Returns:
         token ids `(rows,)`.
     """
-    # Their maximum becomes 0, so that no quotient overflows.
+    # With a maximum of 0, the division cannot overflow.
     logits = (logits - logits.amax(-1, keepdim=True)) / config.temperature
     if config.top_k:
         logits = _keep_top_k(logits, config.top_k)
@@ -97,49 +108,38 @@ def draw_tokens(logits: Tensor, randoms: Tensor, config: Decoding) -> Tensor:
     sums = logits.softmax(-1).cumsum(-1)
     total = sums[:, -1:].contiguous()
     drawn = torch.searchsorted(sums, randoms.unsqueeze(1) * total, right=True)
-    # Rounded up to the total, a random number would fall behind the last token that can come.
+    # A product that is rounded up to the total would select a token after the last allowed one.
     last = torch.searchsorted(sums, total)
     return torch.minimum(drawn, last).clamp(max=logits.size(-1) - 1).squeeze(1)
 
 
 def _keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """The k likeliest tokens; the others get -inf."""
+    """Set all but the k most probable tokens to -inf."""
     top, tokens = logits.topk(min(k, logits.size(-1)))
     return torch.full_like(logits, -torch.inf).scatter(1, tokens, top)
 
 
 def _keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """The nucleus (Holtzman et al. 2020): the fewest tokens that have probability p together."""
+    """Set all tokens outside the nucleus to -inf (Holtzman et al. 2020).
+
+    The nucleus is the smallest set of most probable tokens whose probabilities sum to p or more.
+    """
     ordered, tokens = logits.sort(descending=True, stable=True)
     probs = ordered.softmax(-1)
     before = probs.cumsum(-1) - probs
-    before[:, 0] = 0  # The likeliest token always stays, however the difference was rounded.
+    before[:, 0] = 0  # Keeps the most probable token whatever the rounding of the difference.
     nucleus = ordered.masked_fill(before >= p, -torch.inf)
     return torch.empty_like(logits).scatter(1, tokens, nucleus)
 
 
-def _extend(
-    model: Predictor, living: Living, trace: Trace, randoms: Tensor, config: Decoding
-) -> Living:
-    """Every hypothesis by one token drawn."""
-    prediction = predict(model, living, config)
-    position = living.tokens.size(1) - 1
-    now = randoms[living.sentences, :, position].flatten().to(prediction.log_probs)
-    tokens = draw_tokens(prediction.log_probs, now, config)
-    log_probs = prediction.log_probs.gather(1, tokens.unsqueeze(1))
-    parents = torch.arange(len(tokens), device=tokens.device)
-    scores = living.scores + log_probs.view_as(living.scores)
-    return advance(living, prediction, Choice(tokens, parents, scores), trace)
-
-
 def _draw_randoms(src: Tensor, src_lengths: Tensor, steps: int, config: Decoding) -> Tensor:
-    """A random number for each token of each draw, `(batch, n_best, steps)`.
+    """Random numbers for the tokens of each sample, `(batch, n_best, steps)`.
 
-    A function of the seed, the number of the draw and the sentence: never of the batch.
+    They depend on the seed, the number of the sample and the sentence, not on the batch.
     """
     randoms = np.empty((src.size(0), config.n_best, steps), dtype=np.float32)
     for row, length, sentence in zip(randoms, src_lengths.tolist(), src.tolist(), strict=True):
-        for number, draw in enumerate(row):
+        for number, numbers in enumerate(row):
             generator = np.random.default_rng([config.seed, number, *sentence[:length]])
-            draw[:] = generator.random(steps, dtype=np.float32)
+            numbers[:] = generator.random(steps, dtype=np.float32)
     return torch.from_numpy(randoms)

@@ -1,4 +1,9 @@
-"""Lines of text to translated lines, in input order."""
+"""Translate lines of text: tokens in and out of a search, and a translator for each direction.
+
+A `Translator` tokenises lines, sorts them into batches of similar length, searches, and returns
+their translations in input order. A model of several directions has a translator for each;
+`choose_direction` finds the one that the options `--from` and `--to` mean.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -11,9 +16,15 @@ from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypotheses import Hypothesis
-from s2s_cli.decoding.predictor import Predictor, Untagged
+from s2s_cli.decoding.predictor import MaskedModel, Predictor, evaluation_mode
 from s2s_cli.decoding.sampling import sample
-from s2s_cli.decoding.unknown_words import Replacement, align_words, find_replacements, number_words
+from s2s_cli.decoding.unknown_words import (
+    SourceWord,
+    align_words,
+    find_source_words,
+    most_attended_word,
+    number_words,
+)
 from s2s_cli.errors import ConfigError
 from s2s_cli.sources import Direction, plain_code
 from s2s_cli.text.tokenizer import Codec
@@ -23,14 +34,7 @@ from s2s_cli.text.word_boundaries import depends_on_language
 SEARCHES = {"beam": beam_search, "sample": sample}
 
 TOKENS_PER_SENTENCE = 50
-"""A batch holds at most this many source tokens, padding included, per `batch_size`."""
-
-
-class Prefix(NamedTuple):
-    """How a translation has to begin; blank for no matter how."""
-
-    text: str
-    tokens: list[str]
+"""A batch has at most `batch_size` times this many source tokens, padding included."""
 
 
 class Candidate(NamedTuple):
@@ -41,22 +45,23 @@ class Candidate(NamedTuple):
     score: float
     """As `Hypothesis.score`; 0.0 for a blank line."""
     log_prob: float
-    weights: list[list[float]] | None
-    """For each target token its attention over the source tokens and their eos; what a tag of
-    the target language got is left out."""
+    attention_weights: list[list[float]] | None
+    """For each target token its attention to the source tokens and their eos, without the attention
+    to a language tag; None for a model without attention."""
     is_complete: bool
     dictionary_entries: frozenset[str] = frozenset()
-    """Keys of the dictionary's entries that stand in it."""
+    """Keys of the dictionary entries that it contains."""
 
 
 class Translation(NamedTuple):
-    """A line and its translations, best first; samples in the order drawn."""
+    """A line with its translations: best first, or samples in the order drawn."""
 
     source: str
     src_tokens: list[str]
+    """Those that the model read."""
     candidates: list[Candidate]
     num_unread: int = 0
-    """Tokens at the end of the source that were too many to be read."""
+    """Number of source tokens cut off at the end, beyond `decoding.max_source_length`."""
 
     @property
     def text(self) -> str:
@@ -65,131 +70,163 @@ class Translation(NamedTuple):
 
 
 class Translator(NamedTuple):
-    """A model, or an ensemble, with the text tools that belong to it."""
+    """A model, or an ensemble, with its tokenisers and vocabularies."""
 
     model: Predictor
     src: Codec
     tgt: Codec
     device: torch.device
     dictionary: Mapping[str, str] = MappingProxyType({})
-    """What to say for source words in whose place the model says unknown."""
+    """Translations of source words for which the model predicts `<unk>`."""
     src_prefix: tuple[int, ...] = ()
-    """Ids before every source: the tag of the target language, if the model knows several."""
+    """Token ids before every source: the tag of the target language, if there are several."""
 
     def encode_src(self, tokens: Sequence[str]) -> list[int]:
-        """Ids of a source sentence's tokens, as the model reads them."""
+        """Token ids of a source sentence, language tag included."""
         return [*self.src_prefix, *self.src.vocabulary.encode(tokens)]
 
     def translate(
         self, lines: Sequence[str], config: Decoding, prefixes: Sequence[str] | None = None
     ) -> list[Translation]:
-        """Translate lines; a blank line becomes an empty one without asking the model.
+        """Translate lines. The model does not see blank lines; their translations are empty.
 
         Args:
-            lines: sentences.
+            lines: one sentence each.
             config: how to search.
-            prefixes: for each line how its translation begins; blank for no matter how.
+            prefixes: for each line the beginning of its translation; blank for none.
         """
         search = SEARCHES[config.search]
-        was_training = self.model.training
-        self.model.train(False)
-        whole = [self.src.tokenizer.tokenize(line) for line in lines]
-        tokens = [sentence[: config.max_source_length] for sentence in whole]
-        if prefixes is None:
-            prefixes = [""] * len(lines)
-        begun = [Prefix(prefix, self.tgt.tokenizer.tokenize(prefix)) for prefix in prefixes]
-        results: list[list[Hypothesis]] = [[] for _ in lines]
-        for batch in batches_by_length(
-            [len(sentence) for sentence in tokens], config.num_sentences
-        ):
-            encoded = [self.encode_src(tokens[i]) for i in batch]
-            src, src_lengths = collate_src(encoded)
-            forced = [self.tgt.vocabulary.encode(begun[i].tokens) for i in batch]
-            num_tags = len(self.src_prefix)
-            found = search(self.model, src.to(self.device), src_lengths, config, forced, num_tags)
-            for i, hypotheses in zip(batch, found, strict=True):
-                results[i] = hypotheses
-        self.model.train(was_training)
+        all_tokens = [self.src.tokenizer.tokenize(line) for line in lines]
+        src_tokens = [tokens[: config.max_source_length] for tokens in all_tokens]
+        prefixes = [""] * len(lines) if prefixes is None else prefixes
+        prefix_tokens = [self.tgt.tokenizer.tokenize(prefix) for prefix in prefixes]
+        found: list[list[Hypothesis]] = [[] for _ in lines]
+        with evaluation_mode(self.model):
+            for batch in batches_by_length([*map(len, src_tokens)], config.num_sentences):
+                src, src_lengths = collate_src([self.encode_src(src_tokens[i]) for i in batch])
+                hypotheses = search(
+                    self.model,
+                    src.to(self.device),
+                    src_lengths,
+                    config,
+                    [self.tgt.vocabulary.encode(prefix_tokens[i]) for i in batch],
+                    len(self.src_prefix),
+                )
+                for i, of_sentence in zip(batch, hypotheses, strict=True):
+                    found[i] = of_sentence
         return [
             Translation(
-                lines[i],
-                tokens[i],
-                self._candidates(lines[i], tokens[i], begun[i], results[i], config),
-                len(whole[i]) - len(tokens[i]),
+                line,
+                src_tokens[i],
+                self._make_candidates(
+                    found[i], line, len(src_tokens[i]), (prefixes[i], prefix_tokens[i]), config
+                ),
+                len(all_tokens[i]) - len(src_tokens[i]),
             )
-            for i in range(len(lines))
+            for i, line in enumerate(lines)
         ]
 
-    def _candidates(
+    def _make_candidates(
         self,
-        line: str,
-        src_tokens: list[str],
-        prefix: Prefix,
         found: list[Hypothesis],
+        line: str,
+        num_src_tokens: int,
+        prefix: tuple[str, list[str]],
         config: Decoding,
     ) -> list[Candidate]:
+        """The candidates of a line, one for each hypothesis; an empty one for a blank line.
+
+        Args:
+            found: its hypotheses.
+            line: the source.
+            num_src_tokens: number of its tokens that the model read.
+            prefix: how the translation begins, as text and as tokens.
+            config: whether `<unk>` remains.
+        """
         if not found:
             return [Candidate("", [], 0.0, 0.0, None, True)]
+        words: list[SourceWord] = []
         has_unknown = any(UNK_ID in hypothesis.token_ids for hypothesis in found)
-        known = None
-        if has_unknown and not config.keep_unk and found[0].weights is not None:
-            source = self.src.tokenizer
-            known = find_replacements(source, line, len(src_tokens), self.dictionary)
-        candidates = []
-        for hypothesis in found:
-            tokens = self.tgt.vocabulary.decode(hypothesis.token_ids)
-            tokens[: len(prefix.tokens)] = prefix.tokens  # as it was given, be it known or not
-            weights, replaced = None, dict[int, Replacement]()
-            if hypothesis.weights is not None:
-                first = len(self.src_prefix)  # a tag is no word, whatever looks at it
-                length = len(src_tokens) + 1  # the source's eos
-                weights = hypothesis.weights[: len(tokens), first : first + length].tolist()
-                if known is not None:
-                    replaced = {
-                        i: known.choose(weights[i])
-                        for i in range(len(prefix.tokens), len(tokens))
-                        if hypothesis.token_ids[i] == UNK_ID
-                    }
-            literals = {place: replacement.text for place, replacement in replaced.items()}
-            candidates.append(
-                Candidate(
-                    self._detokenize(tokens, literals, prefix),
-                    [literals.get(i, token) for i, token in enumerate(tokens)],
-                    hypothesis.score,
-                    hypothesis.log_prob,
-                    weights,
-                    hypothesis.is_complete,
-                    frozenset(one.entry for one in replaced.values() if one.entry is not None),
-                )
-            )
-        return candidates
+        if has_unknown and not config.keep_unk and found[0].attention_weights is not None:
+            words = find_source_words(self.src.tokenizer, line, num_src_tokens, self.dictionary)
+        return [self._make_candidate(one, num_src_tokens, prefix, words) for one in found]
 
-    def _detokenize(self, tokens: list[str], literals: dict[int, str], prefix: Prefix) -> str:
-        """The text of a translation; a forced prefix stands in it as it was typed."""
+    def _make_candidate(
+        self,
+        hypothesis: Hypothesis,
+        num_src_tokens: int,
+        prefix: tuple[str, list[str]],
+        words: list[SourceWord],
+    ) -> Candidate:
+        """Decode a hypothesis; words replace its unknown tokens, if there are any words."""
+        prefix_text, prefix_tokens = prefix
+        size = len(prefix_tokens)
+        tokens = self.tgt.vocabulary.decode(hypothesis.token_ids)
+        tokens[:size] = prefix_tokens  # Those unknown to the model were decoded to `<unk>`.
+        weights, replacements = None, dict[int, SourceWord]()
+        if hypothesis.attention_weights is not None:
+            first = len(self.src_prefix)
+            last = first + num_src_tokens + 1  # eos counted
+            weights = hypothesis.attention_weights[: len(tokens), first:last].tolist()
+            if words:
+                replacements = {
+                    i: most_attended_word(words, weights[i])
+                    for i in range(size, len(tokens))
+                    if hypothesis.token_ids[i] == UNK_ID
+                }
+        literals = {i: word.replacement for i, word in replacements.items()}
+        return Candidate(
+            self._detokenize(tokens, literals, prefix_text, size),
+            [literals.get(i, token) for i, token in enumerate(tokens)],
+            hypothesis.score,
+            hypothesis.log_prob,
+            weights,
+            hypothesis.is_complete,
+            frozenset(word.entry for word in replacements.values() if word.entry is not None),
+        )
+
+    def _detokenize(
+        self, tokens: list[str], literals: dict[int, str], prefix: str, prefix_size: int
+    ) -> str:
+        """The text of a translation; its prefix appears exactly as it was typed.
+
+        Args:
+            tokens: of the translation.
+            literals: text that replaces tokens, by their index.
+            prefix: how the translation begins.
+            prefix_size: number of tokens of the prefix.
+        """
         tokenizer = self.tgt.tokenizer
         text = tokenizer.detokenize(tokens, literals)
-        if not prefix.tokens:
+        if not prefix_size:
             return text
-        begun = tokenizer.normalize(prefix.text)
-        if not text.startswith(begun):  # its last word went on as an unknown one
-            size = len(prefix.tokens)
-            rest = {i - size: literal for i, literal in literals.items()}
-            return f"{prefix.text.rstrip()} {tokenizer.detokenize(tokens[size:], rest)}"
-        rest_of_text = text.removeprefix(begun)
-        is_open = prefix.text[-1].isspace()
-        return prefix.text + (rest_of_text.lstrip(" ") if is_open else rest_of_text)
+        normalized = tokenizer.normalize(prefix)
+        if not text.startswith(normalized):  # A new token continues the last word of the prefix.
+            rest = {i - prefix_size: literal for i, literal in literals.items()}
+            return f"{prefix.rstrip()} {tokenizer.detokenize(tokens[prefix_size:], rest)}"
+        rest_of_text = text.removeprefix(normalized)
+        is_open = prefix[-1].isspace()
+        return prefix + (rest_of_text.lstrip(" ") if is_open else rest_of_text)
 
     def align(self, translation: Translation) -> list[tuple[int, int]] | None:
         """Links (source word, target word) of the best translation; None without attention."""
         best = translation.candidates[0]
-        if best.weights is None:
+        if best.attention_weights is None:
             return None if translation.src_tokens else []
-        src_words = number_words(translation.src_tokens, self.src.tokenizer)
-        return align_words(src_words, number_words(best.tokens, self.tgt.tokenizer), best.weights)
+        return align_words(
+            number_words(translation.src_tokens, self.src.tokenizer),
+            number_words(best.tokens, self.tgt.tokenizer),
+            best.attention_weights,
+        )
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices of the sentences that have tokens, of like length together, longest first."""
+    """Indices of the sentences that are not empty, in batches of similar length, longest first.
+
+    Args:
+        lengths: of all sentences, in tokens.
+        batch_size: maximum number of sentences in a batch.
+    """
     order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
     batch: list[int] = []
     for i in order:
@@ -209,16 +246,16 @@ def make_translators(
     device: torch.device,
     dictionary: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Translator]:
-    """A translator for each direction, by its name.
+    """Make a translator for each direction of a model, keyed by direction (`de-en`).
 
     Args:
-        loaded: the text tools and directions.
-        model: what predicts: `loaded.model`, or an ensemble that it belongs to.
-        device: where it does so.
-        dictionary: what to say for unknown source words.
+        loaded: tokenisers, vocabularies and directions.
+        model: `loaded.model`, or an ensemble that it belongs to.
+        device: of the model.
+        dictionary: translations of unknown source words.
     """
     tags = loaded.tgt.vocabulary.tag_ids
-    predictor = Untagged(model, list(tags)) if tags else model
+    predictor = MaskedModel(model, list(tags)) if tags else model
     translators = {}
     for direction in loaded.card.all_directions:
         src, tgt = loaded.codecs_of(direction)
@@ -233,24 +270,24 @@ def choose_direction(
     tgt: str | None,
     src_tokenizer: str = "auto",
 ) -> Direction:
-    """The direction that `--from` and `--to` mean; what they need not say may be left out.
+    """The direction that `--from` and `--to` mean. An option without alternatives may be missing.
 
     Args:
         directions: of the model.
-        src: what `--from` says, if anything.
-        tgt: what `--to` says, if anything.
-        src_tokenizer: where it splits all languages alike, no source language need be named.
+        src: value of `--from`, if given.
+        tgt: value of `--to`, if given.
+        src_tokenizer: if it treats all languages alike, `--from` is never required.
 
     Raises:
-        ConfigError: the model has no such direction, or more than one.
+        ConfigError: the model does not have the direction, or an option is missing.
     """
     possible = find_directions(directions, src, tgt)
     for option, side in (("--to", 1), ("--from", 0)):
-        known = _list_languages(possible, side)
-        if len(known) > 1 and (side or depends_on_language(src_tokenizer)):
-            listed = ", ".join(known)
+        langs = _list_languages(possible, side)
+        if len(langs) > 1 and (side == 1 or depends_on_language(src_tokenizer)):
             raise ConfigError(
-                f"{option}: missing; this model translates {_WORDS[side]} {listed}; name one"
+                f"{option}: missing; this model translates {_PREPOSITIONS[side]} "
+                f"{', '.join(langs)}; name one"
             )
     return possible[0]
 
@@ -258,25 +295,27 @@ def choose_direction(
 def find_directions(
     directions: Iterable[Direction], src: str | None, tgt: str | None
 ) -> tuple[Direction, ...]:
-    """The directions of the languages that `--from` and `--to` name, or of any.
+    """The directions that match `--from` and `--to`; None matches every language.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there are none.
     """
     found = tuple(directions)
     for option, side, lang in (("--to", 1, tgt), ("--from", 0, src)):
-        known = _list_languages(found, side)
-        if lang is not None and plain_code(lang) not in known:
-            listed, remedy = ", ".join(known), "name one" if len(known) > 1 else "leave it out"
+        if lang is None:
+            continue
+        langs = _list_languages(found, side)
+        if plain_code(lang) not in langs:
+            remedy = "name one" if len(langs) > 1 else "leave it out"
             raise ConfigError(
-                f"{option} {lang}: this model translates {_WORDS[side]} {listed}; {remedy}"
+                f"{option} {lang}: this model translates {_PREPOSITIONS[side]} "
+                f"{', '.join(langs)}; {remedy}"
             )
-        if lang is not None:
-            found = tuple(one for one in found if plain_code(one[side]) == plain_code(lang))
+        found = tuple(one for one in found if plain_code(one[side]) == plain_code(lang))
     return found
 
 
-_WORDS = ("from", "into")
+_PREPOSITIONS = ("from", "into")
 
 
 def _list_languages(directions: Iterable[Direction], side: int) -> list[str]:

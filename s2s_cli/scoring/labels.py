@@ -1,27 +1,19 @@
-"""Scoring translations that are labels: accuracy, and which label is taken for which."""
+"""Scores of translations that are labels: accuracy, and a table of which label became which."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from s2s_cli.errors import ConfigError
 from s2s_cli.scoring.metrics import Score, ScoringSettings, check_lengths
+from s2s_cli.text.word_boundaries import split_plain
 
 MAX_LABELS = 20
-"""Of more labels no confusion table is shown, and no test set is taken to be one of labels."""
-MIN_LINES = 5
-"""Lines per label, on average, from which a test set may be one of labels."""
+"""A test set with more labels is not taken for one of labels, and has no confusion table."""
+MIN_LINES_PER_LABEL = 5
+"""On average, for a test set to be taken for one of labels."""
 OTHER = "other"
-
-
-class LabelQuality(NamedTuple):
-    """How well one label is found: shares from 0 to 1, or None where there is nothing to share."""
-
-    label: str
-    num_lines: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
+"""Heading of the translations that are no label."""
 
 
 class Confusion(NamedTuple):
@@ -29,7 +21,7 @@ class Confusion(NamedTuple):
 
     labels: list[str]
     counts: list[list[int]]
-    """A row for each label, and one column more: translations that are no label."""
+    """A row for each label; an additional last column counts translations that are no label."""
 
     @property
     def accuracy(self) -> float:
@@ -37,63 +29,57 @@ class Confusion(NamedTuple):
         correct = sum(row[place] for place, row in enumerate(self.counts))
         return correct / sum(map(sum, self.counts))
 
-    def qualities(self) -> list[LabelQuality]:
-        """Precision, recall and F1 of every label."""
+    def qualities(self) -> list[tuple[float | None, float | None, float | None]]:
+        """Precision, recall and F1 of each label, 0 to 1; None where they are not defined."""
         found = []
-        for place, label in enumerate(self.labels):
-            correct = self.counts[place][place]
-            num_lines = sum(self.counts[place])
-            num_given = sum(row[place] for row in self.counts)
-            found.append(
-                LabelQuality(
-                    label,
-                    num_lines,
-                    correct / num_given if num_given else None,
-                    correct / num_lines if num_lines else None,
-                    2 * correct / (num_given + num_lines) if num_given + num_lines else None,
-                )
-            )
+        for place, row in enumerate(self.counts):
+            correct, num_lines = row[place], sum(row)
+            num_given = sum(each[place] for each in self.counts)
+            precision = correct / num_given if num_given else None
+            recall = correct / num_lines if num_lines else None
+            f1 = 2 * correct / (num_given + num_lines) if num_given + num_lines else None
+            found.append((precision, recall, f1))
         return found
 
 
-def look_like_labels(
-    references: Sequence[Sequence[str]], tokenize: Callable[[str], list[str]]
-) -> bool:
-    """Whether a test set asks for labels.
+def look_like_labels(references: Sequence[Sequence[str]], tgt_lang: str) -> bool:
+    """Whether the references of a test set look like labels.
 
-    It does if each line has one reference, of a single token; if there are 2 to 20 different ones;
-    and if there are at least 5 lines for each, on average.
+    They do if each line has one reference of a single token, if there are 2 to 20 different ones,
+    and if there are 5 lines or more for each, on average.
     """
     if len(references) != 1:
         return False
     counts = Counter(references[0])
+    tokenize = split_plain(tgt_lang)
     return (
         1 < len(counts) <= MAX_LABELS
-        and len(references[0]) >= MIN_LINES * len(counts)
+        and len(references[0]) >= MIN_LINES_PER_LABEL * len(counts)
         and all(len(tokenize(label)) == 1 for label in counts)
     )
 
 
 def check_one_reference(references: Sequence[Sequence[str]]) -> None:
-    """Refuse lines of several references: there is no one label to be right about.
+    """Check that lines have one reference each, without which there is no correct label.
 
     Raises:
         ConfigError: there are several.
     """
     if len(references) != 1:
         raise ConfigError(
-            f"--accuracy: needs one reference a line, not {len(references)}; leave it out"
+            f"--accuracy: needs one reference per line, and there are {len(references)}; "
+            "leave it out"
         )
 
 
 def count_confusion(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], settings: ScoringSettings
 ) -> Confusion:
-    """Count which label was translated as which; white space at the ends never counts.
+    """Count which label was translated as which, ignoring white space at the ends.
 
     Raises:
         ConfigError: the lines have several references.
-        DataError: nothing to score, or lists of different length.
+        DataError: there is nothing to score, or lists differ in length.
     """
     check_lengths(hypotheses, references)
     check_one_reference(references)

@@ -1,8 +1,12 @@
-"""Corpus scores by sacrebleu, with the settings that a language needs."""
+"""Scores of translations: BLEU, chrF and TER by sacrebleu, with the settings a language needs.
+
+`choose_scored_lines` selects the lines of a test set that can be scored, `score_corpus` scores
+them, and each `Score` has a signature, which names everything that can change its value.
+"""
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from sacrebleu.metrics.base import Metric
@@ -10,7 +14,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from s2s_cli.errors import ConfigError, DataError
-from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, Advance, CorpusTER, measure_ter
+from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, measure_ter
 from s2s_cli.text.language import base_language, is_chinese, is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
 from s2s_cli.text.word_boundaries import choose_tokenizer, split_plain
@@ -18,229 +22,80 @@ from s2s_cli.text.word_boundaries import choose_tokenizer, split_plain
 MetricName = Literal["bleu", "chrf", "ter"]
 METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
 DEFAULT_METRICS: tuple[MetricName, ...] = ("bleu", "chrf")
-"""TER takes a minute where these take a second, so it is computed on request."""
+"""Without TER, which takes a minute where these take a second."""
 
 _BLEU_TOKENIZERS = {"zh": "zh", "lzh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
-_NEEDED_MODULES = {
+_REQUIRED_MODULES = {
     "ja-mecab": ("MeCab", "sacrebleu[ja]"),
     "ko-mecab": ("mecab_ko", "sacrebleu[ko]"),
 }
+"""For tokenisers of sacrebleu the module that they import, and the package that contains it."""
 
+_DOWNLOADING_TOKENIZERS = {"spm", "flores101", "flores200"}
+"""Tokenisers of sacrebleu that download a model at their first use."""
 
-_DOWNLOADING = {"spm", "flores101", "flores200"}
-"""Tokenisers of sacrebleu that fetch a model from the network when first used."""
+MAX_PERPLEXITY = 1e6
+"""The digits of a higher perplexity say nothing."""
 
 
 class ScoringSettings(NamedTuple):
-    """What decides a score besides the texts."""
+    """Everything besides the texts that determines a score."""
 
     tgt_lang: str
     lowercase: bool = False
     tokenize: str | None = None
-    """sacrebleu's tokeniser for BLEU; None chooses by target language."""
+    """sacrebleu's tokeniser for BLEU; None selects it by target language."""
     form: Form = "nfc"
     """Unicode normalisation of both sides: composed and decomposed letters are the same text."""
     chinese: Script = "keep"
     """Script that both sides are converted to, if they are Chinese."""
 
     def normalize(self, lines: Sequence[str]) -> list[str]:
-        """Translations or references as they are compared, in their own letter case."""
+        """Translations or references as they are compared; their letter case remains."""
         form = "nfc" if self.form == "none" else self.form
         keep_case = Normalizer(self.tgt_lang, form=form, chinese=self.chinese).keep_case
         return [keep_case(line) for line in lines]
 
     @property
     def suffix(self) -> str:
-        """What a signature says of normalisation that changes scores; nothing for NFC alone."""
+        """The part of a signature that names normalisation; empty for NFC alone."""
         form = f"|form:{self.form}" if self.form == "nfkc" else ""
         is_converted = self.chinese != "keep" and is_chinese(self.tgt_lang)
         return form + (f"|script:{self.chinese}" if is_converted else "")
 
 
 class Score(NamedTuple):
-    """A corpus score and the recipe of its making."""
+    """A corpus score with its signature."""
 
     name: str
     value: float
     signature: str
     note: str = ""
-    """What a reader has to know to interpret the value; usually empty."""
-
-
-def score_corpus(
-    names: Sequence[MetricName],
-    hypotheses: Sequence[str],
-    references: Sequence[Sequence[str]],
-    settings: ScoringSettings,
-    advance: Advance = lambda _done, _total: None,
-) -> list[Score]:
-    """Score translations against one or more references, as the sacrebleu command does.
-
-    Args:
-        names: which measures.
-        hypotheses: one detokenised translation a line.
-        references: one or more lists of raw references, each as long as `hypotheses`.
-        settings: language, case and tokeniser.
-        advance: called after each sentence of TER.
-
-    Raises:
-        DataError: nothing to score, or lists of different length.
-        ConfigError: the tokeniser is unknown or not installed.
-    """
-    check_lengths(hypotheses, references)
-    scores = []
-    for name in names:
-        if name == "ter":
-            found = measure_ter(hypotheses, references, settings.tgt_lang, advance)
-            signature = found.signature + settings.suffix
-            scores.append(Score(name, found.value, signature, _note_on_ter(found)))
-            continue
-        is_bleu = name == "bleu"
-        metric: Metric = make_bleu(settings) if is_bleu else CHRF(lowercase=settings.lowercase)
-        result = metric.corpus_score(list(hypotheses), [list(ref) for ref in references])
-        signature = metric.get_signature().format() + settings.suffix
-        scores.append(Score(name, float(result.score), signature))
-    return scores
-
-
-def _note_on_ter(found: CorpusTER) -> str:
-    if not found.num_without_shifts:
-        return ""
-    return (
-        f"{found.num_without_shifts:,} sentences of more than {MAX_SHIFT_TOKENS} tokens are scored "
-        "without shifts, by plain edit distance"
-    )
-
-
-def score_tokens(
-    hypotheses: Sequence[str],
-    references: Sequence[Sequence[str]],
-    settings: ScoringSettings,
-) -> Score:
-    """BLEU of words by plain Moses or jieba, as papers report "BLEU on tokens".
-
-    Translations and references are cut by the same tokeniser, lower-cased first if case does not
-    count, and compared without any further tokenisation. The translations are the detokenised
-    ones, so that models of words and of subwords compare. Never compare it with BLEU of another
-    tokeniser; the signature names this one.
-
-    Args:
-        hypotheses: one detokenised translation a line.
-        references: one or more lists of raw references, each as long as `hypotheses`.
-        settings: language, and whether case counts.
-    """
-    check_lengths(hypotheses, references)
-    metric = BLEU(lowercase=settings.lowercase, tokenize="none", force=True)
-    split = split_plain(settings.tgt_lang)
-
-    def cut(lines: Sequence[str]) -> list[str]:
-        return [" ".join(split(line.lower() if settings.lowercase else line)) for line in lines]
-
-    result = metric.corpus_score(cut(hypotheses), [cut(side) for side in references])
-    name = choose_tokenizer("auto", settings.tgt_lang)
-    signature = f"{metric.get_signature().format()}|words:{name}{settings.suffix}"
-    return Score("bleu-tokens", float(result.score), signature)
-
-
-def score_sentences(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], settings: ScoringSettings
-) -> list[float]:
-    """Sentence chrF of each, 0 to 100: kinder to single sentences than BLEU is."""
-    check_lengths(hypotheses, references)
-    metric = CHRF(lowercase=settings.lowercase)
-    return [
-        float(metric.sentence_score(hypothesis, list(refs)).score)
-        for hypothesis, *refs in zip(hypotheses, *references, strict=True)
-    ]
-
-
-def check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    """Refuse what sacrebleu would score without a word.
-
-    Raises:
-        DataError: no sentences, no references, or lists of different length.
-    """
-    if not hypotheses:
-        raise DataError("no sentences to score; give at least one translation")
-    if not references:
-        raise DataError("no references to score against; give at least one")
-    for number, reference in enumerate(references, start=1):
-        if len(reference) != len(hypotheses):
-            raise DataError(
-                f"{len(hypotheses)} translations, but reference {number} has {len(reference)} "
-                "lines; both need one sentence per line, in the same order"
-            )
-
-
-def make_bleu(settings: ScoringSettings) -> BLEU:
-    """BLEU set up for a language.
-
-    Raises:
-        ConfigError: the tokeniser is unknown or not installed.
-    """
-    tokenize = settings.tokenize or choose_bleu_tokenizer(settings.tgt_lang)
-    _check_tokenizer(tokenize)
-    return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
-
-
-def choose_bleu_tokenizer(lang: str) -> str:
-    """Tokeniser of sacrebleu for a language; characters where it has none that finds words."""
-    usual = "char" if is_written_without_spaces(lang) else "13a"
-    return _BLEU_TOKENIZERS.get(base_language(lang), usual)
-
-
-def _check_tokenizer(tokenize: str) -> None:
-    known = [name for name in BLEU.TOKENIZERS if name not in _DOWNLOADING]
-    if tokenize not in known:
-        raise ConfigError(f"--tokenize {tokenize}: choose among {', '.join(known)}")
-    module, extra = _NEEDED_MODULES.get(tokenize, ("", ""))
-    if module and importlib.util.find_spec(module) is None:
-        raise ConfigError(
-            f"BLEU with the tokeniser {tokenize} needs a package that is not installed: "
-            f'pip install "{extra}" (or choose another with --tokenize, such as char)'
-        )
-
-
-def sacrebleu_version() -> str:
-    """Version of the library that computes the scores."""
-    return importlib.metadata.version("sacrebleu")
-
-
-MOST_SHOWN = 1e6
-
-
-def describe_perplexity(value: float, digits: int = 2) -> str:
-    """A perplexity in words; above a million its digits mean nothing any more.
-
-    Args:
-        value: of the perplexity, infinite at most.
-        digits: behind the point.
-    """
-    return ">1e6" if value > MOST_SHOWN else f"{value:.{digits}f}"
+    """What a reader must know to interpret the value; usually empty."""
 
 
 class ScoredLines(NamedTuple):
     """The lines of a test set that are scored."""
 
     numbers: list[int]
-    """Their places in the test set, from 0."""
+    """Their positions in the test set, from 0."""
     hypotheses: list[str]
     references: list[list[str]]
-    """One list per reference; where one is blank, the first that is not stands in for it, which
-    changes no score that takes the best match."""
+    """One list per reference. The first reference of a line that is not blank replaces blank ones,
+    which changes no score that takes the best match."""
 
 
 def choose_scored_lines(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 ) -> ScoredLines:
-    """Leave out the lines whose references are all blank.
+    """Select the lines with at least one reference that is not blank.
 
     Args:
         hypotheses: one translation per line of the test set.
         references: one or more lists, each as long as `hypotheses`.
 
     Raises:
-        DataError: nothing to score, or lists of different length.
+        DataError: there is nothing to score, or lists differ in length.
     """
     check_lengths(hypotheses, references)
     present = [
@@ -255,3 +110,147 @@ def choose_scored_lines(
     scored = ScoredLines(numbers, [hypotheses[number] for number in numbers], chosen)
     check_lengths(scored.hypotheses, scored.references)
     return scored
+
+
+def check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """Refuse lists that sacrebleu would score without a warning.
+
+    Raises:
+        DataError: there are no sentences or no references, or lists differ in length.
+    """
+    if not hypotheses:
+        raise DataError("no sentences to score; give at least one translation")
+    if not references:
+        raise DataError("no references to score against; give at least one")
+    for number, reference in enumerate(references, start=1):
+        if len(reference) != len(hypotheses):
+            raise DataError(
+                f"{len(hypotheses)} translations, but reference {number} has {len(reference)} "
+                "lines; both need one sentence per line, in the same order"
+            )
+
+
+def score_corpus(
+    names: Sequence[MetricName],
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    settings: ScoringSettings,
+    report_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[Score]:
+    """Score translations against one or more references, as the sacrebleu command does.
+
+    Args:
+        names: the metrics.
+        hypotheses: one detokenised translation per line.
+        references: one or more lists of raw references, each as long as `hypotheses`.
+        settings: language, case and tokeniser.
+        report_progress: called after each sentence of TER with the number of sentences scored, and
+            of all.
+
+    Raises:
+        DataError: there is nothing to score, or lists differ in length.
+        ConfigError: the tokeniser is unknown or not installed.
+    """
+    check_lengths(hypotheses, references)
+    scores = []
+    for name in names:
+        if name == "ter":
+            value, signature, number = measure_ter(
+                hypotheses, references, settings.tgt_lang, report_progress
+            )
+            note = (
+                f"{number:,} sentences of more than {MAX_SHIFT_TOKENS} tokens are scored without "
+                "shifts, by plain edit distance"
+            )
+            scores.append(Score(name, value, signature + settings.suffix, note if number else ""))
+            continue
+        is_bleu = name == "bleu"
+        metric: Metric = make_bleu(settings) if is_bleu else CHRF(lowercase=settings.lowercase)
+        result = metric.corpus_score(list(hypotheses), [list(side) for side in references])
+        signature = metric.get_signature().format() + settings.suffix
+        scores.append(Score(name, float(result.score), signature))
+    return scores
+
+
+def score_tokens(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    settings: ScoringSettings,
+) -> Score:
+    """BLEU of words by plain Moses or jieba, which papers report as "BLEU on tokens".
+
+    Translations and references are split by the same tokeniser, in lower case if case does not
+    count, and compared without further tokenisation. The translations must be detokenised, so that
+    models of words and of subwords are comparable. The score is not comparable with BLEU by another
+    tokeniser, which the signature names.
+
+    Args:
+        hypotheses: one detokenised translation per line.
+        references: one or more lists of raw references, each as long as `hypotheses`.
+        settings: language, and whether case counts.
+    """
+    check_lengths(hypotheses, references)
+    metric = BLEU(lowercase=settings.lowercase, tokenize="none", force=True)
+    split = split_plain(settings.tgt_lang)
+
+    def tokenize(lines: Sequence[str]) -> list[str]:
+        return [" ".join(split(line.lower() if settings.lowercase else line)) for line in lines]
+
+    result = metric.corpus_score(tokenize(hypotheses), [tokenize(side) for side in references])
+    name = choose_tokenizer("auto", settings.tgt_lang)
+    signature = f"{metric.get_signature().format()}|words:{name}{settings.suffix}"
+    return Score("bleu-tokens", float(result.score), signature)
+
+
+def score_sentences(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], settings: ScoringSettings
+) -> list[float]:
+    """The chrF of each sentence, 0 to 100; the BLEU of a single sentence is often just 0."""
+    check_lengths(hypotheses, references)
+    metric = CHRF(lowercase=settings.lowercase)
+    return [
+        float(metric.sentence_score(hypothesis, list(refs)).score)
+        for hypothesis, *refs in zip(hypotheses, *references, strict=True)
+    ]
+
+
+def make_bleu(settings: ScoringSettings) -> BLEU:
+    """BLEU with the tokeniser that the settings name, or that the language needs.
+
+    Raises:
+        ConfigError: the tokeniser is unknown or not installed.
+    """
+    tokenize = settings.tokenize or _choose_bleu_tokenizer(settings.tgt_lang)
+    known = [name for name in BLEU.TOKENIZERS if name not in _DOWNLOADING_TOKENIZERS]
+    if tokenize not in known:
+        raise ConfigError(
+            f"--tokenize {tokenize}: is not available; choose one of {', '.join(known)}"
+        )
+    module, package = _REQUIRED_MODULES.get(tokenize, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise ConfigError(
+            f"BLEU: the tokeniser {tokenize} needs a package that is not installed; run pip "
+            f'install "{package}", or choose another tokeniser, such as --tokenize char'
+        )
+    return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
+
+
+def _choose_bleu_tokenizer(lang: str) -> str:
+    """The tokeniser of sacrebleu for a language; characters if it has none that finds words."""
+    usual = "char" if is_written_without_spaces(lang) else "13a"
+    return _BLEU_TOKENIZERS.get(base_language(lang), usual)
+
+
+def sacrebleu_version() -> str:
+    """Version of the library that computes the scores."""
+    return importlib.metadata.version("sacrebleu")
+
+
+def format_perplexity(value: float, digits: int = 2) -> str:
+    """A perplexity as text; `>1e6` above a million.
+
+    Args:
+        value: the perplexity, which may be infinite.
+        digits: after the decimal point.
+    """
+    return ">1e6" if value > MAX_PERPLEXITY else f"{value:.{digits}f}"

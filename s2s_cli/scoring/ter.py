@@ -1,13 +1,12 @@
-"""Translation edit rate (TER) by sacrebleu, sentence by sentence, with a limit for long ones.
+"""Translation edit rate (TER) by sacrebleu, without shifts in very long sentences.
 
 TER counts insertions, deletions, substitutions and shifts of whole phrases (Snover et al. 2006).
 The search for shifts takes up to a second for a sentence of 100 tokens, and its time grows with the
-fourth power of the length. In longer sentences shifts are not searched: their edits are those of
-the plain edit distance, which is never less than the number of edits with shifts.
+fourth power of the length. Longer sentences are therefore scored by the plain edit distance, which
+is never less than the number of edits with shifts.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,39 +15,30 @@ from sacrebleu.metrics.ter import TER
 from s2s_cli.text.language import base_language, is_written_without_spaces
 
 MAX_SHIFT_TOKENS = 100
-"""In sentences of more tokens, on either side, no shifts are searched."""
-
-Advance = Callable[[int, int], None]
-"""Receives the number of sentences that are scored, and of all."""
-
-
-class CorpusTER(NamedTuple):
-    """TER of a corpus."""
-
-    value: float
-    """0 is best; may exceed 100."""
-    signature: str
-    num_without_shifts: int
-    """Sentences that were too long for shifts."""
+"""Sentences with more tokens, in translation or reference, are scored without shifts."""
 
 
 def measure_ter(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     tgt_lang: str,
-    advance: Advance = lambda _done, _total: None,
-) -> CorpusTER:
-    """TER as the sacrebleu command computes it, except for sentences beyond `MAX_SHIFT_TOKENS`.
+    report_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[float, str, int]:
+    """TER as the sacrebleu command computes it, except in sentences beyond `MAX_SHIFT_TOKENS`.
 
-    Case is ignored, as the command has it. Chinese and Japanese are scored with
-    `--ter-normalized` and `--ter-asian-support`, without which a sentence would be one word. Other
-    languages that are written without spaces are cut into characters.
+    Case is ignored, as by the command. Chinese and Japanese are scored with `--ter-normalized` and
+    `--ter-asian-support`, without which a sentence would be one word. Other languages that are
+    written without spaces are split into characters.
 
     Args:
         hypotheses: one translation per sentence.
         references: one or more lists of references.
         tgt_lang: language of both.
-        advance: called after each sentence.
+        report_progress: called after each sentence with the number of sentences scored, and of all.
+
+    Returns:
+        TER in per cent (0 is best, and it may exceed 100), its signature, and the number of
+        sentences scored without shifts.
     """
     is_asian = base_language(tgt_lang) in {"zh", "lzh", "ja"}
     is_by_character = is_written_without_spaces(tgt_lang) and not is_asian
@@ -66,15 +56,15 @@ def measure_ter(
             score = metric.sentence_score(hypothesis, refs)
             num_edits += score.num_edits
             num_tokens += score.ref_length
-        advance(done, len(hypotheses))
+        report_progress(done, len(hypotheses))
     value = 100 * (num_edits / num_tokens if num_tokens else float(num_edits > 0))
-    metric.sentence_score("", [""] * len(references))  # so that the signature knows their number
+    metric.sentence_score("", [""] * len(references))  # Tells the signature how many there are.
     signature = metric.get_signature().format()
     if is_by_character:
         signature += "|units:characters"
     if num_without_shifts:
         signature += f"|noshift:{num_without_shifts}>{MAX_SHIFT_TOKENS}tokens"
-    return CorpusTER(value, signature, num_without_shifts)
+    return value, signature, num_without_shifts
 
 
 def _split_characters(text: str) -> str:
@@ -82,7 +72,7 @@ def _split_characters(text: str) -> str:
 
 
 def count_edits(hypothesis: Sequence[str], reference: Sequence[str]) -> int:
-    """Insertions, deletions and substitutions that turn one list of tokens into the other."""
+    """The edit distance: insertions, deletions and substitutions between two lists of tokens."""
     ids: dict[str, int] = {}
     ours, theirs = (
         np.array([ids.setdefault(token, len(ids)) for token in tokens], dtype=np.int64)
@@ -92,6 +82,6 @@ def count_edits(hypothesis: Sequence[str], reference: Sequence[str]) -> int:
     row = places
     for token in ours:
         best = np.concatenate(([row[0] + 1], np.minimum(row[1:] + 1, row[:-1] + (theirs != token))))
-        # An insertion costs 1 for each place to the right: a running minimum of cost - place.
+        # Each place to the right costs one insertion, so this is a running minimum of cost - place.
         row = np.minimum.accumulate(best - places) + places
     return int(row[-1])

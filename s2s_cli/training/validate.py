@@ -19,7 +19,8 @@ from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.decoding.translator import make_translators
 from s2s_cli.errors import S2SError
 from s2s_cli.scoring.caveats import find_caveat
-from s2s_cli.scoring.metrics import ScoringSettings, describe_perplexity, score_corpus
+from s2s_cli.scoring.labels import look_like_labels
+from s2s_cli.scoring.metrics import ScoringSettings, format_perplexity, score_corpus
 from s2s_cli.sources import Direction
 from s2s_cli.training.loss import measure_tokens
 
@@ -140,12 +141,13 @@ def choose_criterion(best_by: str, valid_texts: Sequence[ValidText]) -> Criterio
     """
     if best_by != "bleu":
         return Criterion(best_by)
-    found = [find_caveat(text.references, text.scoring) for text in valid_texts]
-    caveats = [caveat for caveat in found if caveat is not None]
+    caveats = {}
+    for text in valid_texts:
+        if caveat := find_caveat(text.references, text.scoring):
+            caveats[caveat] = look_like_labels(text.references, text.scoring.tgt_lang)
     if not caveats:
         return Criterion(best_by)
-    has_labels = all(caveat.has_labels for caveat in caveats)
-    return Criterion("accuracy" if has_labels else "perplexity", caveats[0].text)
+    return Criterion("accuracy" if all(caveats.values()) else "perplexity", next(iter(caveats)))
 
 
 def describe_rank(criterion: Criterion, score: float, loss: float) -> str:
@@ -160,7 +162,7 @@ def describe_rank(criterion: Criterion, score: float, loss: float) -> str:
         return f"loss {loss:.3f} (BLEU below {LEAST_BLEU})"
     value = abs(score)
     if criterion.name == "perplexity":
-        return f"perplexity {describe_perplexity(value, 3 if value < 1 else 2)}"
+        return f"perplexity {format_perplexity(value, 3 if value < 1 else 2)}"
     return f"{CRITERIA[criterion.name]} {value:.{3 if value < 1 else 2}f}"
 
 

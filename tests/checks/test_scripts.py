@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from s2s_cli.checks.languages import language_of_name
-from s2s_cli.checks.scripts import TextScripts, find_misfits, script_of, scripts_of, weigh_scripts
+from s2s_cli.checks.scripts import (
+    LetterCounts,
+    count_letters,
+    count_letters_by_line,
+    find_script_misfits,
+    fits_language,
+    measure_fit,
+    script_of,
+    scripts_of,
+)
 from s2s_cli.data.lines import read_lines
 from s2s_cli.data.tables import stream_table
 from s2s_cli.sources import Direction, TableFile
@@ -39,17 +48,17 @@ TEXTS = {
 }
 
 
-def text_of(*lines: str) -> TextScripts:
-    return TextScripts.of(lines * 30)
+def text_of(*lines: str) -> LetterCounts:
+    return count_letters_by_line(lines * 30)
 
 
 @pytest.mark.parametrize("lang", TEXTS)
 def test_a_text_fits_its_own_language_and_none_of_another_script(lang: str) -> None:
     text = text_of(TEXTS[lang])
-    assert text.share_fitting(lang) == 1
+    assert measure_fit(text, lang) == 1
     for other in TEXTS:
         expected = scripts_of(other) == scripts_of(lang)
-        assert text.fits(other) == expected, other
+        assert fits_language(text, other) == expected, other
 
 
 def test_no_side_of_the_real_corpora_misfits(real_data: Path) -> None:
@@ -61,11 +70,11 @@ def test_no_side_of_the_real_corpora_misfits(real_data: Path) -> None:
         lang = language_of_name(path.name) or next(known)
         lines = read_lines(path)[:2000]
         for first in range(0, len(lines), 100):
-            assert TextScripts.of(lines[first : first + 100]).share_fitting(lang) > 0.9, path
+            assert measure_fit(count_letters_by_line(lines[first : first + 100]), lang) > 0.9, path
     table = TableFile(file="x.csv", src="english", tgt="french")
     rows = list(stream_table(table, real_data / "en-fr-csv" / "english_french_dataset.csv", []))
     for side, lang in enumerate(("en", "fr")):
-        assert TextScripts.of(row[side] for row in rows[:2000]).share_fitting(lang) > 0.99
+        assert measure_fit(count_letters_by_line(row[side] for row in rows[:2000]), lang) > 0.99
 
 
 def test_loan_words_and_mixed_text_fit() -> None:
@@ -75,43 +84,47 @@ def test_loan_words_and_mixed_text_fit() -> None:
         "我要看《Game of Thrones》😀😀😀",
         "12:30 @ 3.5% !!!",
     )
-    assert mixed.fits("zh")
-    assert text_of("I said 加油 to her, and 谢谢 to him.", "He likes 日本 food.").fits("en")
-    assert text_of("Это очень cool смартфон Apple iPhone Pro Max", "Привет").fits("ru")
-    assert text_of("今日の meeting は boring だった", "Python を使う").fits("ja")
-    assert text_of("品川駅", "学校に行く", "東京都").fits("ja")
-    assert text_of("动漫《となりのトトロ》是宫崎骏导演的一部非常有名的日本动画电影").fits("zh")
-    assert text_of("Tom は Mary が好き", "오늘 meeting이 있다").fits("ja")
+    assert fits_language(mixed, "zh")
+    assert fits_language(
+        text_of("I said 加油 to her, and 谢谢 to him.", "He likes 日本 food."), "en"
+    )
+    assert fits_language(text_of("Это очень cool смартфон Apple iPhone Pro Max", "Привет"), "ru")
+    assert fits_language(text_of("今日の meeting は boring だった", "Python を使う"), "ja")
+    assert fits_language(text_of("品川駅", "学校に行く", "東京都"), "ja")
+    assert fits_language(
+        text_of("动漫《となりのトトロ》是宫崎骏导演的一部非常有名的日本动画电影"), "zh"
+    )
+    assert fits_language(text_of("Tom は Mary が好き", "오늘 meeting이 있다"), "ja")
 
 
 def test_what_has_no_letters_says_nothing() -> None:
     text = text_of("12 + 30 = 42", "😀 !!! …", "", "。。。")
-    assert text.lines == ()
-    assert all(text.fits(lang) for lang in TEXTS)
+    assert text == []
+    assert all(fits_language(text, lang) for lang in TEXTS)
 
 
 def test_few_lines_and_unknown_languages_say_nothing() -> None:
-    assert TextScripts.of(["abc", "def"]).fits("zh")
-    assert not TextScripts.of(["abc", "def", "ghi"]).fits("zh")
-    assert text_of("abc").fits("xx")
-    assert text_of("abc").fits("mul")
+    assert fits_language(count_letters_by_line(["abc", "def"]), "zh")
+    assert not fits_language(count_letters_by_line(["abc", "def", "ghi"]), "zh")
+    assert fits_language(text_of("abc"), "xx")
+    assert fits_language(text_of("abc"), "mul")
 
 
 def test_a_code_may_name_its_script() -> None:
     latin = text_of("Pas spava na prostirci.")
-    assert latin.fits("sr-Latn")
-    assert latin.fits("sr")
-    assert not latin.fits("sr_Cyrl")
-    assert text_of("nǐ hǎo").fits("zh-Latn")
-    assert text_of(TEXTS["zh"]).fits("zh-Hant-TW")
-    assert text_of(TEXTS["zh"]).fits("yue")
+    assert fits_language(latin, "sr-Latn")
+    assert fits_language(latin, "sr")
+    assert not fits_language(latin, "sr_Cyrl")
+    assert fits_language(text_of("nǐ hǎo"), "zh-Latn")
+    assert fits_language(text_of(TEXTS["zh"]), "zh-Hant-TW")
+    assert fits_language(text_of(TEXTS["zh"]), "yue")
 
 
 def test_a_few_wrong_lines_among_many_are_no_misfit() -> None:
     lines = [TEXTS["zh"]] * 60 + [TEXTS["en"]] * 40
-    assert TextScripts.of(lines).share_fitting("zh") == 0.6
-    assert TextScripts.of(lines).fits("zh")
-    assert not TextScripts.of(lines).fits("en")
+    assert measure_fit(count_letters_by_line(lines), "zh") == 0.6
+    assert fits_language(count_letters_by_line(lines), "zh")
+    assert not fits_language(count_letters_by_line(lines), "en")
 
 
 def test_letters_have_scripts_and_other_characters_none() -> None:
@@ -119,26 +132,26 @@ def test_letters_have_scripts_and_other_characters_none() -> None:
     assert script_of("々") == script_of("㐂") == "Han"
     assert script_of("ー") == script_of("ｶ") == "kana"
     assert script_of("1") is script_of("。") is script_of("😀") is None
-    assert weigh_scripts("ab 狗") == {"Latin": 2, "Han": 3}
+    assert count_letters("ab 狗") == {"Latin": 2, "Han": 3}
 
 
-def test_swapped_sides_are_told_from_a_wrong_one() -> None:
+def test_swapped_sides_differ_from_a_wrong_one() -> None:
     zh, en, ru = (text_of(TEXTS[lang]) for lang in ("zh", "en", "ru"))
-    assert find_misfits(Direction("zh", "en"), zh, en) == []
-    swapped = find_misfits(Direction("zh", "en"), en, zh)
+    assert find_script_misfits(Direction("zh", "en"), zh, en) == []
+    swapped = find_script_misfits(Direction("zh", "en"), en, zh)
     assert [(one.side, one.found, one.is_swapped) for one in swapped] == [
         ("src", "Latin", True),
         ("tgt", "Han", True),
     ]
-    (wrong,) = find_misfits(Direction("zh", "en"), zh, ru)
+    (wrong,) = find_script_misfits(Direction("zh", "en"), zh, ru)
     assert wrong.side == "tgt"
-    assert (wrong.wanted, wrong.found, wrong.share, wrong.num_lines) == (
+    assert (wrong.expected, wrong.found, wrong.share, wrong.num_lines) == (
         "Latin",
         "Cyrillic",
         1.0,
         30,
     )
     assert not wrong.is_swapped
-    both = find_misfits(Direction("zh", "en"), ru, ru)
+    both = find_script_misfits(Direction("zh", "en"), ru, ru)
     assert [(one.side, one.is_swapped) for one in both] == [("src", False), ("tgt", False)]
-    assert find_misfits(Direction("de", "en"), en, en) == []
+    assert find_script_misfits(Direction("de", "en"), en, en) == []

@@ -6,12 +6,12 @@ from conftest import ALL_KINDS, KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
-from s2s_cli.decoding.beam import beam_search
+from s2s_cli.decoding.beam import BLOCK, beam_search, find_top, greedy_search
 from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.hypotheses import (
-    LEAST_COVERAGE,
+    MIN_COVERAGE,
     coverage_penalty,
-    first_coverage,
+    init_coverage,
     length_penalty,
 )
 from s2s_cli.decoding.predictor import Predictor
@@ -26,7 +26,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
 
 
 def log_prob_of(model: Seq2Seq, source: list[int], tokens: list[int]) -> float:
-    """Log-probability of exactly these tokens, found by stepping; pad and bos cannot be chosen."""
+    """Log-probability of these tokens, step by step; padding and bos cannot be chosen."""
     state, memory = model.encode(*collate_src([source]))
     last, total = torch.tensor([BOS_ID]), 0.0
     for token in tokens:
@@ -37,17 +37,22 @@ def log_prob_of(model: Seq2Seq, source: list[int], tokens: list[int]) -> float:
     return total
 
 
-def greedy(model: Seq2Seq, source: list[int], limit: int) -> list[int]:
-    state, memory = model.encode(*collate_src([source]))
-    last, tokens = torch.tensor([BOS_ID]), []
-    while len(tokens) < limit:
-        logits, state, _ = model.step(last, state, memory)
-        logits[:, [PAD_ID, BOS_ID]] = -torch.inf
-        last = logits.argmax(-1)
-        if last.item() == EOS_ID:
-            break
-        tokens.append(last.item())
-    return tokens
+@every_kind
+def test_greedy_search_takes_the_most_probable_token_until_eos(kind: dict[str, object]) -> None:
+    model = make_model(kind)
+    for source, found in zip(
+        SOURCES, greedy_search(model, *collate_src(SOURCES), max_length=4), strict=True
+    ):
+        state, memory = model.encode(*collate_src([source]))
+        last, tokens = torch.tensor([BOS_ID]), []
+        while len(tokens) < 4:
+            logits, state, _ = model.step(last, state, memory)
+            logits[:, [PAD_ID, BOS_ID]] = -torch.inf
+            last = logits.argmax(-1)
+            if last.item() == EOS_ID:
+                break
+            tokens.append(last.item())
+        assert found == tokens
 
 
 @every_kind
@@ -55,8 +60,10 @@ def test_a_beam_of_one_is_greedy_search(kind: dict[str, object]) -> None:
     model = make_model(kind)
     config = Decoding(beam_size=1, max_length_factor=1, keep_unk=True)
     for source in SOURCES:
-        (found,) = beam_search(model, *collate_src([source]), config)
-        assert found[0].token_ids == greedy(model, source, len(source) + MAX_LENGTH_EXTRA)
+        batch = collate_src([source])
+        (expected,) = greedy_search(model, *batch, max_length=len(source) + MAX_LENGTH_EXTRA)
+        (found,) = beam_search(model, *batch, config)
+        assert found[0].token_ids == expected
 
 
 SETTINGS: dict[str, dict[str, object]] = {
@@ -81,33 +88,33 @@ SETTINGS: dict[str, dict[str, object]] = {
 PREFIXES = ([5], [4, 4], [5, UNK_ID, 4, 4, 5, 4])
 
 
-def possible(kind: dict[str, object], setting: dict[str, object]) -> bool:
-    """Without attention nothing can be covered."""
+def has_what_it_needs(kind: dict[str, object], setting: dict[str, object]) -> bool:
+    """Whether the model has attention, if the setting penalises coverage."""
     return not setting.get("coverage_penalty") or kind.get("context", "attention") == "attention"
 
 
-EVERY_WAY = [
+EVERY_SETTING = [
     pytest.param(kind, setting, id=f"{describe_kind(kind)}-{name}")
     for kind in KINDS
     for name, setting in SETTINGS.items()
-    if possible(kind, setting)
+    if has_what_it_needs(kind, setting)
 ]
-FREE_KINDS = [kind for kind in ALL_KINDS if kind.get("tied") != "all"]
-"""Those that may have a target vocabulary small enough for brute force."""
+UNTIED_KINDS = [kind for kind in ALL_KINDS if kind.get("tied") != "all"]
+"""Those that can have a target vocabulary small enough for brute force."""
 
 PREFIXED = [
     pytest.param({"context": context}, setting, prefix, id=f"{context}-{name}-{prefix}")
     for context in ("initial", "attention")
     for name, setting in SETTINGS.items()
     for prefix in PREFIXES
-    if possible({"context": context}, setting)
+    if has_what_it_needs({"context": context}, setting)
 ]
 
 
-def may_follow(
+def allowed_tokens(
     body: list[int], source: list[int], config: Decoding, prefix: list[int], extra: int
 ) -> list[int]:
-    """By the rules as the keys word them, what may follow `body`: words 0, 4, 5, or eos."""
+    """What may follow `body` by the description of the settings: words 0, 4, 5, or eos."""
     if len(body) < len(prefix):
         return [prefix[len(body)]]
     longest = max(int(config.max_length_factor * len(source)) + extra, len(prefix))
@@ -121,14 +128,15 @@ def may_follow(
     return [*words, EOS_ID] if can_end or not words else words
 
 
-def everything(
+def all_targets(
     source: list[int], config: Decoding, prefix: list[int], extra: int
 ) -> list[list[int]]:
-    whole, open_ = [], [[]]
-    while open_:
-        body = open_.pop()
-        for token in may_follow(body, source, config, prefix, extra):
-            (whole if token == EOS_ID else open_).append([*body, token])
+    """Every translation that the settings allow, eos included."""
+    whole, unfinished = [], [[]]
+    while unfinished:
+        body = unfinished.pop()
+        for token in allowed_tokens(body, source, config, prefix, extra):
+            (whole if token == EOS_ID else unfinished).append([*body, token])
     return whole
 
 
@@ -155,29 +163,29 @@ def scores_by_stepping(
     for target, total, seen in zip(targets, sums, attention, strict=True):
         length, alpha = len(target), config.length_penalty
         base = length if config.length_penalty_kind == "length" else (5 + length) / 6
-        cover = sum(math.log(min(max(p, LEAST_COVERAGE), 1.0)) for p in seen)
+        cover = sum(math.log(min(max(p, MIN_COVERAGE), 1.0)) for p in seen)
         coverage = config.coverage_penalty * cover if config.coverage_penalty else 0.0
         found.append(total / base**alpha + coverage)
     return found
 
 
-@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
+@pytest.mark.parametrize(("kind", "setting"), EVERY_SETTING)
 def test_a_wide_beam_equals_brute_force(
     kind: dict[str, object], setting: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compare_with_brute_force(kind, setting, [], monkeypatch)
 
 
-@pytest.mark.parametrize("kind", FREE_KINDS, ids=describe_kind)
-def test_every_kind_of_model_is_searched_as_brute_force_does(
+@pytest.mark.parametrize("kind", UNTIED_KINDS, ids=describe_kind)
+def test_a_wide_beam_equals_brute_force_with_every_kind_of_model(
     kind: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = SETTINGS["all"] | {"coverage_penalty": 0.7 * possible(kind, SETTINGS["all"])}
+    setting = SETTINGS["all"] | {"coverage_penalty": 0.7 * has_what_it_needs(kind, SETTINGS["all"])}
     compare_with_brute_force(kind, setting, [], monkeypatch)
 
 
 @pytest.mark.parametrize(("kind", "setting", "prefix"), PREFIXED)
-def test_a_wide_beam_equals_brute_force_behind_a_prefix(
+def test_a_wide_beam_equals_brute_force_after_a_prefix(
     kind: dict[str, object],
     setting: dict[str, object],
     prefix: list[int],
@@ -194,11 +202,11 @@ def compare_with_brute_force(
 ) -> None:
     extra = 0 if "max_length_factor" in setting else 3
     monkeypatch.setattr("s2s_cli.decoding.constraints.MAX_LENGTH_EXTRA", extra)
-    model = make_model(kind, tgt_vocab=6, scale=9.0)  # firm enough to look somewhere
+    model = make_model(kind, tgt_vocab=6, scale=9.0)  # so that attention is not even
     source = [4, 5]
     settings = {"max_length_factor": 1e-6, "keep_unk": True} | setting
     config = Decoding(beam_size=200, n_best=200, **settings)  # type: ignore[arg-type]
-    targets = everything(source, config, prefix, extra)
+    targets = all_targets(source, config, prefix, extra)
     scores = scores_by_stepping(model, source, targets, config)
     ranked = sorted(zip(scores, targets, strict=True), reverse=True)
     (found,) = beam_search(model, *collate_src([source]), config, [prefix])
@@ -210,15 +218,15 @@ def compare_with_brute_force(
         assert hypothesis.is_complete == (len(hypothesis.token_ids) < longest)
     assert [*found[0].token_ids, EOS_ID] == ranked[0][1]
     assert sorted([*h.token_ids, EOS_ID] for h in found) == sorted(targets)
-    # Asked for fewer, the search may stop early, and still finds the best.
+    # With a smaller n_best the search may stop early, and still finds the best.
     (best,) = beam_search(
         model, *collate_src([source]), config.model_copy(update={"n_best": 2}), [prefix]
     )
     assert [h.token_ids for h in best] == [h.token_ids for h in found[:2]]
 
 
-@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
-def test_no_setting_lets_a_sentence_see_its_batch(
+@pytest.mark.parametrize(("kind", "setting"), EVERY_SETTING)
+def test_a_translation_does_not_depend_on_its_batch(
     kind: dict[str, object], setting: dict[str, object]
 ) -> None:
     model = make_model(kind)
@@ -232,16 +240,16 @@ def test_no_setting_lets_a_sentence_see_its_batch(
             assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "setting"), EVERY_WAY)
-def test_how_often_the_search_looks_changes_nothing(
+@pytest.mark.parametrize(("kind", "setting"), EVERY_SETTING)
+def test_how_often_the_device_is_asked_changes_nothing(
     kind: dict[str, object], setting: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model(kind)
     config = Decoding(beam_size=3, n_best=2, **setting)  # type: ignore[arg-type]
     prefixes = [[5], [], [4, 6, 7], []]
     found = []
-    for looks in (1, 4, 64):
-        monkeypatch.setattr("s2s_cli.decoding.beam.LOOK_EVERY", {"cpu": looks})
+    for look_every in (1, 4, 64):
+        monkeypatch.setattr("s2s_cli.decoding.beam.LOOK_EVERY", {"cpu": look_every})
         found.append(beam_search(model, *collate_src(SOURCES), config, prefixes))
     always, *seldom = found
     for one, other in zip(always * 2, seldom[0] + seldom[1], strict=True):
@@ -249,8 +257,8 @@ def test_how_often_the_search_looks_changes_nothing(
         assert [h.is_complete for h in one] == [h.is_complete for h in other]
         for left, right in zip(one, other, strict=True):
             assert left.score == pytest.approx(right.score, abs=1e-4)
-            if left.weights is not None and right.weights is not None:
-                torch.testing.assert_close(left.weights, right.weights)
+            if left.attention_weights is not None and right.attention_weights is not None:
+                torch.testing.assert_close(left.attention_weights, right.attention_weights)
 
 
 def test_a_coverage_penalty_without_attention_is_a_clear_error() -> None:
@@ -265,7 +273,7 @@ def test_a_coverage_penalty_without_attention_is_a_clear_error() -> None:
 def test_a_word_that_got_no_attention_can_still_be_ranked() -> None:
     coverage = torch.tensor([[0.0, 1.0], [0.5, 2.0], [1.0, 1.0]])
     penalties = coverage_penalty(coverage, 2.0)
-    assert penalties[0].item() == pytest.approx(2 * math.log(LEAST_COVERAGE))
+    assert penalties[0].item() == pytest.approx(2 * math.log(MIN_COVERAGE))
     assert penalties[1].item() == pytest.approx(2 * math.log(0.5))
     assert penalties[2].item() == 0
     assert penalties[0] < penalties[1]
@@ -273,12 +281,12 @@ def test_a_word_that_got_no_attention_can_still_be_ranked() -> None:
 
 def test_only_words_need_coverage() -> None:
     lengths = torch.tensor([4, 2])  # a tag, two words or none, and eos
-    covered = first_coverage(lengths, 4, num_tags=1)
+    covered = init_coverage(lengths, 4, num_tags=1)
     assert covered.tolist() == [[1, 0, 0, 1], [1, 1, 1, 1]]
-    assert first_coverage(lengths, 4).tolist() == [[0, 0, 0, 1], [0, 1, 1, 1]]
+    assert init_coverage(lengths, 4).tolist() == [[0, 0, 0, 1], [0, 1, 1, 1]]
 
 
-def test_a_setting_that_cannot_be_is_refused() -> None:
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="no translation can be both"):
         Decoding(min_length_factor=2.5)
     with pytest.raises(ConfigError, match=r"decoding: coverage_penalty counts attention"):
@@ -320,16 +328,15 @@ def test_attention_comes_with_each_hypothesis() -> None:
         SOURCES, beam_search(model, *collate_src(SOURCES), Decoding(beam_size=2)), strict=True
     ):
         for hypothesis in found:
-            assert hypothesis.weights is not None
-            assert hypothesis.weights.size(0) == len(hypothesis.token_ids) + 1
-            torch.testing.assert_close(
-                hypothesis.weights.sum(-1), torch.ones(hypothesis.weights.size(0))
-            )
-            assert not hypothesis.weights[:, len(source) + 1 :].any()
+            weights = hypothesis.attention_weights
+            assert weights is not None
+            assert weights.size(0) == len(hypothesis.token_ids) + 1
+            torch.testing.assert_close(weights.sum(-1), torch.ones(weights.size(0)))
+            assert not weights[:, len(source) + 1 :].any()
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_the_attention_returned_is_that_of_the_hypothesis_itself(cell: str) -> None:
+def test_attention_is_that_of_the_hypothesis_itself(cell: str) -> None:
     model = make_model({"context": "attention", "cell": cell}, scale=9.0)
     config = Decoding(beam_size=4, n_best=4)
     found = beam_search(model, *collate_src(SOURCES), config)
@@ -340,9 +347,12 @@ def test_the_attention_returned_is_that_of_the_hypothesis_itself(cell: str) -> N
             for token in [BOS_ID, *hypothesis.token_ids]:
                 _, state, weights = model.step(torch.tensor([token]), state, memory)
                 rows.append(weights[0])
-            assert hypothesis.weights is not None
+            assert hypothesis.attention_weights is not None
             torch.testing.assert_close(
-                hypothesis.weights[:, : len(source) + 1], torch.stack(rows), atol=1e-4, rtol=0
+                hypothesis.attention_weights[:, : len(source) + 1],
+                torch.stack(rows),
+                atol=1e-4,
+                rtol=0,
             )
 
 
@@ -366,11 +376,11 @@ def test_the_length_penalty_is_gnmts() -> None:
     assert length_penalty(9, 0.5, "length") == pytest.approx(3.0)
 
 
-def test_a_beam_wider_than_all_there_is_ends() -> None:
+def test_a_beam_wider_than_all_translations_ends() -> None:
     model = make_model({"context": "attention"}, tgt_vocab=4)  # unk and eos can be chosen
     config = Decoding(beam_size=40, n_best=40, max_length_factor=1e-6)
     (found,) = beam_search(model, *collate_src([[4]]), config)
-    assert len(found) == MAX_LENGTH_EXTRA + 1  # from no word to as many as there may be
+    assert len(found) == MAX_LENGTH_EXTRA + 1  # one of each length from 0 to the limit
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
@@ -380,3 +390,22 @@ def test_scores_that_are_not_numbers_are_an_error_not_a_hang(beam_size: int) -> 
         model.output.projection.bias[5] = torch.nan
     with pytest.raises(S2SError, match="not numbers"):
         beam_search(model, *collate_src(SOURCES), Decoding(beam_size=beam_size))
+
+
+@pytest.mark.parametrize("length", [5, BLOCK, 6 * BLOCK, 6 * BLOCK + 1, 40 * BLOCK + 17])
+@pytest.mark.parametrize("number", [1, 5])
+def test_find_top_equals_topk(length: int, number: int) -> None:
+    rows = torch.randn(50, length)
+    values, indices = find_top(rows, number)
+    expected, expected_indices = rows.topk(number)
+    assert torch.equal(values, expected)
+    assert torch.equal(indices, expected_indices)
+
+
+def test_find_top_takes_forbidden_entries_last() -> None:
+    rows = torch.full((2, 10 * BLOCK + 3), -torch.inf)
+    rows[0, 7 * BLOCK + 1], rows[1, -1] = 3.0, 2.0
+    values, indices = find_top(rows, 2)
+    assert values.tolist() == [[3.0, -torch.inf], [2.0, -torch.inf]]
+    assert indices[:, 0].tolist() == [7 * BLOCK + 1, 10 * BLOCK + 2]
+    assert len(set(indices[0].tolist())) == 2

@@ -42,9 +42,10 @@ def test_a_model_with_itself_is_the_model(kind: dict[str, object]) -> None:
         assert [h.token_ids for h in one] == [h.token_ids for h in other]
         for mine, theirs in zip(one, other, strict=True):
             assert mine.score == pytest.approx(theirs.score, abs=1e-4)
-            assert (mine.weights is None) == (theirs.weights is None)
-            if mine.weights is not None:
-                torch.testing.assert_close(mine.weights, theirs.weights, atol=1e-4, rtol=0)
+            ours, others = mine.attention_weights, theirs.attention_weights
+            assert (ours is None) == (others is None)
+            if ours is not None:
+                torch.testing.assert_close(ours, others, atol=1e-4, rtol=0)
 
 
 @every_kind
@@ -101,4 +102,4 @@ def test_whole_targets_equal_steps() -> None:
 def test_members_without_attention_have_none_to_average() -> None:
     ensemble = Ensemble([make_model({"context": "initial"}), make_other({"context": "initial"})])
     (found,) = beam_search(ensemble, *collate_src(SOURCES[:1]), Decoding())
-    assert found[0].weights is None
+    assert found[0].attention_weights is None

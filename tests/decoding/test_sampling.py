@@ -7,7 +7,8 @@ from test_beam import SOURCES, log_prob_of
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batch import collate_src
-from s2s_cli.decoding.beam import beam_search
+from s2s_cli.decoding.beam import greedy_search
+from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.sampling import draw_tokens, sample
 from s2s_cli.errors import S2SError
 from s2s_cli.text.vocabulary import EOS_ID
@@ -47,14 +48,17 @@ def test_another_seed_gives_other_samples() -> None:
 
 
 @every_kind
-def test_among_one_token_sampling_is_greedy_search(kind: dict[str, object]) -> None:
-    model = make_model(kind)
-    for narrow in ({"top_k": 1}, {"top_p": 1e-6}):
-        drawn = sample(model, *collate_src(SOURCES), sampling(**narrow))
-        greedy = beam_search(model, *collate_src(SOURCES), Decoding(beam_size=1))
-        for (one,), (other,) in zip(drawn, greedy, strict=True):
-            assert one.token_ids == other.token_ids
-            assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+@pytest.mark.parametrize("keys", [{"temperature": 0.01}, {"top_k": 1}, {"top_p": 1e-6}], ids=str)
+def test_sampling_of_the_most_probable_token_is_greedy_search(
+    kind: dict[str, object], keys: dict[str, object]
+) -> None:
+    model = make_model(kind, scale=50.0)  # so that no two tokens have nearly equal logits
+    config = sampling(keep_unk=True, max_length_factor=1, **keys)
+    for source in SOURCES:
+        batch = collate_src([source])
+        (expected,) = greedy_search(model, *batch, max_length=len(source) + MAX_LENGTH_EXTRA)
+        (found,) = sample(model, *batch, config)
+        assert [hypothesis.token_ids for hypothesis in found] == [expected]
 
 
 def test_frequencies_approach_the_models_distribution() -> None:

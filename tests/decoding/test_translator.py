@@ -49,8 +49,8 @@ def test_an_unknown_word_becomes_the_source_word_looked_at_most() -> None:
     assert "<unk>" in kept.tokens
     replaced = translator.translate(["s new t"], Decoding())[0].candidates[0]
     assert "<unk>" not in replaced.text
-    assert replaced.weights is not None
-    for token, row in zip(replaced.tokens, replaced.weights, strict=False):
+    assert replaced.attention_weights is not None
+    for token, row in zip(replaced.tokens, replaced.attention_weights, strict=False):
         words = row[:3]  # the eos that follows is no word
         assert token == ["s", "new", "t"][words.index(max(words))]
 

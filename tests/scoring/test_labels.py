@@ -2,7 +2,6 @@ import pytest
 
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.scoring.labels import (
-    LabelQuality,
     count_confusion,
     look_like_labels,
     score_accuracy,
@@ -28,7 +27,7 @@ ENGLISH = ScoringSettings("en")
 def test_few_single_tokens_with_many_lines_each_look_like_labels(
     references: list[list[str]], expected: bool
 ) -> None:
-    assert look_like_labels(references, str.split) == expected
+    assert look_like_labels(references, "en") == expected
 
 
 def test_the_confusion_table_counts_references_in_rows() -> None:
@@ -39,9 +38,9 @@ def test_the_confusion_table_counts_references_in_rows() -> None:
     assert confusion.counts == [[1, 1, 0, 1], [0, 2, 0, 0], [1, 0, 0, 0]]
     assert confusion.accuracy == pytest.approx(3 / 6)
     assert confusion.qualities() == [
-        LabelQuality("a", 3, 1 / 2, 1 / 3, pytest.approx(2 / 5)),
-        LabelQuality("b", 2, 2 / 3, 1, pytest.approx(4 / 5)),
-        LabelQuality("c", 1, None, 0, 0),  # never given: no precision
+        (1 / 2, 1 / 3, pytest.approx(2 / 5)),
+        (2 / 3, 1, pytest.approx(4 / 5)),
+        (None, 0, 0),  # never given: no precision
     ]
     score = score_accuracy(confusion, ENGLISH)
     assert (score.name, score.value) == ("accuracy", pytest.approx(50))
@@ -56,7 +55,7 @@ def test_case_counts_unless_scores_ignore_it() -> None:
 
 
 def test_one_reference_for_each_translation_is_needed() -> None:
-    with pytest.raises(ConfigError, match="one reference a line, not 2"):
+    with pytest.raises(ConfigError, match="one reference per line, and there are 2"):
         count_confusion(["a"], [["a"], ["b"]], ENGLISH)
     with pytest.raises(DataError, match="1 translations, but reference 1 has 2 lines"):
         count_confusion(["a"], [["a", "b"]], ENGLISH)

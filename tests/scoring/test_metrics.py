@@ -11,6 +11,7 @@ from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.scoring.metrics import (
     METRIC_NAMES,
     ScoringSettings,
+    choose_scored_lines,
     score_corpus,
     score_sentences,
     score_tokens,
@@ -113,7 +114,7 @@ def test_an_unknown_tokeniser_is_refused() -> None:
         (["a"], [["a"], []], "reference 2 has 0 lines"),
     ],
 )
-def test_what_sacrebleu_scores_without_a_word_is_refused(
+def test_what_sacrebleu_scores_without_a_warning_is_refused(
     hypotheses: list[str], references: list[list[str]], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
@@ -140,3 +141,22 @@ def test_bleu_of_tokens_is_the_sacrebleu_commands_on_tokenised_files(tmp_path: P
             ours.signature == f"{theirs['signature']}|words:{'moses' if lang == 'en' else 'jieba'}"
         )
         assert ours.name == "bleu-tokens"
+
+
+def test_a_line_counts_if_it_has_a_reference() -> None:
+    hypotheses = ["one", "two", "three", "", " ", "six"]
+    first = ["a", " ", "", "d", "e", "f"]
+    second = ["A", "B", "", "", "E", "F"]
+    scored = choose_scored_lines(hypotheses, [first, second])
+    assert scored.numbers == [0, 1, 3, 4, 5]
+    assert scored.hypotheses == ["one", "two", "", " ", "six"]
+    assert scored.references == [["a", "B", "d", "e", "f"], ["A", "B", "d", "E", "F"]]
+    swapped = choose_scored_lines(hypotheses, [second, first])
+    assert swapped == scored._replace(references=scored.references[::-1])
+
+
+def test_nothing_to_score_is_refused() -> None:
+    with pytest.raises(DataError, match="no sentences to score"):
+        choose_scored_lines(["a"], [[""]])
+    with pytest.raises(DataError, match="2 translations, but reference 1 has 1 lines"):
+        choose_scored_lines(["a", "b"], [["a"]])

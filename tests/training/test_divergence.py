@@ -7,7 +7,7 @@ from jobs import CONFIG, finish, make_fit, weights_of
 
 from s2s_cli.checkpoint import load_model
 from s2s_cli.errors import S2SError
-from s2s_cli.scoring.metrics import describe_perplexity
+from s2s_cli.scoring.metrics import format_perplexity
 from s2s_cli.training.validate import find_divergence, validate
 
 
@@ -67,7 +67,7 @@ def test_a_training_that_learns_does_not_diverge(tmp_path: Path) -> None:
 
 
 def test_perplexities_above_a_million_have_no_digits() -> None:
-    assert [describe_perplexity(value) for value in (5.678, 1e6, 1.1e6, math.inf)] == [
+    assert [format_perplexity(value) for value in (5.678, 1e6, 1.1e6, math.inf)] == [
         "5.68",
         "1000000.00",
         ">1e6",

@@ -10,7 +10,7 @@ from s2s_cli.data.batch import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.ensemble import Ensemble
 from s2s_cli.decoding.predictor import Predictor
-from s2s_cli.decoding.score_pairs import PairScore, perplexity, score_pairs
+from s2s_cli.decoding.score_pairs import perplexity, score_pairs
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.text.tokenizer import Codec, make_tokenizer
 from s2s_cli.text.vocabulary import EOS_ID, Vocabulary
@@ -23,7 +23,9 @@ PAIRS = [("s t u", "a"), ("v", "b c d e f a"), ("x new y z", "new a new"), ("s",
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=describe_kind)
 
 
-def score(model: Predictor, pairs: list[tuple[str, str]], batch_size: int = 64) -> list[PairScore]:
+def score(
+    model: Predictor, pairs: list[tuple[str, str]], batch_size: int = 64
+) -> list[tuple[float, int]]:
     translator = Translator(model, SRC, TGT, torch.device("cpu"))
     return score_pairs(translator, *([pair[i] for pair in pairs] for i in (0, 1)), batch_size)
 
@@ -34,10 +36,8 @@ def test_a_pairs_score_is_the_sum_of_its_steps(kind: dict[str, object]) -> None:
     for model in models:
         for (src, tgt), found in zip(PAIRS, score(model, PAIRS), strict=True):
             tokens = [*TGT.encode(tgt), EOS_ID]
-            assert found.num_tokens == len(tokens)
             expected = log_prob_of(model, SRC.encode(src), tokens)
-            assert found.log_prob == pytest.approx(expected, abs=1e-4)
-            assert found.log_prob_per_token == pytest.approx(expected / len(tokens), abs=1e-4)
+            assert found == (pytest.approx(expected, abs=1e-4), len(tokens))
 
 
 @every_kind
@@ -58,14 +58,13 @@ def test_a_pairs_score_is_that_of_the_hypothesis(kind: dict[str, object]) -> Non
         for hypothesis in found:
             target = " ".join(TGT.vocabulary.decode(hypothesis.token_ids))
             if target:
-                (scored,) = score(model, [(src, target)])
-                assert scored.log_prob == pytest.approx(hypothesis.log_prob, abs=1e-4)
+                ((log_prob, _),) = score(model, [(src, target)])
+                assert log_prob == pytest.approx(hypothesis.log_prob, abs=1e-4)
 
 
 def test_perplexity_counts_tokens_not_pairs() -> None:
-    scores = [PairScore(-3 * math.log(2), 3), PairScore(-math.log(2), 1)]
-    assert perplexity(scores) == pytest.approx(2.0)
-    assert perplexity([PairScore(-1e6, 1)]) == math.inf
+    assert perplexity([(-3 * math.log(2), 3), (-math.log(2), 1)]) == pytest.approx(2.0)
+    assert perplexity([(-1e6, 1)]) == math.inf
 
 
 def test_scoring_leaves_the_model_in_its_mode() -> None:
