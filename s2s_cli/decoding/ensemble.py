@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from s2s_cli.decoding.predictor import forbid_markers
 from s2s_cli.kernels.cells import State
-from s2s_cli.model.decoders import LookBack
+from s2s_cli.model.decoders import DecoderMemory
 from s2s_cli.model.search_step import FusedStep
 from s2s_cli.model.seq2seq import Seq2Seq
 
@@ -17,7 +17,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 class EnsembleMemory(NamedTuple):
     """What the members remember of a batch of sources."""
 
-    memories: tuple[LookBack, ...]
+    memories: tuple[DecoderMemory, ...]
     num_parts: tuple[int, ...]
     """How many parts of the common state are each member's."""
 
@@ -49,10 +49,10 @@ class Ensemble(nn.Module):
             src: token ids `(batch, src_len)`, padded at the end.
             src_lengths: `(batch,)` on the CPU.
         """
-        starts = [member.encode(src, src_lengths) for member in self._members()]
-        state = tuple(part for start in starts for part in start.state)
-        memories = tuple(start.memory for start in starts)
-        return state, EnsembleMemory(memories, tuple(len(start.state) for start in starts))
+        encoded = [member.encode(src, src_lengths) for member in self._members()]
+        states, memories = zip(*encoded, strict=True)
+        state = tuple(part for own_state in states for part in own_state)
+        return state, EnsembleMemory(memories, tuple(map(len, states)))
 
     def step(
         self, token: Tensor, state: State, memory: EnsembleMemory

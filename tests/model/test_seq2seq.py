@@ -49,7 +49,9 @@ def test_sampling_with_everything_forced_equals_teacher_forcing(kind: dict[str, 
     batch = collate(PAIRS)
     forced = torch.ones_like(batch.tgt_mask)
     sampled = model.project(
-        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced)
+        model.compute_sampled_readouts(
+            batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced
+        )
     )
     torch.testing.assert_close(sampled, logits_of(model, PAIRS))
 
@@ -60,7 +62,9 @@ def test_sampling_with_nothing_forced_feeds_the_models_own_choice(kind: dict[str
     batch = collate([PAIRS[0]])
     free = torch.zeros_like(batch.tgt_mask)
     logits = model.project(
-        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+        model.compute_sampled_readouts(
+            batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free
+        )
     )
     state, memory = model.encode(batch.src, batch.src_lengths)
     token = batch.tgt_in[:, 0]
@@ -79,7 +83,9 @@ def test_sampling_never_feeds_what_no_search_can_choose() -> None:
     batch = collate([PAIRS[0]])
     free = torch.zeros_like(batch.tgt_mask)
     found = model.project(
-        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+        model.compute_sampled_readouts(
+            batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free
+        )
     )
     fed = collate([(PAIRS[0][0], [7] * (len(PAIRS[0][1])))])
     expected = model(fed.src, fed.src_lengths, fed.tgt_in, fed.tgt_mask)
@@ -96,8 +102,8 @@ def test_the_rows_of_a_beam_do_not_mix(kind: dict[str, object]) -> None:
     logits, _, _ = model.step(tokens, select_rows(state, rows), memory)
     for row, (sentence, token) in enumerate(zip(rows.tolist(), tokens, strict=True)):
         alone = collate([PAIRS[sentence]])
-        first, look_back = model.encode(alone.src, alone.src_lengths)
-        expected, _, _ = model.step(token.view(1), first, look_back)
+        first, own_memory = model.encode(alone.src, alone.src_lengths)
+        expected, _, _ = model.step(token.view(1), first, own_memory)
         torch.testing.assert_close(logits[row], expected[0])
 
 
@@ -229,15 +235,15 @@ def test_residual_layers_of_a_decoder_add_their_inputs() -> None:
         deep = make_model({"num_layers": 2, "residual": True, **kind})
         plain = make_model({"num_layers": 2, "residual": False, **kind})
         batch = collate(PAIRS)
-        start = deep.encode(batch.src, batch.src_lengths)
+        state, memory = deep.encode(batch.src, batch.src_lengths)
         upper = deep.decoder.stack.layers[-1]
         word = torch.ones(3, 5)
         for parameter in upper.parameters():
             torch.nn.init.zeros_(parameter)
         plain.load_state_dict(deep.state_dict())
-        zeroed = (start.state[0].clone(),)
+        zeroed = (state[0].clone(),)
         zeroed[0][:, -1] = 0
-        with_inputs = deep.decoder.step(word, zeroed, start.memory).features
-        without = plain.decoder.step(word, zeroed, start.memory).features
+        with_inputs = deep.decoder.step(word, zeroed, memory).features
+        without = plain.decoder.step(word, zeroed, memory).features
         assert not without.any()
         assert with_inputs.any()
