@@ -68,7 +68,7 @@ def select_kernels(model: Seq2Seq, config: Training | Decoding) -> Seq2Seq | Fus
     if config.kernels == "fused" and has_search_step(model.decoder):
         return FusedStep(model, config.precision)
     if config.kernels == "fused" or config.precision != "float32":
-        _pack_matrices(model, config.precision)
+        pack_matrices(model, config.precision)
     return model
 
 
@@ -110,7 +110,7 @@ def has_search_step(decoder: Decoder) -> bool:
     )
 
 
-def _pack_matrices(model: Seq2Seq, precision: Precision) -> None:
+def pack_matrices(model: Seq2Seq, precision: Precision) -> None:
     """Pack all matrices that a step multiplies with, in place; they stop being parameters."""
     used = [*model.decoder.modules(), *model.output.modules()]
     if model.is_tied:
