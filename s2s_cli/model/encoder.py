@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         for index, layer in enumerate(self.layers):
             inputs = packed.data
             dropped = self.dropout(inputs, rows) if index else inputs
-            packed, last = self._run_layer(cast("nn.GRU", layer), packed._replace(data=dropped))
+            packed, last = self._run_layer(cast("nn.RNNBase", layer), packed._replace(data=dropped))
             outputs = packed.data + inputs if self.residual and index else packed.data
             packed = packed._replace(data=apply_norm(self.norms, index, outputs))
             # (directions, batch, size) -> (batch, directions * size)

@@ -26,7 +26,7 @@ def test_packed_products_are_close_to_exact_ones(precision: str, most: float) ->
 )
 def test_packed_products_of_any_size_are_right(precision: str, rounding: float) -> None:
     for num_out, num_in, num_rows in product((1, 2, 3, 16, 17), (1, 2, 3, 16, 17), (0, 1, 2, 9)):
-        # Whole numbers whose greatest is 127, in every row: what goes in is rounded nowhere.
+        # Integers with a maximum of 127 in every row, which no precision rounds.
         weight = torch.randint(-126, 127, (num_out, num_in)).float()
         inputs = torch.randint(-126, 127, (num_rows, num_in)).float()
         weight[:, 0], inputs[:, 0] = 127, -127
@@ -52,7 +52,7 @@ def test_a_reordered_matrix_gives_the_same_products(shape: tuple[int, ...]) -> N
 
 
 class Operators:
-    """oneDNN's as they may be elsewhere."""
+    """Stand-ins for oneDNN's operators on another machine."""
 
     refuses: tuple[torch.dtype, ...] = ()
 
@@ -68,13 +68,13 @@ class Operators:
 
 
 class Narrow(Operators):
-    """On a processor that lacks what bfloat16 needs."""
+    """A processor without bfloat16."""
 
     refuses = (torch.bfloat16,)
 
 
 class Wrong(Operators):
-    """They give something else."""
+    """Operators whose results are wrong."""
 
     def _linear_pointwise(
         self, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *rest: object

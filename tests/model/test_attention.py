@@ -35,16 +35,16 @@ def test_weights_sum_to_one_and_are_exactly_zero_at_padding(scorer: str) -> None
 
 
 @every_scorer
-def test_it_is_the_papers_formula(scorer: str) -> None:
+def test_attention_follows_the_papers_formulas(scorer: str) -> None:
     attention = make_attention(scorer)
     s, h = torch.randn(2, WIDTH), torch.randn(2, 4, WIDTH)
     context, weights = attention(s, attention.make_memory(h, MASK))
-    part = attention.scorer
+    scoring = attention.scorer
     query = s.unsqueeze(1)
     energies = {
         # Bahdanau et al. 2014: v . tanh(W s_{i-1} + U h_j); Luong et al. 2015: s . W h, s . h.
-        "additive": lambda: torch.tanh(part.query(query) + part.key(h)) @ part.score,
-        "general": lambda: (query * (h @ part.key.weight.T)).sum(-1),
+        "additive": lambda: torch.tanh(scoring.query(query) + scoring.key(h)) @ scoring.score,
+        "general": lambda: (query * (h @ scoring.key.weight.T)).sum(-1),
         "dot": lambda: (query * h).sum(-1),
         "scaled_dot": lambda: (query * h).sum(-1) / math.sqrt(WIDTH),
     }[scorer]()
@@ -54,7 +54,7 @@ def test_it_is_the_papers_formula(scorer: str) -> None:
 
 
 @pytest.mark.parametrize("scorer", ["additive", "general"])
-def test_what_is_learnt_fits_encoder_and_decoder_of_other_widths(scorer: str) -> None:
+def test_scorers_with_parameters_allow_different_widths(scorer: str) -> None:
     attention = make_attention(scorer, value_size=6)
     memory = attention.make_memory(torch.randn(2, 4, 6), MASK)
     context, _ = attention(torch.randn(2, WIDTH), memory)
@@ -62,7 +62,7 @@ def test_what_is_learnt_fits_encoder_and_decoder_of_other_widths(scorer: str) ->
 
 
 @pytest.mark.parametrize("scorer", ["dot", "scaled_dot"])
-def test_what_is_only_multiplied_must_be_as_wide(scorer: str) -> None:
+def test_scorers_without_parameters_need_equal_widths(scorer: str) -> None:
     with pytest.raises(ValueError, match=rf"attention {scorer}: .* use general or additive"):
         make_attention(scorer, value_size=6)
 
@@ -70,7 +70,10 @@ def test_what_is_only_multiplied_must_be_as_wide(scorer: str) -> None:
 @every_scorer
 def test_the_rows_of_a_beam_share_one_memory(scorer: str) -> None:
     attention = make_attention(scorer)
-    queries, values = torch.randn(2, 3, WIDTH), torch.randn(2, 4, WIDTH)  # three rows a sentence
+    queries, values = (
+        torch.randn(2, 3, WIDTH),
+        torch.randn(2, 4, WIDTH),
+    )  # three rows for each sentence
     memory = attention.make_memory(values, MASK)
     context, weights = attention(queries.flatten(0, 1), memory)
     for row in range(3):
@@ -80,10 +83,10 @@ def test_the_rows_of_a_beam_share_one_memory(scorer: str) -> None:
 
 
 @every_scorer
-def test_what_padding_holds_does_not_matter(scorer: str) -> None:
+def test_values_at_padding_have_no_effect(scorer: str) -> None:
     attention = make_attention(scorer)
     query, values = torch.randn(2, WIDTH), torch.randn(2, 4, WIDTH)
-    spoilt = values.masked_fill(~MASK.unsqueeze(-1), 99.0)
+    changed = values.masked_fill(~MASK.unsqueeze(-1), 99.0)
     context, _ = attention(query, attention.make_memory(values, MASK))
-    other, _ = attention(query, attention.make_memory(spoilt, MASK))
+    other, _ = attention(query, attention.make_memory(changed, MASK))
     torch.testing.assert_close(context, other)
