@@ -1,13 +1,13 @@
-"""Everything that is to be known of one device, in one call: `python -m benchmarks.device`.
+"""Check and time one device: `python -m benchmarks.device`.
 
-Whether its kernels agree with the CPU's plain float32, how fast it trains and searches by size of
-batch and kind of product, and how fast it multiplies; JSON lines on stdout, words on stderr. It
-needs nothing but s2s itself: no data, no peers, no network. Batches are random tokens in sentences
-as long as Multi30k's, and tokens are real ones, eos counted.
+The checks compare the device with the CPU, plain kernels and float32. The timings are of training
+and searching, by batch size, kernels and precision, and of square matrix products. JSON lines go to
+stdout, messages to stderr. It needs nothing but s2s itself: no data, no peers, no network. Batches
+are random tokens in sentences as long as Multi30k's; speeds count real tokens, eos included.
 
-With `--peers` the benchmark beside the peers follows for each size of batch, with the PyTorch that
-is there; its page goes to stdout. What else they need comes from the package index, or where there
-is none from wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels. For that s2s must be installed.
+With `--peers` the comparison with the peers follows for each batch size, with the installed
+PyTorch; its page goes to stdout. Their other requirements come from the package index, or without
+network from wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels. For that s2s must be installed.
 """
 
 import json
@@ -33,8 +33,7 @@ from s2s_cli.data.batch import Batch, collate, collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.device import choose_device, describe_device, prepare_device
 from s2s_cli.errors import DeviceError, S2SError
-from s2s_cli.model.decoders import can_fuse
-from s2s_cli.model.search_step import prepare_search
+from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
 from s2s_cli.training.loop import update
@@ -49,16 +48,17 @@ KINDS: dict[str, dict[str, object]] = {
     "luong": {"context": "attention", "attend": "after", "input_feeding": True, "cell": "lstm"},
     "gnmt": {"context": "attention", "attend": "below", "cell": "lstm", "num_layers": 4},
 }
-MOST_DIFFERENCE = 1e-4
-"""Of a loss or a gradient's norm, relative: sums in another order, over many steps."""
+KERNELS = ("fused", "plain")
 
+MOST_DIFFERENCE = 1e-4
+"""Largest relative difference of a loss or a gradient: sums in another order, over many steps."""
 
 FEWEST_SAME = 15
-"""Of 16 translations: rounding may decide between two that are all but equal, once."""
+"""Of 16 translations: rounding may decide once between two hypotheses of nearly equal score."""
 
 
 class Sizes(NamedTuple):
-    """How much is done."""
+    """Sizes of the model and of the batches, and how much is measured."""
 
     hidden: int
     batches: tuple[int, ...]
@@ -71,35 +71,25 @@ QUICK = Sizes(16, (4, 8), 2, 20)
 
 
 def check_and_time(device: torch.device, sizes: Sizes) -> Iterator[dict[str, Any]]:
-    """All checks and timings, one after the other."""
+    """All checks and timings, one by one."""
     yield {"device": describe_device(device), "torch": torch.__version__}
     yield {"products": product_rates(device, 256 if sizes is QUICK else 4096)}
     for name, kind in KINDS.items():
-        for kernels in kernels_of(kind, device):
+        for kernels in KERNELS:
             yield {"check": name, "kernels": kernels, **agreement(kind, kernels, device, sizes)}
     measures = {
         "train": lambda named: training_speed(Training.model_validate(named), device, sizes),
         "beam 5": lambda named: search_speed(Decoding.model_validate(named), device, sizes),
     }
-    ways_of = {
-        "train": (kernels_of(KINDS["bahdanau"], device), ("float32", "bf16", "fp16")),
-        "beam 5": (("fused", "plain"), ("float32", "bf16")),
-    }
+    precisions = {"train": ("float32", "bf16", "fp16"), "beam 5": ("float32", "bf16")}
     for what, measure in measures.items():
-        ways = product(*ways_of[what], sizes.batches)
-        for kernels, precision, batch_size in ways:
+        for kernels, precision, batch_size in product(KERNELS, precisions[what], sizes.batches):
             named = {"kernels": kernels, "precision": precision, "batch_size": batch_size}
             yield {what: named, **or_out_of_memory(partial(measure, named))}
 
 
-def kernels_of(kind: dict[str, object], device: torch.device) -> tuple[str, ...]:
-    """The ways of training that such a model has on a device, the plain one last."""
-    has_graphs = device.type == "cuda" and can_fuse(Model.model_validate(kind))
-    return (*(("graphs",) if has_graphs else ()), "fused", "plain")
-
-
 def or_out_of_memory(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What is measured, or that there is too little memory for it: the rest goes on."""
+    """A measurement, or an out-of-memory report in its place, so that the others still run."""
     try:
         return measure()
     except torch.OutOfMemoryError as error:
@@ -108,7 +98,7 @@ def or_out_of_memory(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def make_model(kind: dict[str, object], hidden: int, vocab_size: int = VOCAB_SIZE) -> Seq2Seq:
-    """A model with fresh weights."""
+    """A model with random weights."""
     torch.manual_seed(1)
     widths = {"embed_size": hidden // 2, "hidden_size": hidden, "attention_size": hidden}
     config = Model.model_validate({**widths, "dropout": 0.0, **kind})
@@ -116,7 +106,7 @@ def make_model(kind: dict[str, object], hidden: int, vocab_size: int = VOCAB_SIZ
 
 
 def make_pairs(number: int, vocab_size: int = VOCAB_SIZE) -> list[tuple[list[int], list[int]]]:
-    """Random pairs of Multi30k's lengths: 13 tokens, give or take four."""
+    """Random pairs with the lengths of Multi30k: 13 tokens on average, standard deviation 4."""
     generator = np.random.default_rng(1)
     lengths = generator.normal(13, 4, (number, 2)).round().clip(3, 40).astype(int)
 
@@ -130,24 +120,18 @@ def agreement(
     kind: dict[str, object], kernels: str, device: torch.device, sizes: Sizes
 ) -> dict[str, Any]:
     """How far loss, gradients and translations are from those of plain float32 on the CPU."""
-    batch, others = (collate(make_pairs(size, vocab_size=100)) for size in (16, 13))
+    batch = collate(make_pairs(16, vocab_size=100))
     found = []
-    for place, way in ((torch.device("cpu"), "plain"), (device, kernels)):
-        config = Training.model_validate({"kernels": way})
+    for place, its_kernels in ((torch.device("cpu"), "plain"), (device, kernels)):
+        config = Training.model_validate({"kernels": its_kernels})
         model = make_model(kind, sizes.hidden, vocab_size=100).to(place)
-        model.compute_by(way)
-        summed = Gradients(model, config)
-        # Other sizes and weights before: they must not show in what is replayed.
-        for each in (batch, others, batch):
-            model.zero_grad()
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.mul_(0.9)
-            sums = summed.add_up([each.to(place)], 1.0)
+        select_kernels(model, config)
+        sums = Gradients(model, config).add_up([batch.to(place)], 1.0)
         gradients = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
-        ready = prepare_search(model.eval(), Model.model_validate(kind), Decoding())
+        searched = select_kernels(model.eval(), Decoding.model_validate({"kernels": its_kernels}))
         src, lengths = collate_src([src for src, _ in make_pairs(16, vocab_size=100)])
-        best = [one[0].token_ids for one in beam_search(ready, src.to(place), lengths, Decoding())]
+        hypotheses = beam_search(searched, src.to(place), lengths, Decoding())
+        best = [of_sentence[0].token_ids for of_sentence in hypotheses]
         found.append((sums.loss, gradients, best))
     (plain_loss, plain, expected), (loss, ours, best) = found
     loss_off = abs(loss - plain_loss) / plain_loss
@@ -159,12 +143,12 @@ def agreement(
 
 
 def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict[str, Any]:
-    """Real target tokens a second of whole updates, over batches of other lengths each.
+    """Real target tokens per second of whole updates, over four batches of different lengths.
 
-    What is done once for each length, such as recording, is in the seconds of the first updates.
+    `first_seconds` is the time of the first update with each batch, one-time costs included.
     """
     model = make_model(KINDS["bahdanau"], sizes.hidden).to(device)
-    model.compute_by(config.kernels)
+    select_kernels(model, config)
     gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
     reset_memory(device)
     pairs = make_pairs(config.batch_size * 4)
@@ -182,16 +166,16 @@ def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict
 
 
 def search_speed(config: Decoding, device: torch.device, sizes: Sizes) -> dict[str, Any]:
-    """Sentences a second by beams of 5; of an untrained model, each as long as is allowed."""
+    """Sentences per second with beams of 5, by an untrained model, up to the maximum length."""
     model = make_model(KINDS["bahdanau"], sizes.hidden).to(device).eval()
     reset_memory(device)
-    ready = prepare_search(model, Model.model_validate(KINDS["bahdanau"]), config)
+    searched = select_kernels(model, config)
     sources = sorted((src for src, _ in make_pairs(sizes.sentences)), key=len)
     size = config.num_sentences
     batches = [collate_src(sources[i : i + size]) for i in range(0, len(sources), size)]
 
     def run(src: Tensor, lengths: Tensor) -> None:
-        beam_search(ready, src.to(device), lengths, config)
+        beam_search(searched, src.to(device), lengths, config)
 
     run(*batches[0])
     spent = [timed(partial(run, *batch), device) for batch in batches]
@@ -199,7 +183,7 @@ def search_speed(config: Decoding, device: torch.device, sizes: Sizes) -> dict[s
 
 
 def product_rates(device: torch.device, size: int) -> dict[str, float]:
-    """TFLOP/s of square products, by type."""
+    """TFLOP/s of square matrix products, by type."""
     rates = {}
     for dtype in (torch.float32, torch.bfloat16):
         one = torch.randn(size, size, device=device, dtype=dtype)
@@ -209,7 +193,7 @@ def product_rates(device: torch.device, size: int) -> dict[str, float]:
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds, until the device is done."""
+    """Seconds until the device has finished some work."""
     started = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -218,7 +202,7 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def described(speeds: list[float], name: str, device: torch.device) -> dict[str, Any]:
-    """Least, median and greatest, and the memory that it took."""
+    """Minimum, median and maximum, and peak memory on a GPU."""
     facts = {name: [min(speeds), statistics.median(speeds), max(speeds)]}
     if device.type != "cuda":
         return facts
@@ -227,35 +211,37 @@ def described(speeds: list[float], name: str, device: torch.device) -> dict[str,
 
 
 def reset_memory(device: torch.device) -> None:
-    """Let the greatest amount of memory be counted from now on."""
+    """Measure peak memory from now on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def beside_peers(device: str, batch_size: int, more: list[str]) -> list[str]:
-    """The command that measures s2s beside its peers."""
+    """The command that compares s2s with its peers."""
     command = [sys.executable, "-m", "benchmarks", "run", "--torch-here", *more]
     return [*command, "--device", device, "--batch-size", str(batch_size)]
 
 
 def main(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    is_quick: Annotated[bool, typer.Option("--quick", help="Tiny: does everything run?")] = False,
+    is_quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")
+    ] = False,
     has_peers: Annotated[
-        bool, typer.Option("--peers", help="Then measure s2s beside its peers as well.")
+        bool, typer.Option("--peers", help="Compare s2s with its peers as well.")
     ] = False,
     data_dir: Annotated[
-        Path | None, typer.Option(help="With --peers: Multi30k; else the phrasebook.")
+        Path | None, typer.Option(help="With --peers: folder of Multi30k; default: the phrasebook.")
     ] = None,
     repetitions: Annotated[
-        int, typer.Option(min=1, help="With --peers: of each measurement.")
+        int, typer.Option(min=1, help="With --peers: repetitions of each measurement.")
     ] = FIGURES.repetitions,
 ) -> None:
     """Check and time a device."""
     prepare_device()
     place = choose_device(device)
     if has_peers and str(place) not in {"cpu", "cuda"}:
-        raise DeviceError(f"--peers: not on {place}; name one GPU by CUDA_VISIBLE_DEVICES")
+        raise DeviceError(f"--peers: cannot run on {place}; select one GPU by CUDA_VISIBLE_DEVICES")
     is_right, failures = True, 0
     for facts in check_and_time(place, QUICK if is_quick else FULL):
         line = json.dumps(facts)

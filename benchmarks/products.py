@@ -1,11 +1,11 @@
-"""How fast this machine multiplies matrices, and its tanh: `python -m benchmarks.products`.
+"""Speed of matrix products and of tanh on this machine: `python -m benchmarks.products`, JSON.
 
-Products are done in three ways, one after the other and that several times, the median of each in
-GFLOP/s: PyTorch's own float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's bfloat16; with
-`cuda` behind it, a GPU's float32, TF32 and bfloat16. Square products of 1,024, on a GPU of 8,192,
-are as good as it gets; the narrow ones of a decoder's step stay below.
-Then how many times as long as a sigmoid a tanh takes: torch's own, and the one that `s2s` uses.
-All as JSON on stdout.
+Products are measured in three ways, in turn and several times; the result is the median of each, in
+GFLOP/s: PyTorch's default float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's bfloat16.
+With the argument `cuda`: a GPU's float32, TF32 and bfloat16. The matrices are square, of 1,024 rows
+on a CPU and 8,192 on a GPU, which is the best case; the narrow products of a decoder's step are
+slower. Last comes the time of a tanh relative to a sigmoid, for torch's own and for the one that
+`s2s` uses.
 """
 
 import json
@@ -23,7 +23,7 @@ from s2s_cli.device import choose_device, prepare_device, product_error
 from s2s_cli.kernels.cells import tanh
 
 Facts = dict[str, Any]
-"""As JSON."""
+"""A JSON object."""
 
 SIZE = 1024
 GPU_SIZE = 8192
@@ -32,7 +32,7 @@ SECONDS = 0.3
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """What some work takes once, in the mean of many times."""
+    """Mean duration of one call, over many calls."""
     work()
     done, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < SECONDS:
@@ -47,7 +47,7 @@ def rate(product: Callable[[], object], size: int = SIZE) -> float:
 
 
 def measure_gpu(size: int = GPU_SIZE) -> Facts:
-    """A GPU's rates, by kind of product."""
+    """Rates of a GPU, by kind of product."""
     device = choose_device("cuda")
     one = torch.rand(size, size, device=device) - 0.5
     half, setting = one.bfloat16(), torch.backends.cuda.matmul
@@ -70,19 +70,19 @@ def measure_gpu(size: int = GPU_SIZE) -> Facts:
 
 
 def measure_cpu() -> Facts:
-    """The processor's rates, by kind of product, and its tanh."""
+    """Rates of the processor, by kind of product, and the relative time of tanh."""
     one, other = torch.rand(SIZE, SIZE) - 0.5, torch.rand(SIZE, SIZE) - 0.5
     half = one.bfloat16(), other.bfloat16()
-    found: dict[str, list[float]] = {"float32_default": [], "float32": [], "bf16": []}
+    rates: dict[str, list[float]] = {"float32_default": [], "float32": [], "bf16": []}
     for _ in range(ROUNDS):
         torch.backends.mkldnn.matmul.fp32_precision = "ieee"  # type: ignore[attr-defined]
-        found["float32_default"].append(rate(lambda: one @ other))
+        rates["float32_default"].append(rate(lambda: one @ other))
         prepare_device()
-        found["float32"].append(rate(lambda: one @ other))
-        found["bf16"].append(rate(lambda: half[0] @ half[1]))
+        rates["float32"].append(rate(lambda: one @ other))
+        rates["bf16"].append(rate(lambda: half[0] @ half[1]))
     sigmoid = seconds(one.sigmoid)
     return {
-        "gflops": {name: statistics.median(rates) for name, rates in found.items()},
+        "gflops": {name: statistics.median(found) for name, found in rates.items()},
         "tanh_over_sigmoid": {
             "torch": seconds(one.tanh) / sigmoid,
             "s2s": seconds(lambda: tanh(one)) / sigmoid,
@@ -93,7 +93,7 @@ def measure_cpu() -> Facts:
 
 
 def main() -> None:
-    """Measure, and write what was found."""
+    """Measure and print."""
     facts = measure_gpu() if sys.argv[1:] == ["cuda"] else measure_cpu()
     sys.stdout.write(json.dumps(facts) + "\n")
 

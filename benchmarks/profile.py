@@ -1,8 +1,8 @@
 """Where the time of a training step goes: `python -m benchmarks.profile`, a table on stdout.
 
-One update of the benchmark's model at a time, with plain and with fused kernels in turns, seen by
-PyTorch's profiler: the time that operations spend themselves, by what they are for. Read it on an
-idle machine; shares hold better than milliseconds.
+PyTorch's profiler measures updates of the benchmark's model, with plain and with fused kernels in
+turn, and the operations' own times are summed up by purpose. Run it on an idle machine; shares are
+more reliable than milliseconds.
 """
 
 import sys
@@ -17,6 +17,7 @@ from benchmarks.device import FULL, KINDS, make_model, make_pairs
 from s2s_cli.config import Training
 from s2s_cli.data.batch import collate
 from s2s_cli.device import prepare_device
+from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
 from s2s_cli.training.step import Gradients
@@ -30,12 +31,12 @@ PURPOSES = {
     "dropout": "bernoulli native_dropout div",
     "optimizer": "fused_adam linalg_vector_norm foreach",
 }
-"""Operations by their names without `aten::`, whatever follows an underscore."""
+"""Names of operations without `aten::`, up to an underscore."""
 REST = "the rest"
 
 
 def purpose_of(name: str) -> str:
-    """What an operation is for."""
+    """The purpose of an operation."""
     parts = name.removeprefix("aten::").strip("_")
     for purpose, operations in PURPOSES.items():
         for operation in operations.split():
@@ -45,18 +46,18 @@ def purpose_of(name: str) -> str:
 
 
 def profile_updates(config: Training, batch_size: int, hidden: int, updates: int) -> Counter[str]:
-    """Milliseconds of an update, by what they are spent on."""
+    """Milliseconds of an update, by purpose."""
     model = make_model(KINDS["bahdanau"], hidden)
-    model.compute_by(config.kernels)
+    select_kernels(model, config)
     gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
     batch = collate(make_pairs(batch_size))
     for _ in range(2):
         update(gradients, [batch], optimizer, config)
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(updates):
             update(gradients, [batch], optimizer, config)
     spent: Counter[str] = Counter()
-    for event in seen.key_averages():
+    for event in profiled.key_averages():
         spent[purpose_of(event.key)] += event.self_cpu_time_total / 1000 / updates
     return spent
 
@@ -83,7 +84,7 @@ def main(
 
 
 def format_table(spent: dict[str, Counter[str]], num_threads: int) -> str:
-    """Markdown: milliseconds of an update, and their shares."""
+    """A Markdown table of milliseconds and shares."""
     totals = {kernels: found.total() for kernels, found in spent.items()}
     lines = [
         f"Milliseconds of an update, {num_threads} threads.",
@@ -97,7 +98,7 @@ def format_table(spent: dict[str, Counter[str]], num_threads: int) -> str:
             for kernels, found in spent.items()
         )
         lines.append(f"| {purpose} | {' | '.join(cells)} |")
-    lines.append(f"| together | {' | '.join(f'{total:.1f}' for total in totals.values())} |")
+    lines.append(f"| total | {' | '.join(f'{total:.1f}' for total in totals.values())} |")
     return "\n".join(lines) + "\n"
 
 

@@ -23,9 +23,8 @@ SWITCHES = {
     "cuda": (
         '"TF32" beside a peer is the same peer with one line that it does not ship, '
         '`torch.set_float32_matmul_precision("medium")`, which rounds what its float32 products '
-        "multiply to TF32; in cuDNN's recurrent layers PyTorch does so unasked, which s2s forbids "
-        "without `--precision tf32`. CUDA graphs are recorded while the clock runs, where a batch "
-        "is the first of its bucket. Memory is that of the processor, not of the GPU."
+        "multiply to TF32; in cuDNN's recurrent layers PyTorch does so by default, which s2s "
+        "forbids without `--precision tf32`. Memory is that of the processor, not of the GPU."
     ),
 }
 NAMES = {"cpu": "CPU", "cuda": "GPU"}
@@ -37,13 +36,16 @@ PRODUCTS = {
 
 HOW = """\
 Ratios are taken repetition by repetition, between neighbours in time, and shown as **median**
-(least to greatest); above 1 `s2s` is better. {switch} Each system is run through its own command
-line, on the {device}, with the same tokens, vocabularies and sizes. Training: target tokens (real
-ones, the end of the sentence included) between the reports of two updates over the time between
-their arrival at one clock for all. Memory: the most that the process and its children held during
-that training. Translating: the whole process (with loading), or less the time of a process that
-translates a single sentence (without). Each tool translates with a model of its own, trained for
-the same number of updates. The source is [benchmarks/](../benchmarks/)."""
+(least to greatest); above 1 `s2s` is better. "Plain kernels" is `s2s` with `kernels: plain`, in
+float32: against it only the row "s2s" compares equal precision, and every other row shows the
+effect of its precision and of the kernels together. `python -m benchmarks.kernels` measures each
+kernel in equal precision. {switch} Each system is run through its own command line, on the
+{device}, with the same tokens, vocabularies and sizes. Training: target tokens (real ones, the end
+of the sentence included) between the reports of two updates over the time between their arrival at
+one clock for all. Memory: the most that the process and its children held during that training.
+Translating: the whole process (with loading), or less the time of a process that translates a
+single sentence (without). Each tool translates with a model of its own, trained for the same number
+of updates. The source is [benchmarks/](../benchmarks/)."""
 
 
 def format_page(lines: Sequence[Facts]) -> str:
@@ -73,7 +75,7 @@ def format_page(lines: Sequence[Facts]) -> str:
 
 
 def ratio_table(found: dict[str, dict[str, Series]]) -> list[str]:
-    """How many times better each of our settings is than each peer, and than our own plain path."""
+    """How many times better each of our settings is than each peer, and than our plain kernels."""
     measured = {name for by_system in found.values() for name in by_system}
     others = [
         system

@@ -306,12 +306,9 @@ class Training(Section):
     """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32; so
     does `fp16` in float16, with a scaled loss, for GPUs that have no bfloat16; `tf32`, on NVIDIA's
     GPUs, rounds what is multiplied to 10 bits."""
-    kernels: Literal["fused", "graphs", "plain"] = "fused"
-    """`fused` has the gradients of the dearest parts derived by hand, `plain` leaves all to
-    autograd: slower, and the same but for rounding. `graphs`, on NVIDIA's GPUs, is `fused` with
-    the decoder's loop replayed as CUDA graphs over buckets of lengths; which batches are replayed
-    depends on those before, so a run that was stopped may differ in rounding from one that was
-    not."""
+    kernels: Literal["fused", "plain"] = "fused"
+    """`fused` uses hand-written backward passes for the most expensive operations; `plain` uses
+    autograd alone: slower, and the same up to rounding."""
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64
@@ -450,8 +447,8 @@ class Decoding(Section):
     """Of the products of a search's steps: `bf16` is faster, `int8` still faster, on CPUs only.
     Sums, the reading of the source and `--score-pairs` stay float32."""
     kernels: Literal["fused", "plain"] = "fused"
-    """`fused` searches with matrices joined, reordered and looked up in tables where it can;
-    `plain` steps as the model was trained: slower, and the same but for rounding."""
+    """`fused` searches with joined and reordered matrices and a table of words, where the model
+    allows it; `plain` steps as in training: slower, and the same up to rounding."""
     keep_unk: bool = False
     """Leave `<unk>` in the output instead of the source word that got the most attention."""
     dictionary: FilePath | None = None

@@ -93,19 +93,6 @@ def allow_tf32(device: torch.device) -> None:
     _CUDNN.rnn.fp32_precision = "tf32"
 
 
-def check_graphs(device: torch.device) -> None:
-    """Whether a device replays CUDA graphs.
-
-    Raises:
-        DeviceError: it is no GPU that does.
-    """
-    if device.type != "cuda":
-        raise DeviceError(
-            f"training.kernels graphs: CUDA graphs are for NVIDIA's GPUs, not for {device.type}; "
-            "choose fused"
-        )
-
-
 def prepare_device() -> None:
     """Let oneDNN do the CPU's float32 products where they stay float32; no TF32 on CUDA.
 

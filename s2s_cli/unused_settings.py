@@ -40,8 +40,6 @@ def _cases(config: Config) -> Iterator[Case]:
     if training.teacher_forcing_schedule == "constant":
         keys = ("teacher_forcing_steps", "teacher_forcing_min")
         yield Case("training.teacher_forcing_schedule constant", training, Training(), keys)
-    if training.kernels == "graphs" and training.teacher_forcing < 1:
-        yield Case("training.teacher_forcing below 1", training, Training(), ("kernels",))
     keys = tuple(key for key, owner in SCHEDULES.items() if owner != training.schedule)
     yield Case(f"training.schedule {training.schedule}", training, Training(), keys)
     if config.text.src_subword == config.text.tgt_subword == "none":

@@ -237,10 +237,6 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
         ({"decoding": {"top_k": 5}}, "decoding.top_k: does nothing with decoding.search beam"),
         ({"vocab": {"character_coverage": 0.99}}, "does nothing with no subwords"),
         (
-            {"training": {"kernels": "graphs", "teacher_forcing": 0.9}},
-            "training.kernels: does nothing with training.teacher_forcing below 1",
-        ),
-        (
             {"training": {"teacher_forcing_steps": 7}},
             "training.teacher_forcing_steps: does nothing with training.teacher_forcing_schedule",
         ),

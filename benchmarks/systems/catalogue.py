@@ -44,8 +44,6 @@ def _with_switch(tool: Tool) -> tuple[System, ...]:
     return System(tool.name, tool, tool.title), onednn, tf32
 
 
-GRAPHS = ("--set", "training.kernels=graphs")
-
 SYSTEMS = (
     System("s2s", s2s.TOOL, "s2s"),
     System(
@@ -74,26 +72,9 @@ SYSTEMS = (
         translate_options=None,
     ),
     System(
-        "s2s-graphs",
-        s2s.TOOL,
-        "s2s, CUDA graphs",
-        devices=("cuda",),
-        train_options=GRAPHS,
-        translate_options=None,
-    ),
-    System(
-        "s2s-graphs-bf16",
-        s2s.TOOL,
-        "s2s, CUDA graphs, bf16",
-        devices=("cuda",),
-        is_bound_by="bf16",
-        train_options=(*GRAPHS, "--precision", "bf16"),
-        translate_options=None,
-    ),
-    System(
         "s2s-plain",
         s2s.TOOL,
-        "s2s, plain path",
+        "s2s, plain kernels",
         train_options=("--set", "training.kernels=plain"),
         translate_options=("--set", "decoding.kernels=plain"),
     ),

@@ -105,7 +105,7 @@ def load_translator(
     from s2s_cli.decoding.translator import make_translators
     from s2s_cli.device import choose_device, prepare_device
     from s2s_cli.launch import read_launch
-    from s2s_cli.model.search_step import prepare_search
+    from s2s_cli.model.kernel_selection import select_kernels
 
     chosen = choose_device(device or "auto", read_launch())
     prepare_device()
@@ -121,7 +121,7 @@ def load_translator(
             "source words in whose place it says <unk>"
         )
     members = [
-        prepare_search(model.to(chosen).eval(), card.model, decoding)
+        select_kernels(model.to(chosen).eval(), decoding)
         for model, card in zip(models, cards, strict=True)
     ]
     model = Ensemble(members) if others else members[0]

@@ -176,13 +176,7 @@ def _train(
     job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch", rescue_dir: Path | None
 ) -> None:
     from s2s_cli.console import say, write_result
-    from s2s_cli.device import (
-        allow_tf32,
-        check_graphs,
-        choose_device,
-        describe_device,
-        prepare_device,
-    )
+    from s2s_cli.device import allow_tf32, choose_device, describe_device, prepare_device
     from s2s_cli.parallel import present_ranks
     from s2s_cli.training.memory import check_memory
     from s2s_cli.training.resume import agree
@@ -192,8 +186,6 @@ def _train(
     device = choose_device(recipe.config.training.device, launch)
     if recipe.config.training.precision == "tf32":
         allow_tf32(device)
-    if recipe.config.training.kernels == "graphs":
-        check_graphs(device)
     ranks = present_ranks()
     several = f", the first of {ranks.size} processes" if ranks.size > 1 else ""
     say(

@@ -1,1 +1,1 @@
-"""Hand-written forward and backward passes: tensors only."""
+"""Hand-written forward and backward passes: functions of tensors, below the model."""

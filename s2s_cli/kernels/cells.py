@@ -1,8 +1,9 @@
-"""The cells: how gates and state become the next state, and the gradient of that.
+"""One step of a recurrent cell, and its gradient.
 
-A cell is told the gates (the inputs' share) and the recurrent gates (the state's share),
-`(batch, gates * hidden)` both, and computes in the state's type, as torch.nn does. Its gradient
-serves the loops that do without autograd.
+A cell receives two sums and the state before the step. The gates g = W x + b_i come from its inputs
+and the recurrent gates R = V h + b_h from its state; both are `(batch, gates * hidden)`. It
+computes in the type of the state, with torch.nn's formulas. `backward` is for the loops over time
+in this folder, which run without autograd.
 """
 
 from typing import NamedTuple, Protocol
@@ -11,37 +12,43 @@ import torch
 from torch import Tensor
 
 State = tuple[Tensor, ...]
-"""Carried from step to step: `(h,)` for a plain RNN or a GRU, `(h, c)` for an LSTM.
+"""What a cell carries from step to step: `(h,)` for a plain RNN or a GRU, `(h, c)` for an LSTM.
 
-A layer's parts are `(batch, hidden)`; a stack's are `(batch, layers, hidden)`.
+Each tensor is `(batch, hidden)` for one layer and `(batch, layers, hidden)` for a stack.
 """
 
-NUM_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-NUM_PARTS = {"rnn": 1, "gru": 1, "lstm": 2}
+SavedCell = tuple[Tensor, ...]
+"""Tensors that a cell's forward pass saves for its backward pass."""
 
-Kept = tuple[Tensor, ...]
-"""What the way forward leaves for the way back."""
+NUM_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+NUM_STATE_TENSORS = {"rnn": 1, "gru": 1, "lstm": 2}
 
 
 class CellGradients(NamedTuple):
-    """What the way back gives."""
+    """Gradients of a cell's inputs."""
 
-    gates: tuple[Tensor, ...]  # parts of (batch, gates * hidden), side by side
+    gates: tuple[Tensor, ...]  # slices of (batch, gates * hidden), in order
     recurrent: tuple[Tensor, ...]  # likewise
-    state: State  # parts (batch, hidden): the cell's own share, without that through `recurrent`
+    state: State  # each (batch, hidden), without the gradient that flows through `recurrent`
 
 
 class Cell(Protocol):
-    """A cell, forward and back."""
+    """A cell's forward and backward pass."""
 
     @staticmethod
-    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
-        """The state after the step."""
+    def forward(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, SavedCell]:
+        """The state after the step, and what `backward` needs."""
         ...
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
-        """From the gradient of the state after the step to those of what went in."""
+    def backward(d_state: State, state: State, saved: SavedCell) -> CellGradients:
+        """From the gradient of the state after the step to those of the inputs.
+
+        Args:
+            d_state: gradient of the state after the step.
+            state: the state before the step.
+            saved: what `forward` returned.
+        """
         ...
 
 
@@ -49,92 +56,93 @@ class ElmanCell:
     """Elman 1990: h' = tanh(g + R)."""
 
     @staticmethod
-    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
-        """The state after the step."""
+    def forward(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, SavedCell]:
+        """The state after the step, and what `backward` needs."""
         del state
         hidden = tanh(gates + recurrent)
-        # Detached: what a node keeps must not be what it gives, or each would hold the other.
+        # Detached: an autograd node that holds its own output is a reference cycle.
         return (hidden,), (hidden.detach(),)
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
+    def backward(d_state: State, state: State, saved: SavedCell) -> CellGradients:
         """By d tanh = 1 - tanh^2."""
-        inner = torch.ops.aten.tanh_backward(gradient[0], kept[0])
-        return CellGradients((inner,), (inner,), (torch.zeros_like(state[0]),))
+        d_gates = torch.ops.aten.tanh_backward(d_state[0], saved[0])
+        return CellGradients((d_gates,), (d_gates,), (torch.zeros_like(state[0]),))
 
 
 class GRUCell:
-    """Cho et al. 2014 as torch.nn.GRU has it.
+    """Cho et al. 2014, in the form of torch.nn.GRU.
 
     r, z = sigmoid(g + R), n = tanh(g_n + r R_n); h' = (1 - z) n + z h.
     """
 
     @staticmethod
-    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
-        """The state after the step."""
+    def forward(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, SavedCell]:
+        """The state after the step, and what `backward` needs."""
         size = state[0].size(-1)
-        both = torch.sigmoid(gates[:, : 2 * size] + recurrent[:, : 2 * size])
-        reset, update = both.chunk(2, dim=-1)
+        reset_update = torch.sigmoid(gates[:, : 2 * size] + recurrent[:, : 2 * size])
+        reset, update = reset_update.chunk(2, dim=-1)
         remembered = recurrent[:, 2 * size :]
         candidate = tanh(torch.addcmul(gates[:, 2 * size :], reset, remembered))
-        return (torch.lerp(candidate, state[0], update),), (both, remembered, candidate)
+        hidden = torch.lerp(candidate, state[0], update)
+        return (hidden,), (reset_update, remembered, candidate)
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
-        """By dn = (1 - z) dh', dz = (h - n) dh', dr = R_n dn behind the tanh, dh = z dh'."""
-        both, remembered, candidate = kept
-        reset, update = both.chunk(2, dim=-1)
-        kept_share = gradient[0] * update
-        inner = torch.ops.aten.tanh_backward(gradient[0] - kept_share, candidate)
-        outer = torch.cat([inner * remembered, gradient[0] * (state[0] - candidate)], dim=-1)
-        outer = torch.ops.aten.sigmoid_backward(outer, both)
-        return CellGradients((outer, inner), (outer, inner * reset), (kept_share,))
+    def backward(d_state: State, state: State, saved: SavedCell) -> CellGradients:
+        """By dn = (1 - z) dh', dz = (h - n) dh', dh = z dh', dr = R_n d(g_n + r R_n)."""
+        reset_update, remembered, candidate = saved
+        reset, update = reset_update.chunk(2, dim=-1)
+        d_hidden = d_state[0] * update
+        d_candidate = torch.ops.aten.tanh_backward(d_state[0] - d_hidden, candidate)
+        d_outer = torch.cat([d_candidate * remembered, d_state[0] * (state[0] - candidate)], dim=-1)
+        d_outer = torch.ops.aten.sigmoid_backward(d_outer, reset_update)
+        return CellGradients((d_outer, d_candidate), (d_outer, d_candidate * reset), (d_hidden,))
 
 
 class LSTMCell:
-    """Hochreiter and Schmidhuber 1997, with forget gate, in torch.nn.LSTM's order i f j o.
+    """Hochreiter and Schmidhuber 1997, with a forget gate, in torch.nn.LSTM's order i f j o.
 
     i, f, o = sigmoid(g + R), j = tanh(g + R); c' = f c + i j; h' = o tanh(c').
     """
 
     @staticmethod
-    def advance(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, Kept]:
-        """The state after the step."""
+    def forward(gates: Tensor, recurrent: Tensor, state: State) -> tuple[State, SavedCell]:
+        """The state after the step, and what `backward` needs."""
         size = state[0].size(-1)
         total = gates + recurrent
-        both = torch.sigmoid(total[:, : 2 * size])
+        in_forget = torch.sigmoid(total[:, : 2 * size])
         cell_input, out_gate = tanh(total[:, 2 * size : 3 * size]), total[:, 3 * size :].sigmoid()
-        in_gate, forget = both.chunk(2, dim=-1)
+        in_gate, forget = in_forget.chunk(2, dim=-1)
         cell = torch.addcmul(forget * state[1], in_gate, cell_input)
-        shown = tanh(cell)
-        return (out_gate * shown, cell), (both, cell_input, out_gate, shown)
+        tanh_cell = tanh(cell)
+        return (out_gate * tanh_cell, cell), (in_forget, cell_input, out_gate, tanh_cell)
 
     @staticmethod
-    def retreat(gradient: State, state: State, kept: Kept) -> CellGradients:
-        """By do = tanh(c') dh' and dc' += o (1 - tanh(c')^2) dh'; then through c'."""
-        both, cell_input, out_gate, shown = kept
-        in_gate, forget = both.chunk(2, dim=-1)
-        cell = gradient[1] + torch.ops.aten.tanh_backward(gradient[0] * out_gate, shown)
-        outer = torch.cat([cell * cell_input, cell * state[1]], dim=-1)
-        total = (
-            torch.ops.aten.sigmoid_backward(outer, both),
-            torch.ops.aten.tanh_backward(cell * in_gate, cell_input),
-            torch.ops.aten.sigmoid_backward(gradient[0] * shown, out_gate),
+    def backward(d_state: State, state: State, saved: SavedCell) -> CellGradients:
+        """By do = tanh(c') dh' and dc' += o (1 - tanh(c')^2) dh', then through c'."""
+        in_forget, cell_input, out_gate, tanh_cell = saved
+        in_gate, forget = in_forget.chunk(2, dim=-1)
+        d_cell = d_state[1] + torch.ops.aten.tanh_backward(d_state[0] * out_gate, tanh_cell)
+        d_in_forget = torch.cat([d_cell * cell_input, d_cell * state[1]], dim=-1)
+        d_gates = (
+            torch.ops.aten.sigmoid_backward(d_in_forget, in_forget),
+            torch.ops.aten.tanh_backward(d_cell * in_gate, cell_input),
+            torch.ops.aten.sigmoid_backward(d_state[0] * tanh_cell, out_gate),
         )
-        return CellGradients(total, total, (torch.zeros_like(shown), cell * forget))
+        return CellGradients(d_gates, d_gates, (torch.zeros_like(tanh_cell), d_cell * forget))
 
 
 CELLS: dict[str, type[Cell]] = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}
 
 
-def in_type(state: State, dtype: torch.dtype) -> State:
-    """The same state, in another type of numbers."""
-    return tuple(part.to(dtype) for part in state)
+def cast_state(state: State, dtype: torch.dtype) -> State:
+    """The state in another floating-point type."""
+    return tuple(tensor.to(dtype) for tensor in state)
 
 
 def tanh(x: Tensor) -> Tensor:
-    """As 2 sigmoid(2x) - 1, which on CPUs takes a third of the time (`benchmarks.products`).
+    """As 2 sigmoid(2x) - 1, which takes a third of the time on CPUs (`benchmarks.products`).
 
-    It is off by 1e-7 at most, where x is tiny as well.
+    The absolute error is at most 1e-7, so tiny results lose relative precision.
     """
     return torch.tanh(x) if x.is_cuda else 2 * torch.sigmoid(2 * x) - 1

@@ -1,14 +1,15 @@
-"""Vocabulary projection, softmax and cross-entropy in one: training's dearest part, in blocks.
+"""Vocabulary projection, softmax and cross-entropy in one pass, in blocks of tokens.
 
 With readouts X, logits L = X W' + b and targets t, the loss of a token and its gradient are
 
     l  = logsumexp L - (1 - eps) L_t - eps mean L
-    dL = softmax L - (1 - eps) [t] - eps / vocab
+    dL = softmax L - (1 - eps) onehot(t) - eps / vocab
 
-and dX = dL W, dW = dL' X, db = sum dL. All of it needs nothing that comes later, so a block of
-tokens goes all the way while its logits are at hand: they are overwritten by their gradient, and
-`(tokens, vocab)` is never held as a whole. Under autocast the products are in its type, the softmax
-in float32.
+and dX = dL W, dW = dL' X, db = sum dL. The loss is the last step of the forward pass, so its
+gradient can be computed there as well: for each block of tokens the forward pass overwrites the
+logits with their gradient and multiplies that into dX and dW, and the backward pass only scales. A
+whole `(tokens, vocab)` matrix never exists. Under autocast the products use its type, the softmax
+uses the type of the bias.
 """
 
 from typing import Any
@@ -19,36 +20,35 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 BLOCK_LOGITS = 1 << 23
-"""Logits held at a time: products large enough to be fast."""
+"""Logits in memory at a time on a CPU: enough that the products are fast."""
 
 CHUNK_LOGITS = 1 << 19
-"""Logits that the softmax goes over at a time: they stay in the processor's cache."""
+"""Logits that the softmax processes at a time on a CPU: few enough for the processor's cache."""
 
 GPU_LOGITS = 1 << 26
-"""Both on a GPU, which wants few large pieces of work."""
+"""Both numbers on a GPU, which is fastest with a few large operations."""
 
 
-def projected_loss(
+def linear_cross_entropy(
     readouts: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
-    """As `token_loss(linear(readouts, weight, bias), targets, label_smoothing)`.
+    """Cross-entropy of `linear(readouts, weight, bias)`, summed over tokens, in nats.
 
     Args:
         readouts: `(tokens, readout)`.
         weight: `(vocab, readout)`.
         bias: `(vocab,)`.
         targets: `(tokens,)` token ids.
-        label_smoothing: probability mass spread evenly.
+        label_smoothing: probability mass spread evenly (Szegedy et al. 2016).
     """
-    kind = readouts.device.type
-    if torch.is_autocast_enabled(kind):
-        dtype = torch.get_autocast_dtype(kind)
-        readouts = readouts.to(dtype)
-    with torch.autocast(kind, enabled=False):
-        return _ProjectedLoss.apply(readouts, weight, bias, targets, label_smoothing)  # type: ignore[no-any-return, no-untyped-call]
+    device_type = readouts.device.type
+    if torch.is_autocast_enabled(device_type):
+        readouts = readouts.to(torch.get_autocast_dtype(device_type))
+    with torch.autocast(device_type, enabled=False):
+        return _LinearCrossEntropy.apply(readouts, weight, bias, targets, label_smoothing)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _ProjectedLoss(Function):
+class _LinearCrossEntropy(Function):
     @staticmethod
     def forward(
         ctx: Any, readouts: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
@@ -57,19 +57,22 @@ class _ProjectedLoss(Function):
         d_readouts = torch.empty_like(readouts)
         d_weight, d_bias = None, torch.zeros_like(bias)
         matrix = weight.to(readouts.dtype)
-        sizes = (GPU_LOGITS,) * 2 if bias.is_cuda else (BLOCK_LOGITS, CHUNK_LOGITS)
-        block, chunk = (max(1, most // len(bias)) for most in sizes)
-        for first in range(0, len(readouts), block):
-            part = slice(first, first + block)
-            logits = readouts[part] @ matrix.t()
-            chunks = torch.split(logits, chunk), torch.split(targets[part], chunk)
-            for some, wanted in zip(*chunks, strict=True):
-                gradient, losses = _differentiate(some.to(bias.dtype) + bias, wanted, smoothing)
+        limits = (GPU_LOGITS,) * 2 if bias.is_cuda else (BLOCK_LOGITS, CHUNK_LOGITS)
+        block_size, chunk_size = (max(1, limit // len(bias)) for limit in limits)
+        for first in range(0, len(readouts), block_size):
+            block = slice(first, first + block_size)
+            logits = readouts[block] @ matrix.t()
+            chunks = torch.split(logits, chunk_size), torch.split(targets[block], chunk_size)
+            for chunk, chunk_targets in zip(*chunks, strict=True):
+                d_chunk, losses = _differentiate(
+                    chunk.to(bias.dtype) + bias, chunk_targets, smoothing
+                )
                 loss += losses.sum()
-                d_bias += gradient.sum(0)
-                some.copy_(gradient)
-            torch.mm(logits, matrix, out=d_readouts[part])
-            share = (logits.t() @ readouts[part]).to(weight.dtype)
+                d_bias += d_chunk.sum(0)
+                chunk.copy_(d_chunk)
+            d_logits = logits
+            torch.mm(d_logits, matrix, out=d_readouts[block])
+            share = (d_logits.t() @ readouts[block]).to(weight.dtype)
             d_weight = share if d_weight is None else d_weight.add_(share)
         if d_weight is None:  # no tokens at all
             d_weight = torch.zeros_like(weight)
@@ -83,14 +86,15 @@ class _ProjectedLoss(Function):
 
 
 def _differentiate(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """The loss of each token `(tokens,)`, and the gradient in the place of the logits."""
-    places = targets.unsqueeze(1)
-    wanted = logits.gather(1, places)
-    mean = logits.mean(1, keepdim=True) if smoothing else wanted
+    """Gradient `(tokens, vocab)`, in the memory of the logits, and losses `(tokens, 1)`."""
+    indices = targets.unsqueeze(1)
+    target_logits = logits.gather(1, indices)
+    mean = logits.mean(1, keepdim=True) if smoothing else target_logits
     highest = logits.amax(1, keepdim=True)
     total = logits.sub_(highest).exp_().sum(1, keepdim=True)
-    losses = highest + total.log() - (1 - smoothing) * wanted - smoothing * mean
+    losses = highest + total.log() - (1 - smoothing) * target_logits - smoothing * mean
     gradient = logits.mul_(1 / total)
     if smoothing:
         gradient -= smoothing / gradient.size(1)
-    return gradient.scatter_add_(1, places, torch.full_like(wanted, smoothing - 1)), losses
+    targets_share = torch.full_like(target_logits, smoothing - 1)
+    return gradient.scatter_add_(1, indices, targets_share), losses

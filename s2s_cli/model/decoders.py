@@ -1,9 +1,8 @@
-"""Writing the target sentence.
+"""What all decoders share, and the decoders without attention.
 
-A decoder turns embedded target tokens into features, one row a token, from which the output layer
-predicts the next token. Each can run over a whole reference (`forward`) or a token at a time
-(`step`), with the same result. Those that look back at the source by attention have files of
-their own.
+A decoder turns embedded target tokens into features, from which the output layer predicts the next
+token. It runs over a whole reference (`forward`) or one token at a time (`step`), with the same
+result. The decoders with attention are in `bahdanau`, `luong` and `gnmt`.
 """
 
 from typing import NamedTuple, cast
@@ -12,58 +11,46 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.config import Model
-from s2s_cli.kernels.attention_loop import Given, Loop, fused_loop
-from s2s_cli.kernels.cells import CELLS, State, in_type
-from s2s_cli.model.attention import AdditiveScorer, Attention, Memory
-from s2s_cli.model.encoder import BRIDGES, Encoding, summary_of
+from s2s_cli.kernels.cells import State
+from s2s_cli.model.attention import Memory
+from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import (
     Masks,
-    RecurrentLayer,
     RecurrentStack,
     SequenceDropout,
-    Shape,
-    beside,
+    StackConfig,
+    concat,
+    top_hidden,
 )
 
 
 class Summary(NamedTuple):
-    """The source in one vector a sentence, for decoders that see no more of it."""
+    """One vector for each source sentence, for decoders without attention."""
 
     vector: Tensor  # (batch, value)
 
     def select(self, rows: Tensor) -> "Summary":
-        """The summaries of some sentences of the batch."""
+        """The summaries of these sentences of the batch."""
         return Summary(self.vector.index_select(0, rows))
 
-    def for_rows(self, number: int) -> Tensor:
-        """One vector for each of `number` rows, `(batch * beam, value)`."""
-        return self.vector.repeat_interleave(number // self.vector.size(0), dim=0)
+
+DecoderMemory = Memory | Summary | None
+"""What a decoder sees of the source at every step, of `batch` rows that a beam shares."""
 
 
-LookBack = Memory | Summary | None
-"""What a decoder looks back at, of `batch` rows shared by the beam; None if at nothing."""
-
-
-class Start(NamedTuple):
-    """Where decoding begins: the first state, and what the decoder looks back at, if it does."""
-
-    state: State  # parts (batch, layers, hidden)
-    memory: LookBack
-
-
-class Step(NamedTuple):
-    """What one decoding step gives."""
+class DecoderOutput(NamedTuple):
+    """The result of one step."""
 
     features: Tensor  # (batch * beam, feature)
-    state: State  # parts (batch * beam, layers, hidden)
-    weights: Tensor | None  # (batch * beam, src_len), attention
+    state: State  # each (batch * beam, layers, hidden)
+    attention_weights: Tensor | None  # (batch * beam, src_len); None without attention
 
 
 class InitialContextDecoder(nn.Module):
-    """Sees of the source only the state that it starts from (Sutskever et al. 2014)."""
+    """Sees the source only in its first state (Sutskever et al. 2014)."""
 
     readout = "linear"
-    """Of the paper."""
+    """As in the paper."""
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -72,34 +59,39 @@ class InitialContextDecoder(nn.Module):
         self.bridge = BRIDGES[config.decoder_start](config)
         self.stack = make_stack(config, sizes.embed)
 
-    def start(self, encoding: Encoding) -> Start:
-        """Begin where the bridge leads."""
-        return Start(self.bridge(encoding), None)
+    def init_state(self, encoding: Encoding) -> tuple[State, DecoderMemory]:
+        """The first state, by the bridge; there is no memory."""
+        return self.bridge(encoding), None
 
-    def forward(self, embedded: Tensor, start: Start) -> Tensor:
-        """Features `(batch, tgt_len, feature)` of whole targets, in one call per layer.
+    def forward(self, embedded: Tensor, state: State, memory: DecoderMemory) -> Tensor:
+        """Features `(batch, tgt_len, feature)` of whole targets.
 
         Args:
             embedded: decoder inputs `(batch, tgt_len, embed)`.
-            start: what `start` returned.
+            state: first state, from `init_state`.
+            memory: from `init_state`.
         """
-        return self.stack(embedded, start.state)  # type: ignore[no-any-return]
+        del memory
+        return self.stack(embedded, state)  # type: ignore[no-any-return]
 
-    def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
-        """One step from `embedded` `(batch * beam, embed)`; there is no memory to look at."""
+    def step(
+        self, embedded: Tensor, state: State, memory: DecoderMemory, masks: Masks = ()
+    ) -> DecoderOutput:
+        """One step, from `embedded` `(batch * beam, embed)`."""
         del memory
         outputs, state = self.stack.step(self.stack.project(embedded), state, masks)
-        return Step(outputs, state, None)
+        return DecoderOutput(outputs, state, None)
 
 
 class EveryStepDecoder(nn.Module):
-    """Is told the source's summary c at every step (Cho et al. 2014, appendix A.1).
+    """Gets the source's summary c as an input of every step (Cho et al. 2014, appendix A.1).
 
-    s_i = cell([e; c], s_{i-1}); the features are [s_i; e; c].
+    s_i = cell([e; c], s_{i-1}); the features are [s_i; e; c]. The summary is the encoder's last top
+    state.
     """
 
     readout = "maxout"
-    """Of the paper."""
+    """As in the paper."""
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -108,40 +100,38 @@ class EveryStepDecoder(nn.Module):
         self.bridge = BRIDGES[config.decoder_start](config)
         self.stack = make_stack(config, sizes.embed + value)
 
-    def start(self, encoding: Encoding) -> Start:
-        """Begin where the bridge leads, and keep the summary."""
-        return Start(self.bridge(encoding), Summary(summary_of(encoding)))
+    def init_state(self, encoding: Encoding) -> tuple[State, DecoderMemory]:
+        """The first state, by the bridge, and the summary."""
+        return self.bridge(encoding), Summary(top_hidden(encoding.state))
 
-    def forward(self, embedded: Tensor, start: Start) -> Tensor:
-        """Features `(batch, tgt_len, feature)` of whole targets, in one call per layer.
+    def forward(self, embedded: Tensor, state: State, memory: DecoderMemory) -> Tensor:
+        """Features `(batch, tgt_len, feature)` of whole targets.
 
         Args:
             embedded: decoder inputs `(batch, tgt_len, embed)`.
-            start: what `start` returned.
+            state: first state, from `init_state`.
+            memory: from `init_state`.
         """
-        vector = start.memory.vector  # type: ignore[union-attr]
+        vector = cast("Summary", memory).vector
         context = vector.unsqueeze(1).expand(-1, embedded.size(1), -1)
-        outputs = self.stack(beside(embedded, context), start.state)
+        outputs = self.stack(concat(embedded, context), state)
         return torch.cat([outputs, embedded, context], dim=-1)
 
-    def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
-        """One step from `embedded` `(batch * beam, embed)`."""
-        context = memory.for_rows(embedded.size(0))  # type: ignore[union-attr]
-        gates = self.stack.project(beside(embedded, context))
+    def step(
+        self, embedded: Tensor, state: State, memory: DecoderMemory, masks: Masks = ()
+    ) -> DecoderOutput:
+        """One step, from `embedded` `(batch * beam, embed)`."""
+        vector = cast("Summary", memory).vector
+        context = vector.repeat_interleave(embedded.size(0) // vector.size(0), dim=0)
+        gates = self.stack.project(concat(embedded, context))
         outputs, state = self.stack.step(gates, state, masks)
-        return Step(torch.cat([outputs, embedded, context], dim=-1), state, None)
-
-
-def start_attending(bridge: nn.Module, attention: nn.Module, encoding: Encoding) -> Start:
-    """Begin where the bridge leads, and remember the encoder's outputs."""
-    memory = attention.remember(encoding.outputs, encoding.mask)  # type: ignore[operator]
-    return Start(bridge(encoding), memory)
+        return DecoderOutput(torch.cat([outputs, embedded, context], dim=-1), state, None)
 
 
 def make_stack(config: Model, input_size: int) -> RecurrentStack:
-    """The decoder's layers."""
+    """The decoder's layers, for inputs of some width."""
     sizes = config.decoder_sizes
-    shape = Shape(
+    stack_config = StackConfig(
         config.cell,
         input_size,
         sizes.hidden,
@@ -149,59 +139,4 @@ def make_stack(config: Model, input_size: int) -> RecurrentStack:
         residual=config.residual,
         layer_norm=config.layer_norm,
     )
-    return RecurrentStack(shape, SequenceDropout(config.dropout, config.variational))
-
-
-def can_fuse(config: Model) -> bool:
-    """Whether a decoder's loop is one that this file computes."""
-    is_additive = config.context == "attention" and config.attention == "additive"
-    is_bottom_alone = config.attend == "below" or config.decoder_sizes.layers == 1
-    return is_additive and config.attend != "after" and is_bottom_alone
-
-
-def run_fused(
-    layer: RecurrentLayer,
-    attention: Attention,
-    from_context: nn.Linear,
-    gates: Tensor,
-    state: State,
-    memory: Memory,
-    loop: Loop = fused_loop,
-) -> tuple[Tensor, Tensor]:
-    """Run a layer over whole targets, looking at the source before each step.
-
-    Args:
-        layer: the cell.
-        attention: with an additive scorer.
-        from_context: gives the context's share of the gates.
-        gates: the words' share, `(tgt_len, batch, gates * hidden)`: what `layer.project` returned
-            for the words of one position after the other.
-        state: parts `(batch, hidden)`.
-        memory: what `attention.remember` returned.
-        loop: how it is run.
-
-    Returns:
-        outputs: `(batch, tgt_len, hidden)`.
-        contexts: `(batch, tgt_len, value)`.
-    """
-    scorer, rnn = cast("AdditiveScorer", attention.scorer), layer.rnn
-    kind = gates.device.type
-    is_mixed = torch.is_autocast_enabled(kind)
-    dtype = torch.get_autocast_dtype(kind) if is_mixed else gates.dtype
-    with torch.autocast(kind, enabled=False):
-        recurrent = cast("Tensor", rnn.weight_hh_l0)
-        state = in_type(state, recurrent.dtype)
-        given = Given(
-            gates=gates.to(dtype),
-            keys=memory.keys.to(dtype),
-            values=memory.values.to(dtype),
-            bias=torch.zeros_like(memory.mask, dtype=state[0].dtype).masked_fill(
-                ~memory.mask, -torch.inf
-            ),
-            from_state=torch.cat([2 * scorer.query.weight, recurrent]).to(dtype),
-            recurrent_bias=cast("Tensor", rnn.bias_hh_l0),
-            from_context=from_context.weight.to(dtype),
-            score=scorer.score,
-        )
-        outputs, contexts = loop(CELLS[layer.cell], given, state)
-        return outputs.transpose(0, 1), contexts.transpose(0, 1)
+    return RecurrentStack(stack_config, SequenceDropout(config.dropout, config.variational))

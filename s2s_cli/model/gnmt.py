@@ -1,35 +1,37 @@
-"""The decoder whose bottom layer looks at the source (Wu et al. 2016, GNMT)."""
+"""The decoder whose bottom layer attends to the source (Wu et al. 2016, GNMT)."""
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from s2s_cli.config import Model
-from s2s_cli.kernels.attention_loop import Loop, fused_loop
 from s2s_cli.kernels.cells import NUM_GATES, State
-from s2s_cli.model.attention import Attention
-from s2s_cli.model.decoders import LookBack, Start, Step, can_fuse, run_fused, start_attending
+from s2s_cli.model.attention import Attention, Memory
+from s2s_cli.model.bahdanau import run_fused_loop
+from s2s_cli.model.decoders import DecoderMemory, DecoderOutput
 from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import (
     Masks,
     RecurrentLayer,
     RecurrentStack,
     SequenceDropout,
-    Shape,
+    StackConfig,
+    apply_norm,
     make_norms,
-    normalize,
 )
 
 
 class GNMTDecoder(nn.Module):
-    """The bottom layer looks at the source, and every layer is told what it saw (Wu et al. 2016).
+    """The bottom layer attends to the source; the layers above get its context as an input.
 
-    With s^1 the bottom state: c_i = a(s^1_{i-1}); s^1_i = cell([e; c_i], s^1_{i-1}), and each
-    layer above runs over [the outputs below; c_i]. Only the bottom layer needs the loop; the
-    layers above are one call each.
+    With s^1 the bottom state, c_i = a(s^1_{i-1}) and s^1_i = cell([e; c_i], s^1_{i-1}); the inputs
+    of each layer above are [the outputs below; c_i]. Only the bottom layer needs a loop over target
+    positions; each layer above is one call.
     """
 
     readout = "linear"
-    """Of the paper: the top layer's output."""
+    """As in the paper, from the top layer's output."""
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -40,66 +42,70 @@ class GNMTDecoder(nn.Module):
         self.from_context = nn.Linear(value, NUM_GATES[config.cell] * sizes.hidden, bias=False)
         self.bottom = RecurrentLayer(config.cell, sizes.embed, sizes.hidden)
         self.bottom_norm = make_norms(int(config.layer_norm), sizes.hidden)
-        above = Shape(
+        upper = StackConfig(
             config.cell,
             sizes.hidden,
             sizes.hidden,
             sizes.layers - 1,
-            side_size=value,
+            extra_size=value,
             is_upper=True,
             residual=config.residual,
             layer_norm=config.layer_norm,
         )
-        self.is_fused = can_fuse(config)
-        self.loop: Loop = fused_loop
-        self.stack = RecurrentStack(above, SequenceDropout(config.dropout, config.variational))
+        self.is_fused = False  # set by `select_kernels`
+        self.stack = RecurrentStack(upper, SequenceDropout(config.dropout, config.variational))
 
-    def start(self, encoding: Encoding) -> Start:
-        """Begin where the bridge leads, and remember the encoder's outputs."""
-        return start_attending(self.bridge, self.attention, encoding)
+    def init_state(self, encoding: Encoding) -> tuple[State, DecoderMemory]:
+        """The first state, by the bridge, and the attention's memory."""
+        memory = self.attention.make_memory(encoding.outputs, encoding.mask)
+        return self.bridge(encoding), memory
 
-    def forward(self, embedded: Tensor, start: Start) -> Tensor:
+    def forward(self, embedded: Tensor, state: State, memory: DecoderMemory) -> Tensor:
         """Features `(batch, tgt_len, feature)` of whole targets.
 
         Args:
             embedded: decoder inputs `(batch, tgt_len, embed)`.
-            start: what `start` returned.
+            state: first state, from `init_state`.
+            memory: from `init_state`.
         """
-        bottom, above = _split_layers(start.state)
-        outputs, contexts = self._run_bottom(embedded, bottom, start.memory)
-        below = normalize(self.bottom_norm, 0, outputs)
-        return self.stack(below, above, contexts)  # type: ignore[no-any-return]
+        bottom, upper = _split_layers(state)
+        outputs, contexts = self._run_bottom(embedded, bottom, cast("Memory", memory))
+        outputs = apply_norm(self.bottom_norm, 0, outputs)
+        return self.stack(outputs, upper, contexts)  # type: ignore[no-any-return]
 
-    def _run_bottom(
-        self, embedded: Tensor, state: State, memory: LookBack
-    ) -> tuple[Tensor, Tensor]:
+    def _run_bottom(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Outputs `(batch, tgt_len, hidden)` and contexts `(batch, tgt_len, value)`."""
         if self.is_fused and torch.is_grad_enabled():
-            gates = self.bottom.project(embedded.transpose(0, 1))
             parts = (self.bottom, self.attention, self.from_context)
-            below, seen = run_fused(*parts, gates, state, memory, self.loop)  # type: ignore[arg-type]
-            # Dropout above draws in the order of memory: that of the plain way.
-            return below.contiguous(), seen
+            fused_outputs, fused_contexts = run_fused_loop(*parts, embedded, state, memory)
+            # Contiguous, since dropout draws in memory order: it then draws the same as without
+            # kernel.
+            return fused_outputs.contiguous(), fused_contexts
         outputs, contexts = [], []
-        for words in self.bottom.project(embedded).unbind(1):
+        for gates in self.bottom.project(embedded).unbind(1):
             context, _ = self.attention(state[0], memory)
-            state = self.bottom.step(words + self.from_context(context), state)
+            state = self.bottom.step(gates + self.from_context(context), state)
             outputs.append(state[0])
             contexts.append(context)
         return torch.stack(outputs, 1), torch.stack(contexts, 1)
 
-    def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
-        """One step from `embedded` `(batch * beam, embed)`, looking at `memory`."""
-        bottom, above = _split_layers(state)
-        context, weights = self.attention(bottom[0], memory)
+    def step(
+        self, embedded: Tensor, state: State, memory: DecoderMemory, masks: Masks = ()
+    ) -> DecoderOutput:
+        """One step, from `embedded` `(batch * beam, embed)`."""
+        bottom, upper = _split_layers(state)
+        context, attention_weights = self.attention(bottom[0], memory)
         gates = self.bottom.project(embedded) + self.from_context(context)
         bottom = self.bottom.step(gates, bottom)
-        below = normalize(self.bottom_norm, 0, bottom[0])
-        outputs, above = self.stack.step_inputs(below, above, masks, context)
-        joined = zip(bottom, above, strict=True)
-        state = tuple(torch.cat([low.unsqueeze(1), high], dim=1) for low, high in joined)
-        return Step(outputs, state, weights)
+        outputs = apply_norm(self.bottom_norm, 0, bottom[0])
+        outputs, upper = self.stack.step_inputs(outputs, upper, masks, context)
+        state = tuple(
+            torch.cat([lowest.unsqueeze(1), others], dim=1)
+            for lowest, others in zip(bottom, upper, strict=True)
+        )
+        return DecoderOutput(outputs, state, attention_weights)
 
 
 def _split_layers(state: State) -> tuple[State, State]:
-    """The bottom layer's parts `(batch, hidden)`, and those of the layers above."""
-    return tuple(part[:, 0] for part in state), tuple(part[:, 1:] for part in state)
+    """The state of the bottom layer, each `(batch, hidden)`, and that of the layers above it."""
+    return tuple(tensor[:, 0] for tensor in state), tuple(tensor[:, 1:] for tensor in state)

@@ -1,4 +1,9 @@
-"""Dropout along sequences: other units at every position, or the same ones all along."""
+"""The layers that models are built of: dropout, embeddings, recurrent layers and stacks of them.
+
+Dropout is either drawn for every position, or variational: drawn once for a sentence and used at
+all its positions. Recurrent layers and stacks compute the same in two ways, over a whole sequence
+(`forward`) and one step at a time (`step`).
+"""
 
 from typing import Any, NamedTuple, cast
 
@@ -7,15 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2s_cli.config import Model
-from s2s_cli.kernels.cells import CELLS, State, in_type
-from s2s_cli.kernels.rnn_layer import can_fuse_layer, run_sequences
+from s2s_cli.kernels.cells import CELLS, State, cast_state
+from s2s_cli.kernels.rnn_layer import run_sequences
 
 
 class SequenceDropout(nn.Module):
-    """Dropout that knows which positions belong to one sentence.
+    """Dropout with a mask for every position or, if variational, one mask for each sentence.
 
-    Plain, every position is dropped on its own; variational, all positions of a sentence share
-    one mask (Gal and Ghahramani 2016).
+    Variational dropout: Gal and Ghahramani 2016.
     """
 
     def __init__(self, probability: float, is_variational: bool) -> None:
@@ -25,16 +29,16 @@ class SequenceDropout(nn.Module):
 
     @property
     def shares_masks(self) -> bool:
-        """Whether a sentence's positions must be given one mask now."""
+        """Whether all positions of a sentence must get the same mask now."""
         return self.is_variational and self.training and self.probability > 0
 
     def forward(self, inputs: Tensor, rows: Tensor | None = None) -> Tensor:
         """Drop units.
 
         Args:
-            inputs: `(batch, length, feature)`; or `(tokens, feature)` of several sentences.
-            rows: `(tokens,)` for the latter, which sentence each belongs to; None if each stands
-                for one of its own.
+            inputs: `(batch, length, feature)` or `(tokens, feature)`.
+            rows: for inputs of the second shape, the sentence that each token belongs to,
+                `(tokens,)`; None if each token is from another sentence.
         """
         if not self.shares_masks:
             return F.dropout(inputs, self.probability, self.training)
@@ -46,12 +50,12 @@ class SequenceDropout(nn.Module):
         return inputs * masks[rows]
 
     def draw_mask(self, like: Tensor) -> Tensor:
-        """One mask a sentence, `(batch, feature)`: 0, or what keeps the expectation."""
+        """A mask for each sentence, `(batch, feature)`, with entries 0 or 1 / (1 - p)."""
         return F.dropout(torch.ones_like(like), self.probability, self.training)
 
 
 class Embedding(nn.Module):
-    """A table of word vectors, with dropout of their units and of whole words."""
+    """A table of word vectors, with dropout of units and of whole words."""
 
     def __init__(self, config: Model, vocab_size: int, embed_size: int, pad_id: int) -> None:
         super().__init__()
@@ -59,8 +63,8 @@ class Embedding(nn.Module):
         self.table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
             empty, freeze=False, padding_idx=pad_id
         )
-        # A model to be loaded is built without numbers; asked to draw them all the same, PyTorch
-        # would import its compiler.
+        # A model to be loaded is built on the meta device first. Drawing numbers there would make
+        # PyTorch import its compiler.
         if not empty.is_meta:
             self.table.reset_parameters()
         probability = config.dropout if config.embed_dropout is None else config.embed_dropout
@@ -72,25 +76,22 @@ class Embedding(nn.Module):
         return self.dropout(self._drop_words(self.table(token_ids)))  # type: ignore[no-any-return]
 
     def embed_step(self, token_ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        """From `(batch,)`, one token a sentence, to `(batch, embed)`.
+        """From `(batch,)`, one token of each sentence, to `(batch, embed)`.
 
         Args:
             token_ids: `(batch,)`.
-            mask: what `draw_mask` returned at the sentences' start.
+            mask: what `draw_mask` returned before the first step.
         """
         embedded = self._drop_words(self.table(token_ids))
         return self.dropout(embedded) if mask is None else embedded * mask
 
     def draw_mask(self, token_ids: Tensor) -> Tensor | None:
-        """A mask `(batch, embed)` for all steps of `(batch,)` sentences, if they share one."""
+        """A mask `(batch, embed)` for all steps of a batch; None if not variational."""
         if not self.dropout.shares_masks:
             return None
-        return self.dropout.draw_mask(self.table.weight.new_empty(len(token_ids), self.width))
-
-    @property
-    def width(self) -> int:
-        """Of a vector."""
-        return self.table.embedding_dim
+        return self.dropout.draw_mask(
+            self.table.weight.new_empty(len(token_ids), self.table.embedding_dim)
+        )
 
     def _drop_words(self, embedded: Tensor) -> Tensor:
         if not (self.training and self.word_dropout):
@@ -99,7 +100,7 @@ class Embedding(nn.Module):
 
 
 Masks = tuple[Tensor, ...]
-"""Dropout masks `(batch, hidden)` between layers, for a whole sequence; empty if not shared."""
+"""Dropout masks `(batch, hidden)` between layers, for all steps; empty if not variational."""
 
 RNN_CLASSES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
     "rnn": nn.RNN,
@@ -108,13 +109,13 @@ RNN_CLASSES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
 }
 
 
-def call_layer(rnn: nn.Module, *inputs: Any) -> Any:
+def call_rnn(rnn: nn.Module, *inputs: Any) -> Any:
     """Call one of PyTorch's recurrent layers, on any device, in any precision.
 
-    oneDNN, which computes an LSTM on CPUs, has no float16 LSTM on most of them: PyTorch's own loop
-    takes its place there.
+    PyTorch computes an LSTM on a CPU by oneDNN, which has no float16 LSTM for most processors. In
+    float16 this function makes it use PyTorch's own loop.
     """
-    onednn: Any = torch.backends.mkldnn  # whose settings PyTorch's types do not know
+    onednn: Any = torch.backends.mkldnn  # PyTorch's type stubs do not know its settings
     is_half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.float16
     was_enabled = onednn.enabled
     try:
@@ -125,64 +126,64 @@ def call_layer(rnn: nn.Module, *inputs: Any) -> Any:
 
 
 class RecurrentLayer(nn.Module):
-    """One unidirectional layer that runs over a sequence at once, or step by step, alike.
+    """One unidirectional layer that runs over a whole sequence or one step at a time.
 
-    Single-layer modules only: between layers stands our own dropout, because cuDNN's keeps a
-    random state that no seed restores.
+    It wraps a single-layer module of torch.nn. Several layers in one module would use cuDNN's
+    dropout between them, which keeps a random state that no seed restores.
     """
 
     def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.cell = cell
         self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
-        self.is_fused = True
+        self.is_fused = False  # set by `select_kernels`
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run over a whole sequence.
 
         Args:
             inputs: `(batch, tgt_len, input)`.
-            state: parts `(batch, hidden)`.
+            state: each `(batch, hidden)`.
 
         Returns:
             outputs: `(batch, tgt_len, hidden)`.
-            state: the parts after the last step.
+            state: after the last step, each `(batch, hidden)`.
         """
-        if self.is_fused and can_fuse_layer(self.cell, inputs):
-            return run_sequences(self.rnn, self.cell, inputs, state)
-        first = tuple(part.unsqueeze(0).contiguous() for part in state)
-        outputs, last = call_layer(self.rnn, inputs, first if len(first) > 1 else first[0])
-        return outputs, tuple(part[0] for part in as_state(last))
+        if self.is_fused and torch.is_grad_enabled():
+            return run_sequences(self.cell, self.rnn.all_weights[0], inputs, state)
+        first = tuple(tensor.unsqueeze(0).contiguous() for tensor in state)
+        outputs, last = call_rnn(self.rnn, inputs, first if len(first) > 1 else first[0])
+        return outputs, tuple(tensor[0] for tensor in as_state(last))
 
     def project(self, inputs: Tensor) -> Tensor:
-        """The inputs' share of the gates, `(..., gates * hidden)`; needs no state, so any time."""
+        """The gates that come from the inputs, `(..., gates * hidden)`."""
         return F.linear(inputs, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0)  # type: ignore[arg-type]
 
     def step(self, gates: Tensor, state: State) -> State:
-        """Advance one step.
+        """The state after one step, each `(batch, hidden)`.
 
         Args:
-            gates: what `project` returned, `(batch, gates * hidden)`; more may be added to it.
-            state: parts `(batch, hidden)`.
+            gates: what `project` returned, `(batch, gates * hidden)`, possibly plus other inputs.
+            state: each `(batch, hidden)`.
         """
         recurrent = F.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)  # type: ignore[arg-type]
-        # Under autocast products are bfloat16; what is carried on is as precise as the weights.
+        # Under autocast the products are bfloat16. The state stays in the type of the weights.
         dtype = cast("Tensor", self.rnn.bias_hh_l0).dtype
-        before = in_type(state, dtype)
-        return CELLS[self.cell].advance(gates.to(dtype), recurrent.to(dtype), before)[0]
+        state = cast_state(state, dtype)
+        return CELLS[self.cell].forward(gates.to(dtype), recurrent.to(dtype), state)[0]
 
 
-class Shape(NamedTuple):
-    """What a stack of layers is made of."""
+class StackConfig(NamedTuple):
+    """Sizes and options of a `RecurrentStack`."""
 
     cell: str
     input_size: int
     hidden_size: int
     num_layers: int
-    side_size: int = 0
-    """Width of what every layer is given besides the output of the one below."""
+    extra_size: int = 0
+    """Width of the extra input that every layer gets next to the output of the layer below."""
     is_upper: bool = False
-    """Whether other layers stand below: dropout and residuals then begin at the first one here."""
+    """Whether the stack stands on other layers: its first layer then has dropout and a residual."""
     residual: bool = False
     layer_norm: bool = False
 
@@ -190,82 +191,82 @@ class Shape(NamedTuple):
 class RecurrentStack(nn.Module):
     """Layers on top of each other, with dropout between them.
 
-    With `residual`, from the second layer on x + layer(dropout(x)) goes up (Wu et al. 2016); with
-    `layer_norm`, what goes up is normalised. The cells' own states are left as they are.
+    With `residual`, layers from the second on output x + layer(dropout(x)) (Wu et al. 2016). With
+    `layer_norm`, outputs are normalised. Neither changes the states of the cells.
     """
 
-    def __init__(self, shape: Shape, dropout: SequenceDropout) -> None:
+    def __init__(self, config: StackConfig, dropout: SequenceDropout) -> None:
         super().__init__()
         self.dropout = dropout
-        self.is_upper = shape.is_upper
-        self.residual = shape.residual
-        hidden = shape.hidden_size
+        self.is_upper = config.is_upper
+        self.residual = config.residual
+        hidden = config.hidden_size
         self.layers = nn.ModuleList(
             RecurrentLayer(
-                shape.cell, (hidden if index else shape.input_size) + shape.side_size, hidden
+                config.cell, (hidden if index else config.input_size) + config.extra_size, hidden
             )
-            for index in range(shape.num_layers)
+            for index in range(config.num_layers)
         )
-        self.norms = make_norms(shape.num_layers if shape.layer_norm else 0, hidden)
+        self.norms = make_norms(config.num_layers if config.layer_norm else 0, hidden)
 
-    def forward(self, inputs: Tensor, state: State, side: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Tensor, state: State, extra: Tensor | None = None) -> Tensor:
         """Run over a whole sequence, layer by layer.
 
         Args:
             inputs: `(batch, tgt_len, input)`.
-            state: parts `(batch, layers, hidden)`.
-            side: `(batch, tgt_len, side)`, given to every layer beside its input.
+            state: each `(batch, layers, hidden)`.
+            extra: a further input of every layer, `(batch, tgt_len, extra)`.
 
         Returns:
             outputs of the top layer, `(batch, tgt_len, hidden)`.
         """
         for index, layer in enumerate(self.layers):
-            given = self.dropout(inputs) if index or self.is_upper else inputs
-            outputs, _ = layer(beside(given, side), layer_of(state, index))
-            inputs = self._pass_on(index, outputs, inputs)
+            dropped = self.dropout(inputs) if index or self.is_upper else inputs
+            outputs, _ = layer(concat(dropped, extra), layer_state(state, index))
+            inputs = self._add_and_norm(index, outputs, inputs)
         return inputs
 
     def project(self, inputs: Tensor) -> Tensor:
-        """The inputs' share of the bottom layer's gates, `(..., gates * hidden)`."""
+        """The bottom layer's gates that come from the inputs, `(..., gates * hidden)`."""
         return self.bottom.project(inputs)
 
     def step(self, gates: Tensor, state: State, masks: Masks = ()) -> tuple[Tensor, State]:
-        """Advance every layer one step, the bottom layer's gates being known.
+        """Run all layers for one step, given the gates of the bottom layer.
 
         Args:
             gates: of the bottom layer, `(batch, gates * hidden)`.
-            state: parts `(batch, layers, hidden)`.
-            masks: what `draw_masks` returned at the sequence's start.
+            state: each `(batch, layers, hidden)`.
+            masks: what `draw_masks` returned before the first step.
 
         Returns:
             outputs of the top layer, `(batch, hidden)`, and the state after the step.
         """
-        states = [self.bottom.step(gates, layer_of(state, 0))]
-        outputs = self._pass_on(0, states[0][0], None)
-        return self._climb(outputs, states, state, masks, None)
+        bottom = self.bottom.step(gates, layer_state(state, 0))
+        outputs = self._add_and_norm(0, bottom[0], None)
+        return self._step_upper(outputs, [bottom], state, masks, None)
 
     def step_inputs(
-        self, inputs: Tensor, state: State, masks: Masks, side: Tensor
+        self, inputs: Tensor, state: State, masks: Masks, extra: Tensor
     ) -> tuple[Tensor, State]:
-        """Advance every layer one step, from inputs `(batch, input)` and `side` `(batch, side)`."""
-        return self._climb(inputs, [], state, masks, side)
+        """Run all layers for one step, from `(batch, input)` and `(batch, extra)`."""
+        return self._step_upper(inputs, [], state, masks, extra)
 
-    def _climb(
-        self, outputs: Tensor, states: list[State], state: State, masks: Masks, side: Tensor | None
+    def _step_upper(
+        self, outputs: Tensor, states: list[State], state: State, masks: Masks, extra: Tensor | None
     ) -> tuple[Tensor, State]:
-        """Advance the layers above those whose new states are known already."""
+        """Run the layers above those whose new states are in `states`, for one step."""
         unused = list(masks)
         for index in range(len(states), len(self.layers)):
             layer, inputs = self._layer(index), outputs
             if index or self.is_upper:
                 inputs = inputs * unused.pop(0) if unused else self.dropout(inputs)
-            gates = layer.project(beside(inputs, side))
-            states.append(layer.step(gates, layer_of(state, index)))
-            outputs = self._pass_on(index, states[-1][0], outputs)
+            gates = layer.project(concat(inputs, extra))
+            states.append(layer.step(gates, layer_state(state, index)))
+            outputs = self._add_and_norm(index, states[-1][0], outputs)
         return outputs, stack_layers(states)
 
     def draw_masks(self, batch_size: int) -> Masks:
-        """Masks between the layers for all steps of a batch, if its steps share them."""
+        """Masks between the layers for all steps of a batch; empty if not variational."""
         if not self.dropout.shares_masks:
             return ()
         rnn = self.bottom.rnn
@@ -275,53 +276,53 @@ class RecurrentStack(nn.Module):
 
     @property
     def bottom(self) -> RecurrentLayer:
-        """The layer that the inputs enter."""
+        """The first layer."""
         return self._layer(0)
 
     def _layer(self, index: int) -> RecurrentLayer:
         return cast("RecurrentLayer", self.layers[index])
 
-    def _pass_on(self, index: int, outputs: Tensor, inputs: Tensor | None) -> Tensor:
+    def _add_and_norm(self, index: int, outputs: Tensor, inputs: Tensor | None) -> Tensor:
         if self.residual and (index or self.is_upper) and inputs is not None:
             outputs = outputs + inputs
-        return normalize(self.norms, index, outputs)
+        return apply_norm(self.norms, index, outputs)
 
 
 def make_norms(number: int, size: int) -> nn.ModuleList:
-    """A layer normalisation for each of a stack's layers; empty where there is none."""
+    """Layer normalisations for the lowest `number` layers of a stack."""
     return nn.ModuleList(nn.LayerNorm(size) for _ in range(number))
 
 
-def normalize(norms: nn.ModuleList, index: int, outputs: Tensor) -> Tensor:
-    """A layer's outputs, normalised if there is a norm for it."""
+def apply_norm(norms: nn.ModuleList, index: int, outputs: Tensor) -> Tensor:
+    """Normalise a layer's outputs, if there is a normalisation for this layer."""
     return norms[index](outputs) if index < len(norms) else outputs
 
 
-def beside(inputs: Tensor, side: Tensor | None) -> Tensor:
-    """Inputs with something more beside them, along the last dimension."""
-    return inputs if side is None else torch.cat([inputs, side], dim=-1)
-
-
-def top_of(state: State) -> Tensor:
-    """The top layer's hidden state `(batch, hidden)`."""
-    return state[0][:, -1]
+def concat(inputs: Tensor, extra: Tensor | None) -> Tensor:
+    """Concatenate along the last dimension; None adds nothing."""
+    return inputs if extra is None else torch.cat([inputs, extra], dim=-1)
 
 
 def as_state(hidden: Tensor | State) -> State:
-    """What an `nn.RNN`, `nn.GRU` or `nn.LSTM` returns as its last state, in one type."""
+    """The last state that an `nn.RNN`, `nn.GRU` or `nn.LSTM` returns, as a tuple."""
     return (hidden,) if isinstance(hidden, Tensor) else hidden
 
 
-def layer_of(state: State, index: int) -> State:
-    """One layer of a stack's state, parts `(batch, hidden)`."""
-    return tuple(part[:, index] for part in state)
+def top_hidden(state: State) -> Tensor:
+    """The hidden state of the top layer, `(batch, hidden)`."""
+    return state[0][:, -1]
+
+
+def layer_state(state: State, index: int) -> State:
+    """The state of one layer of a stack, each `(batch, hidden)`."""
+    return tuple(tensor[:, index] for tensor in state)
 
 
 def stack_layers(states: list[State]) -> State:
-    """Layers' states as a stack's, parts `(batch, layers, hidden)`."""
-    return tuple(torch.stack(parts, dim=1) for parts in zip(*states, strict=True))
+    """The state of a stack, each `(batch, layers, hidden)`, from those of its layers."""
+    return tuple(torch.stack(tensors, dim=1) for tensors in zip(*states, strict=True))
 
 
 def select_rows(state: State, rows: Tensor) -> State:
-    """Reorder, repeat or drop rows of the batch: parts keep their shape but for the first size."""
-    return tuple(part.index_select(0, rows) for part in state)
+    """Reorder, repeat or drop rows of the batch, the first dimension of each tensor."""
+    return tuple(tensor.index_select(0, rows) for tensor in state)

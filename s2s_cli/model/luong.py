@@ -1,7 +1,7 @@
-"""Decoders that look at the source after each step (Luong et al. 2015).
+"""Decoders that attend to the source after each step (Luong et al. 2015).
 
-Without input feeding nothing of what they see enters the next step, so a whole target needs no
-loop at all.
+Without input feeding the attention does not influence the next step, so the layers run over a whole
+target in one call each, and attention follows for all positions at once.
 """
 
 import torch
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from s2s_cli.config import Model
 from s2s_cli.kernels.cells import NUM_GATES, State
 from s2s_cli.model.attention import Attention
-from s2s_cli.model.decoders import LookBack, Start, Step, make_stack, start_attending
+from s2s_cli.model.decoders import DecoderMemory, DecoderOutput, make_stack
 from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import Masks
 
 
 class LuongDecoder(nn.Module):
-    """Looks at the source after each step (Luong et al. 2015, section 3).
+    """Attends to the source after each step (Luong et al. 2015, section 3).
 
     s_i = cell(e, s_{i-1}), c_i = a(s_i); the features are the attentional vector
-    tanh(W_c [c_i; s_i]). The cell sees nothing of it, so a whole target is one call a layer.
+    tanh(W_c [c_i; s_i]).
     """
 
     readout = "linear"
-    """Of the paper."""
+    """As in the paper."""
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -34,36 +34,40 @@ class LuongDecoder(nn.Module):
         self.combine = nn.Linear(config.encoder_sizes.hidden + sizes.hidden, sizes.hidden)
         self.stack = make_stack(config, sizes.embed)
 
-    def start(self, encoding: Encoding) -> Start:
-        """Begin where the bridge leads, and remember the encoder's outputs."""
-        return start_attending(self.bridge, self.attention, encoding)
+    def init_state(self, encoding: Encoding) -> tuple[State, DecoderMemory]:
+        """The first state, by the bridge, and the attention's memory."""
+        memory = self.attention.make_memory(encoding.outputs, encoding.mask)
+        return self.bridge(encoding), memory
 
-    def forward(self, embedded: Tensor, start: Start) -> Tensor:
+    def forward(self, embedded: Tensor, state: State, memory: DecoderMemory) -> Tensor:
         """Features `(batch, tgt_len, feature)` of whole targets.
 
         Args:
             embedded: decoder inputs `(batch, tgt_len, embed)`.
-            start: what `start` returned.
+            state: first state, from `init_state`.
+            memory: from `init_state`.
         """
-        outputs = self.stack(embedded, start.state)
-        features, _ = attend_after(self, outputs.flatten(0, 1), start.memory)
+        outputs = self.stack(embedded, state)
+        features, _ = attend_after(self, outputs.flatten(0, 1), memory)
         return features.view(*outputs.shape[:2], -1)
 
-    def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
-        """One step from `embedded` `(batch * beam, embed)`, looking at `memory`."""
+    def step(
+        self, embedded: Tensor, state: State, memory: DecoderMemory, masks: Masks = ()
+    ) -> DecoderOutput:
+        """One step, from `embedded` `(batch * beam, embed)`."""
         outputs, state = self.stack.step(self.stack.project(embedded), state, masks)
-        features, weights = attend_after(self, outputs, memory)
-        return Step(features, state, weights)
+        features, attention_weights = attend_after(self, outputs, memory)
+        return DecoderOutput(features, state, attention_weights)
 
 
 class InputFeedingDecoder(nn.Module):
-    """Luong's decoder, whose attentional vector enters the next step (Luong et al. 2015, 3.3).
+    """Luong's decoder with the attentional vector as an input of the next step (section 3.3).
 
-    The state's last part is that vector, `(batch, 1, hidden)`; it begins at zero.
+    The last tensor of the state is that vector, `(batch, 1, hidden)`, at first zero.
     """
 
     readout = "linear"
-    """Of the paper."""
+    """As in the paper."""
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -77,43 +81,55 @@ class InputFeedingDecoder(nn.Module):
         )
         self.stack = make_stack(config, sizes.embed)
 
-    def start(self, encoding: Encoding) -> Start:
-        """Begin where the bridge leads, and remember the encoder's outputs."""
-        state, memory = start_attending(self.bridge, self.attention, encoding)
-        return Start((*state, torch.zeros_like(state[0][:, :1])), memory)
+    def init_state(self, encoding: Encoding) -> tuple[State, DecoderMemory]:
+        """The first state, by the bridge, and the attention's memory."""
+        state = self.bridge(encoding)
+        memory = self.attention.make_memory(encoding.outputs, encoding.mask)
+        return (*state, torch.zeros_like(state[0][:, :1])), memory
 
-    def forward(self, embedded: Tensor, start: Start) -> Tensor:
+    def forward(self, embedded: Tensor, state: State, memory: DecoderMemory) -> Tensor:
         """Features `(batch, tgt_len, feature)` of whole targets.
 
         Args:
             embedded: decoder inputs `(batch, tgt_len, embed)`.
-            start: what `start` returned.
+            state: first state, from `init_state`.
+            memory: from `init_state`.
         """
-        state, memory = start
         masks = self.stack.draw_masks(embedded.size(0))
         features = []
         for gates in self.stack.project(embedded).unbind(1):
-            attended, state, _ = self._advance(gates, state, memory, masks)
-            features.append(attended)
+            output = self._step_gates(gates, state, memory, masks)
+            features.append(output.features)
+            state = output.state
         return torch.stack(features, 1)
 
-    def step(self, embedded: Tensor, state: State, memory: LookBack, masks: Masks = ()) -> Step:
-        """One step from `embedded` `(batch * beam, embed)`, looking at `memory`."""
-        return Step(*self._advance(self.stack.project(embedded), state, memory, masks))
+    def step(
+        self, embedded: Tensor, state: State, memory: DecoderMemory, masks: Masks = ()
+    ) -> DecoderOutput:
+        """One step, from `embedded` `(batch * beam, embed)`."""
+        return self._step_gates(self.stack.project(embedded), state, memory, masks)
 
-    def _advance(
-        self, gates: Tensor, state: State, memory: LookBack, masks: Masks
-    ) -> tuple[Tensor, State, Tensor]:
-        *recurrent, fed = state
-        gates = gates + self.from_attended(fed[:, 0])
-        outputs, after = self.stack.step(gates, tuple(recurrent), masks)
-        attended, weights = attend_after(self, outputs, memory)
-        return attended, (*after, attended.unsqueeze(1)), weights
+    def _step_gates(
+        self, gates: Tensor, state: State, memory: DecoderMemory, masks: Masks
+    ) -> DecoderOutput:
+        """One step, from the bottom layer's gates `(batch * beam, gates * hidden)`."""
+        *cells, attended = state
+        gates = gates + self.from_attended(attended[:, 0])
+        outputs, new_cells = self.stack.step(gates, tuple(cells), masks)
+        features, attention_weights = attend_after(self, outputs, memory)
+        return DecoderOutput(features, (*new_cells, features.unsqueeze(1)), attention_weights)
 
 
 def attend_after(
-    decoder: LuongDecoder | InputFeedingDecoder, outputs: Tensor, memory: LookBack
+    decoder: LuongDecoder | InputFeedingDecoder, outputs: Tensor, memory: DecoderMemory
 ) -> tuple[Tensor, Tensor]:
-    """The attentional vectors `(rows, hidden)` of outputs, and their weights `(rows, src_len)`."""
-    context, weights = decoder.attention(outputs, memory)
-    return torch.tanh(decoder.combine(torch.cat([context, outputs], dim=-1))), weights
+    """Attentional vectors `(rows, hidden)` and attention weights `(rows, src_len)`.
+
+    Args:
+        decoder: whose attention and projection are used.
+        outputs: of its top layer, `(rows, hidden)`.
+        memory: of the batch.
+    """
+    context, attention_weights = decoder.attention(outputs, memory)
+    features = torch.tanh(decoder.combine(torch.cat([context, outputs], dim=-1)))
+    return features, attention_weights

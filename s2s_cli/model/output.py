@@ -1,4 +1,4 @@
-"""From a decoder's features to the next token's logits."""
+"""The output layer: from a decoder's features to what the vocabulary is projected from."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from s2s_cli.model.layers import SequenceDropout
 
 
 class LinearReadout(nn.Module):
-    """No layer between the features and the vocabulary."""
+    """The features themselves, with no layer in between."""
 
     def __init__(self, feature_size: int, readout_size: int) -> None:
         super().__init__()
@@ -16,7 +16,7 @@ class LinearReadout(nn.Module):
         self.size = feature_size
 
     def forward(self, features: Tensor) -> Tensor:
-        """The features as they are, `(..., feature)`."""
+        """The features unchanged, `(..., feature)`."""
         return features
 
 
@@ -34,7 +34,7 @@ class TanhReadout(nn.Module):
 
     @staticmethod
     def activate(inputs: Tensor) -> Tensor:
-        """What follows the product, `(..., readout)`."""
+        """The activation after the product, `(..., readout)`."""
         return torch.tanh(inputs)
 
 
@@ -52,7 +52,7 @@ class MaxoutReadout(nn.Module):
 
     @staticmethod
     def activate(inputs: Tensor) -> Tensor:
-        """What follows the product: from `(..., 2 * readout)` to `(..., readout)`."""
+        """The activation after the product, from `(..., 2 * readout)` to `(..., readout)`."""
         left, right = inputs.chunk(2, dim=-1)
         return torch.maximum(left, right)
 
@@ -66,9 +66,9 @@ READOUTS: dict[str, type[Readout]] = {
 
 
 class TiedProjection(nn.Module):
-    """The target embeddings are the vocabulary layer (Press and Wolf 2017); its bias is its own.
+    """The bias of a vocabulary layer whose weight is the target embeddings (Press and Wolf 2017).
 
-    The table stays where it is: a parameter that stood in two places would be saved twice.
+    The weight belongs to the embedding alone: a parameter of two modules would be saved twice.
     """
 
     def __init__(self, vocab_size: int) -> None:
@@ -77,12 +77,13 @@ class TiedProjection(nn.Module):
 
 
 class OutputLayer(nn.Module):
-    """Readout, dropout, vocabulary."""
+    """Readout, dropout, and the parameters of the projection onto the vocabulary."""
 
     def __init__(self, config: Model, readout: Readout, vocab_size: int) -> None:
         super().__init__()
         probability = config.dropout if config.output_dropout is None else config.output_dropout
         self.readout = readout
+        self.is_fused = False  # set by `select_kernels`
         self.dropout = SequenceDropout(probability, config.variational)
         self.projection = (
             nn.Linear(readout.size, vocab_size)
@@ -91,19 +92,20 @@ class OutputLayer(nn.Module):
         )
 
     def forward(self, features: Tensor, rows: Tensor | None = None) -> Tensor:
-        """What the vocabulary is projected from, `(tokens, readout)`.
+        """Readouts `(tokens, readout)`, from which the vocabulary is projected.
 
         Args:
             features: `(tokens, feature)`.
-            rows: `(tokens,)`, which sentence each belongs to; None if each to one of its own.
+            rows: the sentence that each token belongs to, `(tokens,)`; None if all are from
+                different sentences.
         """
         return self.dropout(self.readout(features), rows)  # type: ignore[no-any-return]
 
     def projection_onto(self, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight `(vocab, readout)` and bias `(vocab,)`.
+        """Weight `(vocab, readout)` and bias `(vocab,)` of the vocabulary layer.
 
         Args:
-            table: the target embeddings `(vocab, embed)`, which are the weight if tied.
+            table: the target embeddings `(vocab, embed)`: the weight of a tied layer.
         """
         if isinstance(self.projection, TiedProjection):
             return table, self.projection.bias

@@ -1,4 +1,4 @@
-"""The whole model: source token ids in, next-token logits out."""
+"""The whole model, from source token ids to next-token logits."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,10 @@ from s2s_cli.config import Model
 from s2s_cli.errors import ConfigError
 from s2s_cli.kernels.cells import State
 from s2s_cli.model.bahdanau import BahdanauDecoder
-from s2s_cli.model.decoders import EveryStepDecoder, InitialContextDecoder, LookBack, Start
+from s2s_cli.model.decoders import DecoderMemory, EveryStepDecoder, InitialContextDecoder
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.gnmt import GNMTDecoder
-from s2s_cli.model.graphed_loop import GraphedLoop
-from s2s_cli.model.layers import Embedding, RecurrentLayer
+from s2s_cli.model.layers import Embedding
 from s2s_cli.model.luong import InputFeedingDecoder, LuongDecoder
 from s2s_cli.model.output import READOUTS, OutputLayer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID
@@ -24,14 +23,15 @@ class Seq2Seq(nn.Module):
     def __init__(
         self, config: Model, src_vocab_size: int, tgt_vocab_size: int, pad_id: int
     ) -> None:
-        """Make a model with fresh weights.
+        """Make a model with random weights.
 
         Raises:
-            ConfigError: embeddings are to be tied that cannot be.
+            ConfigError: the embeddings cannot be tied as configured.
         """
         super().__init__()
         sizes = config.decoder_sizes
         self.is_shared = config.tied == "all"
+        self.is_tied = config.tied != "none"
         if not self.is_shared:
             self.src_embedding = Embedding(
                 config, src_vocab_size, config.encoder_sizes.embed, pad_id
@@ -41,18 +41,19 @@ class Seq2Seq(nn.Module):
         self.encoder = Encoder(config)
         self.tgt_embedding = Embedding(config, tgt_vocab_size, sizes.embed, pad_id)
         self.decoder = choose_decoder(config)(config)
-        kind = self.decoder.readout if config.readout == "auto" else config.readout
-        readout = READOUTS[kind](self.decoder.feature_size, sizes.embed)
-        if config.tied != "none" and readout.size != sizes.embed:
+        readout_name = self.decoder.readout if config.readout == "auto" else config.readout
+        readout = READOUTS[readout_name](self.decoder.feature_size, sizes.embed)
+        if self.is_tied and readout.size != sizes.embed:
             raise ConfigError(
                 f"model.tied {config.tied}: the embeddings are {sizes.embed} wide, the readout "
-                f"{kind} is {readout.size}; make them alike, or set model.readout to tanh or maxout"
+                f"{readout_name} is {readout.size}; make them equal, or set model.readout to tanh "
+                "or maxout"
             )
         self.output = OutputLayer(config, readout, tgt_vocab_size)
         self._initialize(pad_id)
 
     def _initialize(self, pad_id: int) -> None:
-        """Uniform in +-0.1, as in OpenNMT; the embeddings of padding are zero."""
+        """Draw weights uniformly from -0.1 to 0.1, as OpenNMT; embeddings of padding are zero."""
         is_norm = {
             id(p) for m in self.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()
         }
@@ -76,14 +77,18 @@ class Seq2Seq(nn.Module):
     def _src_embedding(self) -> Embedding:
         return self.tgt_embedding if self.is_shared else self.src_embedding
 
-    def encode(self, src: Tensor, src_lengths: Tensor) -> Start:
-        """Read the source.
+    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, DecoderMemory]:
+        """Encode the source.
 
         Args:
             src: token ids `(batch, src_len)`, padded at the end.
             src_lengths: `(batch,)` on the CPU, real tokens per row.
+
+        Returns:
+            state: the decoder's first state, each `(batch, layers, hidden)`.
+            memory: what the decoder sees of the source at every step.
         """
-        return self.decoder.start(self.encoder(self._src_embedding()(src), src_lengths))
+        return self.decoder.init_state(self.encoder(self._src_embedding()(src), src_lengths))
 
     def forward(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor) -> Tensor:
         """Next-token logits with the reference as the decoder's input (teacher forcing).
@@ -92,39 +97,39 @@ class Seq2Seq(nn.Module):
             src: `(batch, src_len)`, padded at the end.
             src_lengths: `(batch,)` on the CPU.
             tgt_in: `(batch, tgt_len)`, starting with bos.
-            tgt_mask: `(batch, tgt_len)`, True where a real token is to be predicted.
+            tgt_mask: `(batch, tgt_len)`, True where the next token is a real one.
 
         Returns:
             logits: `(tokens, vocab)`, the real positions row by row.
         """
-        return self.project(self.read(src, src_lengths, tgt_in, tgt_mask))
+        return self.project(self.compute_readouts(src, src_lengths, tgt_in, tgt_mask))
 
-    def read(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor) -> Tensor:
-        """As `forward`, but only up to what the vocabulary is projected from.
-
-        That projection is the dearest product of all: it sees real positions only.
+    def compute_readouts(
+        self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor
+    ) -> Tensor:
+        """As `forward`, without the projection onto the vocabulary.
 
         Returns:
             readouts: `(tokens, readout)`, the real positions row by row.
         """
         embedded = self.tgt_embedding(tgt_in)
-        features = self.decoder(embedded, self.encode(src, src_lengths))
-        return self._read_real(features, tgt_mask)
+        features = self.decoder(embedded, *self.encode(src, src_lengths))
+        return self._read_out(features, tgt_mask)
 
-    def read_sampled(
+    def compute_sampled_readouts(
         self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor, forced: Tensor
     ) -> Tensor:
-        """As `read`, but where `forced` is False the input is the model's own last choice.
+        """As `compute_readouts`, with the model's own predictions where `forced` is False.
 
-        No gradient flows through the choice (Bengio et al. 2015, scheduled sampling).
+        Scheduled sampling (Bengio et al. 2015); no gradient flows through a prediction.
 
         Args:
             src: `(batch, src_len)`, padded at the end.
             src_lengths: `(batch,)` on the CPU.
             tgt_in: `(batch, tgt_len)`, starting with bos.
-            tgt_mask: `(batch, tgt_len)`, True where a real token is to be predicted.
-            forced: `(batch, tgt_len)`, True where the reference token is fed; at position 0 it
-                always is.
+            tgt_mask: `(batch, tgt_len)`, True where the next token is a real one.
+            forced: `(batch, tgt_len)`, True where the input is the reference token; the first
+                input always is.
         """
         state, memory = self.encode(src, src_lengths)
         token = tgt_in[:, 0]
@@ -133,26 +138,28 @@ class Seq2Seq(nn.Module):
         features: list[Tensor] = []
         for position in range(tgt_in.size(1)):
             if position:
-                token = self._choose(features[-1], tgt_in[:, position], forced[:, position])
+                token = self._predict(features[-1], tgt_in[:, position], forced[:, position])
             embedded = self.tgt_embedding.embed_step(token, word_mask)
-            step = self.decoder.step(embedded, state, memory, masks)
-            state = step.state
-            features.append(step.features)
-        return self._read_real(torch.stack(features, 1), tgt_mask)
+            output = self.decoder.step(embedded, state, memory, masks)
+            state = output.state
+            features.append(output.features)
+        return self._read_out(torch.stack(features, 1), tgt_mask)
 
-    def _read_real(self, features: Tensor, tgt_mask: Tensor) -> Tensor:
-        """The readouts of the real positions, row by row."""
-        # Which sentence a position is of: asked for only where its sentence shares a mask.
+    def _read_out(self, features: Tensor, tgt_mask: Tensor) -> Tensor:
+        """Readouts of the real positions, row by row.
+
+        Only these, because the projection onto the vocabulary is the most expensive product.
+        """
         rows = tgt_mask.nonzero()[:, 0] if self.output.dropout.shares_masks else None
         return self.output(features[tgt_mask], rows)  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def _choose(self, features: Tensor, reference: Tensor, forced: Tensor) -> Tensor:
-        """The reference where forced, elsewhere the likeliest token, dropout being as it is."""
+    def _predict(self, features: Tensor, reference: Tensor, forced: Tensor) -> Tensor:
+        """The reference where forced, elsewhere the likeliest token, with dropout if training."""
         free = ~forced
         token = reference.clone()
         logits = self.project(self.output(features[free]))
-        logits[:, [PAD_ID, BOS_ID]] = -torch.inf  # as in a search, which never chooses them
+        logits[:, [PAD_ID, BOS_ID]] = -torch.inf  # a search never predicts them
         token[free] = logits.argmax(-1)
         return token
 
@@ -166,58 +173,26 @@ class Seq2Seq(nn.Module):
         return self.output.projection_onto(self.tgt_table)
 
     def step(
-        self, token: Tensor, state: State, memory: LookBack
+        self, token: Tensor, state: State, memory: DecoderMemory
     ) -> tuple[Tensor, State, Tensor | None]:
-        """One step of a search; all that search sees.
+        """One step of a search.
 
         Args:
-            token: last token `(batch * beam,)`; the rows of one sentence stand together.
-            state: parts `(batch * beam, layers, hidden)`.
-            memory: of `batch` rows, shared by the beam; None if the decoder does not look back.
+            token: last token `(batch * beam,)`; the rows of one sentence are adjacent.
+            state: each `(batch * beam, layers, hidden)`.
+            memory: from `encode`, of `batch` rows that the beam shares.
 
         Returns:
             logits: `(batch * beam, vocab)`.
             state: after the step.
-            weights: attention `(batch * beam, src_len)`, or None.
+            attention_weights: `(batch * beam, src_len)`, or None without attention.
         """
-        embedded = self.tgt_embedding.embed_step(token)
-        step = self.decoder.step(embedded, state, memory)
-        return self.project(self.output(step.features)), step.state, step.weights
-
-    def compute_by(self, kernels: str) -> None:
-        """Train as `training.kernels` says.
-
-        Raises:
-            ConfigError: `graphs`, and the decoder has no loop of that kind.
-        """
-        if kernels == "plain":
-            self.compute_plainly()
-        if kernels == "graphs":
-            self.replay_loop()
-
-    def compute_plainly(self) -> None:
-        """Train by autograd alone: the same but for rounding, to compare with."""
-        for module in self.modules():
-            if isinstance(module, BahdanauDecoder | GNMTDecoder | Encoder | RecurrentLayer):
-                module.is_fused = False
-
-    def replay_loop(self) -> None:
-        """Train with CUDA graphs of the decoder's loop: the same, for a GPU to be told at once.
-
-        Raises:
-            ConfigError: the decoder has no loop of that kind.
-        """
-        decoder = self.decoder
-        if not isinstance(decoder, BahdanauDecoder | GNMTDecoder) or not decoder.is_fused:
-            raise ConfigError(
-                "training.kernels graphs: they are of the loop with additive attention before each "
-                "step (model.attend before, one decoder layer) or of the bottom layer (below); "
-                "choose fused"
-            )
-        decoder.loop = GraphedLoop()
+        output = self.decoder.step(self.tgt_embedding.embed_step(token), state, memory)
+        logits = self.project(self.output(output.features))
+        return logits, output.state, output.attention_weights
 
     def num_parameters(self) -> int:
-        """How many weights are trained."""
+        """Number of trained weights."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -232,7 +207,7 @@ Decoder = (
 
 
 def choose_decoder(config: Model) -> type[Decoder]:
-    """The decoder that sees of the source what the configuration says, when it says."""
+    """The decoder class for `model.context`, `model.attend` and `model.input_feeding`."""
     if config.context == "initial":
         return InitialContextDecoder
     if config.context == "every_step":

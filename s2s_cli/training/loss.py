@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from s2s_cli.config import Training
 from s2s_cli.data.batch import Batch
 from s2s_cli.decoding.predictor import Predictor, forbid_markers
-from s2s_cli.kernels.cross_entropy import projected_loss
+from s2s_cli.kernels.cross_entropy import linear_cross_entropy
 from s2s_cli.model.seq2seq import Seq2Seq
 
 MAX_EXPONENT = 700.0
@@ -50,14 +50,16 @@ def batch_loss(model: Seq2Seq, batch: Batch, config: Training, forcing: float = 
     Args:
         model: in training mode.
         batch: on the model's device.
-        config: label smoothing, precision and kernels.
+        config: label smoothing and precision.
         forcing: chance that a decoder input is the reference token.
     """
     targets = batch.tgt_out[batch.tgt_mask]
     with autocast(config, batch.src.device):
         readouts = _read(model, batch, forcing)
-        if config.kernels != "plain":
-            return projected_loss(readouts, *model.projection, targets, config.label_smoothing)
+        if model.output.is_fused:
+            return linear_cross_entropy(
+                readouts, *model.projection, targets, config.label_smoothing
+            )
         logits = model.project(readouts)
     return token_loss(logits.float(), targets, config.label_smoothing)
 
@@ -71,10 +73,10 @@ def autocast(config: Training, device: torch.device) -> torch.autocast:
 def _read(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:
     """Readouts `(tokens, readout)` of a batch's real positions."""
     if forcing >= 1:
-        return model.read(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)
+        return model.compute_readouts(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)
     # Drawn on the CPU, so that every device sees the same draws.
     forced = torch.rand(batch.tgt_in.shape) < forcing
-    return model.read_sampled(
+    return model.compute_sampled_readouts(
         batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced.to(batch.src.device)
     )
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
 from s2s_cli.errors import CheckpointError, NotFiniteError, UnsavedError
+from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.parallel import ALONE, Ranks
 from s2s_cli.run import RunFolder
@@ -59,7 +60,7 @@ class Fit:
         self.ranks = ranks
         self.criterion = choose_criterion(config.best_by, material.valid_texts)
         self.record = Record()
-        loaded.model.compute_by(config.kernels)
+        select_kernels(loaded.model, config)
         self.device = next(loaded.model.parameters()).device
         self.optimizer = make_optimizer(loaded.model.parameters(), config)
         self.scaler = make_scaler(config, self.device)

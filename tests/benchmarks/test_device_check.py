@@ -7,7 +7,6 @@ from benchmarks.device import (
     QUICK,
     agreement,
     beside_peers,
-    kernels_of,
     make_pairs,
     search_speed,
     training_speed,
@@ -23,13 +22,6 @@ def test_every_kind_agrees_with_itself() -> None:
         found = agreement(kind, "fused", CPU, QUICK)
         assert found["is_right"]
         assert found["same"] == "16 of 16"
-
-
-def test_graphs_are_checked_on_gpus_where_a_model_has_them() -> None:
-    gpu = torch.device("cuda")
-    with_graphs = [name for name, kind in KINDS.items() if "graphs" in kernels_of(kind, gpu)]
-    assert with_graphs == ["bahdanau", "gnmt"]
-    assert not any("graphs" in kernels_of(kind, CPU) for kind in KINDS.values())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

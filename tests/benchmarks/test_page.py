@@ -84,7 +84,7 @@ def test_the_page_of_a_gpu_is_about_its_products() -> None:
             "machine": {**CONTEXT["machine"], "gpu": "cuda (a GPU)"},
             "work": {**CONTEXT["work"], "device": "cuda"},
         }
-        for line in [*measured(), trained("s2s-graphs", 0, 9000), trained("joeynmt-tf32", 0, 2000)]
+        for line in [*measured(), trained("s2s-plain", 0, 9000), trained("joeynmt-tf32", 0, 2000)]
     ]
     for line in lines:
         if line["kind"] == "products":
@@ -96,7 +96,7 @@ def test_the_page_of_a_gpu_is_about_its_products() -> None:
     assert "oneDNN's float32 products" not in page
     assert row(page, "TF32") == ["**3,000** (3,000 to 3,000)", "100,000"]
     assert row(page, "JoeyNMT, TF32") == ["TF32", "2%"]
-    assert row(page, "s2s, CUDA graphs") == ["float32", "45%"]
+    assert row(page, "s2s, plain kernels") == ["float32", "45%"]
 
 
 def test_a_busy_machine_is_told_of() -> None:

@@ -17,4 +17,4 @@ def test_the_time_of_an_update_is_told_by_its_purpose() -> None:
     assert spent["matrix products"] > 0
     page = format_table({"plain": Counter({"sums": 3.0, REST: 1.0}), "fused": spent}, 2)
     assert "| sums | 3.0 (75%) |" in page
-    assert "| together | 4.0 |" in page
+    assert "| total | 4.0 |" in page

@@ -91,7 +91,7 @@ def test_on_a_gpu_everything_is_told_to_use_it(
     assert work.digest != on_cpu.digest
     (tmp_path / "model_step_20.pt").touch()
     names = {system.name for system in choose([], list(PEERS), "cuda")}
-    assert {"s2s-tf32", "s2s-graphs", "joeynmt-tf32"} <= names
+    assert {"s2s-tf32", "joeynmt-tf32"} <= names
     assert not {"s2s-int8", "eole-onednn"} & names
     signs = {
         "s2s": ("device: cuda\n", "--device cuda"),

@@ -53,14 +53,14 @@ def test_two_models_say_the_mean_of_their_probabilities(kind: dict[str, object])
     members = [make_model(kind), make_other({"cell": "lstm", "context": "attention"})]
     ensemble = Ensemble(members)
     state, memory = ensemble.encode(*collate_src(SOURCES))
-    starts = [member.encode(*collate_src(SOURCES)) for member in members]
-    states = [start.state for start in starts]
+    encoded = [member.encode(*collate_src(SOURCES)) for member in members]
+    states = [own_state for own_state, _ in encoded]
     for token in (BOS_ID, 5, 7, 4):
         tokens = torch.full((len(SOURCES),), token)
         logits, state, weights = ensemble.step(tokens, state, memory)
         probs, seen = [], []
-        for index, (member, start) in enumerate(zip(members, starts, strict=True)):
-            own, states[index], attention = member.step(tokens, states[index], start.memory)
+        for index, (member, (_, own_memory)) in enumerate(zip(members, encoded, strict=True)):
+            own, states[index], attention = member.step(tokens, states[index], own_memory)
             own[:, [PAD_ID, BOS_ID]] = -torch.inf
             probs.append(own.softmax(-1))
             if attention is not None:

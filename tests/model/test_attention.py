@@ -27,7 +27,7 @@ def make_attention(scorer: str, value_size: int = WIDTH) -> Attention:
 @every_scorer
 def test_weights_sum_to_one_and_are_exactly_zero_at_padding(scorer: str) -> None:
     attention = make_attention(scorer)
-    memory = attention.remember(torch.randn(2, 4, WIDTH), MASK)
+    memory = attention.make_memory(torch.randn(2, 4, WIDTH), MASK)
     _, weights = attention(torch.randn(2, WIDTH), memory)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2))
     assert (weights[~MASK] == 0).all()
@@ -35,16 +35,16 @@ def test_weights_sum_to_one_and_are_exactly_zero_at_padding(scorer: str) -> None
 
 
 @every_scorer
-def test_it_is_the_papers_formula(scorer: str) -> None:
+def test_attention_follows_the_papers_formulas(scorer: str) -> None:
     attention = make_attention(scorer)
     s, h = torch.randn(2, WIDTH), torch.randn(2, 4, WIDTH)
-    context, weights = attention(s, attention.remember(h, MASK))
-    part = attention.scorer
+    context, weights = attention(s, attention.make_memory(h, MASK))
+    scoring = attention.scorer
     query = s.unsqueeze(1)
     energies = {
         # Bahdanau et al. 2014: v . tanh(W s_{i-1} + U h_j); Luong et al. 2015: s . W h, s . h.
-        "additive": lambda: torch.tanh(part.query(query) + part.key(h)) @ part.score,
-        "general": lambda: (query * (h @ part.key.weight.T)).sum(-1),
+        "additive": lambda: torch.tanh(scoring.query(query) + scoring.key(h)) @ scoring.score,
+        "general": lambda: (query * (h @ scoring.key.weight.T)).sum(-1),
         "dot": lambda: (query * h).sum(-1),
         "scaled_dot": lambda: (query * h).sum(-1) / math.sqrt(WIDTH),
     }[scorer]()
@@ -54,15 +54,15 @@ def test_it_is_the_papers_formula(scorer: str) -> None:
 
 
 @pytest.mark.parametrize("scorer", ["additive", "general"])
-def test_what_is_learnt_fits_encoder_and_decoder_of_other_widths(scorer: str) -> None:
+def test_scorers_with_parameters_allow_different_widths(scorer: str) -> None:
     attention = make_attention(scorer, value_size=6)
-    memory = attention.remember(torch.randn(2, 4, 6), MASK)
+    memory = attention.make_memory(torch.randn(2, 4, 6), MASK)
     context, _ = attention(torch.randn(2, WIDTH), memory)
     assert context.shape == (2, 6)
 
 
 @pytest.mark.parametrize("scorer", ["dot", "scaled_dot"])
-def test_what_is_only_multiplied_must_be_as_wide(scorer: str) -> None:
+def test_scorers_without_parameters_need_equal_widths(scorer: str) -> None:
     with pytest.raises(ValueError, match=rf"attention {scorer}: .* use general or additive"):
         make_attention(scorer, value_size=6)
 
@@ -70,8 +70,11 @@ def test_what_is_only_multiplied_must_be_as_wide(scorer: str) -> None:
 @every_scorer
 def test_the_rows_of_a_beam_share_one_memory(scorer: str) -> None:
     attention = make_attention(scorer)
-    queries, values = torch.randn(2, 3, WIDTH), torch.randn(2, 4, WIDTH)  # three rows a sentence
-    memory = attention.remember(values, MASK)
+    queries, values = (
+        torch.randn(2, 3, WIDTH),
+        torch.randn(2, 4, WIDTH),
+    )  # three rows for each sentence
+    memory = attention.make_memory(values, MASK)
     context, weights = attention(queries.flatten(0, 1), memory)
     for row in range(3):
         one_context, one_weights = attention(queries[:, row], memory)
@@ -80,10 +83,10 @@ def test_the_rows_of_a_beam_share_one_memory(scorer: str) -> None:
 
 
 @every_scorer
-def test_what_padding_holds_does_not_matter(scorer: str) -> None:
+def test_values_at_padding_have_no_effect(scorer: str) -> None:
     attention = make_attention(scorer)
     query, values = torch.randn(2, WIDTH), torch.randn(2, 4, WIDTH)
-    spoilt = values.masked_fill(~MASK.unsqueeze(-1), 99.0)
-    context, _ = attention(query, attention.remember(values, MASK))
-    other, _ = attention(query, attention.remember(spoilt, MASK))
+    changed = values.masked_fill(~MASK.unsqueeze(-1), 99.0)
+    context, _ = attention(query, attention.make_memory(values, MASK))
+    other, _ = attention(query, attention.make_memory(changed, MASK))
     torch.testing.assert_close(context, other)

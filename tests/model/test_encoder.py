@@ -29,21 +29,21 @@ def test_padding_changes_nothing(cell: str, bidirectional: bool, option: str) ->
     padded = encode_both(encoder, filler=7.0)
     torch.testing.assert_close(padded.outputs[:1, :3], alone.outputs)
     assert not padded.outputs[0, 3:].any()
-    for part, expected in zip(padded.state, alone.state, strict=True):
-        torch.testing.assert_close(part[:1], expected)
+    for tensor, expected in zip(padded.state, alone.state, strict=True):
+        torch.testing.assert_close(tensor[:1], expected)
     assert padded.mask.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
 
 
-def test_the_state_is_that_after_the_last_real_token() -> None:
+def test_the_state_is_taken_after_the_last_real_token() -> None:
     encoding = encode_both(make_encoder(bidirectional=False))
     top = encoding.state[0][:, -1]
     torch.testing.assert_close(top[0], encoding.outputs[0, 2])
     torch.testing.assert_close(top[1], encoding.outputs[1, 4])
 
 
-def test_a_bidirectional_state_joins_both_directions() -> None:
+def test_a_bidirectional_state_concatenates_both_directions() -> None:
     encoding = make_encoder(cell="lstm")(SHORT, torch.tensor([3]))
-    assert [tuple(part.shape) for part in encoding.state] == [(1, 2, 4), (1, 2, 4)]
+    assert [tuple(tensor.shape) for tensor in encoding.state] == [(1, 2, 4), (1, 2, 4)]
     top = encoding.state[0][0, -1]
     torch.testing.assert_close(top[:2], encoding.outputs[0, -1, :2])
     torch.testing.assert_close(top[2:], encoding.outputs[0, 0, 2:])
@@ -69,6 +69,6 @@ def test_residual_layers_add_their_inputs() -> None:
     deep, shallow = make_encoder(residual=True), make_encoder(num_layers=1)
     shallow.layers[0].load_state_dict(deep.layers[0].state_dict())
     for parameter in deep.layers[1].parameters():
-        torch.nn.init.zeros_(parameter)  # a layer that says nothing
+        torch.nn.init.zeros_(parameter)  # a layer whose outputs are zero
     lengths = torch.tensor([5])
     torch.testing.assert_close(deep(LONG, lengths).outputs, shallow(LONG, lengths).outputs)

@@ -1,14 +1,20 @@
 import pytest
 import torch
 
-from s2s_cli.model.layers import RecurrentLayer, RecurrentStack, SequenceDropout, Shape, select_rows
+from s2s_cli.model.layers import (
+    RecurrentLayer,
+    RecurrentStack,
+    SequenceDropout,
+    StackConfig,
+    select_rows,
+)
 
 
-@pytest.mark.parametrize(("cell", "parts"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
-def test_stepping_a_layer_equals_running_it(cell: str, parts: int) -> None:
+@pytest.mark.parametrize(("cell", "num_tensors"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
+def test_stepping_a_layer_equals_running_it(cell: str, num_tensors: int) -> None:
     layer = RecurrentLayer(cell, 3, 4)
     inputs = torch.randn(2, 5, 3)
-    state = tuple(torch.randn(2, 4) for _ in range(parts))
+    state = tuple(torch.randn(2, 4) for _ in range(num_tensors))
     outputs, last = layer(inputs, state)
     for position in range(5):
         state = layer.step(layer.project(inputs[:, position]), state)
@@ -17,12 +23,12 @@ def test_stepping_a_layer_equals_running_it(cell: str, parts: int) -> None:
         torch.testing.assert_close(stepped, ran)
 
 
-@pytest.mark.parametrize(("cell", "parts"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
-def test_stepping_a_stack_equals_running_it(cell: str, parts: int) -> None:
-    shape = Shape(cell, 3, 4, 3, residual=True, layer_norm=True)
-    stack = RecurrentStack(shape, SequenceDropout(0.5, is_variational=False)).eval()
+@pytest.mark.parametrize(("cell", "num_tensors"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
+def test_stepping_a_stack_equals_running_it(cell: str, num_tensors: int) -> None:
+    config = StackConfig(cell, 3, 4, 3, residual=True, layer_norm=True)
+    stack = RecurrentStack(config, SequenceDropout(0.5, is_variational=False)).eval()
     inputs = torch.randn(2, 5, 3)
-    state = tuple(torch.randn(2, 3, 4) for _ in range(parts))
+    state = tuple(torch.randn(2, 3, 4) for _ in range(num_tensors))
     outputs = stack(inputs, state)
     for position in range(5):
         stepped, state = stack.step(stack.project(inputs[:, position]), state)

@@ -49,29 +49,33 @@ def test_sampling_with_everything_forced_equals_teacher_forcing(kind: dict[str, 
     batch = collate(PAIRS)
     forced = torch.ones_like(batch.tgt_mask)
     sampled = model.project(
-        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced)
+        model.compute_sampled_readouts(
+            batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced
+        )
     )
     torch.testing.assert_close(sampled, logits_of(model, PAIRS))
 
 
 @every_kind
-def test_sampling_with_nothing_forced_feeds_the_models_own_choice(kind: dict[str, object]) -> None:
+def test_sampling_with_nothing_forced_feeds_the_models_predictions(kind: dict[str, object]) -> None:
     model = make_model(kind)
     batch = collate([PAIRS[0]])
     free = torch.zeros_like(batch.tgt_mask)
     logits = model.project(
-        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+        model.compute_sampled_readouts(
+            batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free
+        )
     )
     state, memory = model.encode(batch.src, batch.src_lengths)
     token = batch.tgt_in[:, 0]
     for row in logits:
         expected, state, _ = model.step(token, state, memory)
         torch.testing.assert_close(row, expected[0])
-        expected[:, [1, 2]] = -torch.inf  # padding and bos are never chosen
+        expected[:, [1, 2]] = -torch.inf  # never predicted
         token = expected.argmax(-1)
 
 
-def test_sampling_never_feeds_what_no_search_can_choose() -> None:
+def test_sampling_never_feeds_padding_or_bos() -> None:
     model = make_model({"context": "initial"})
     with torch.no_grad():
         model.output.projection.bias[[1, 2]] = 1e3  # padding and bos
@@ -79,7 +83,9 @@ def test_sampling_never_feeds_what_no_search_can_choose() -> None:
     batch = collate([PAIRS[0]])
     free = torch.zeros_like(batch.tgt_mask)
     found = model.project(
-        model.read_sampled(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free)
+        model.compute_sampled_readouts(
+            batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, free
+        )
     )
     fed = collate([(PAIRS[0][0], [7] * (len(PAIRS[0][1])))])
     expected = model(fed.src, fed.src_lengths, fed.tgt_in, fed.tgt_mask)
@@ -96,21 +102,21 @@ def test_the_rows_of_a_beam_do_not_mix(kind: dict[str, object]) -> None:
     logits, _, _ = model.step(tokens, select_rows(state, rows), memory)
     for row, (sentence, token) in enumerate(zip(rows.tolist(), tokens, strict=True)):
         alone = collate([PAIRS[sentence]])
-        first, look_back = model.encode(alone.src, alone.src_lengths)
-        expected, _, _ = model.step(token.view(1), first, look_back)
+        first, own_memory = model.encode(alone.src, alone.src_lengths)
+        expected, _, _ = model.step(token.view(1), first, own_memory)
         torch.testing.assert_close(logits[row], expected[0])
 
 
 @every_kind
 def test_every_weight_but_paddings_gets_a_gradient(kind: dict[str, object]) -> None:
     model = make_model(kind).train()
-    # Many pairs, so that dropout does not silence a word in all of them.
+    # Many pairs, so that dropout does not drop a word in all of them.
     pairs = [([*range(4, 12)], [*range(4, 10)])] * 20
     logits_of(model, pairs).logsumexp(-1).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
-    if kind.get("tied", "none") == "none":  # else padding is a word that could be predicted
+    if kind.get("tied", "none") == "none":  # if tied, padding is also a row of the output layer
         assert not model.tgt_embedding.table.weight.grad[1].any()
 
 
@@ -171,20 +177,20 @@ def test_tying_all_needs_one_vocabulary() -> None:
         ({"tied": "all", "src_vectors": "x.vec"}, "give its vectors as tgt_vectors"),
     ],
 )
-def test_what_does_not_go_together_is_refused(kind: dict[str, object], message: str) -> None:
+def test_incompatible_settings_are_refused(kind: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_config(kind)
 
 
-def test_word_dropout_silences_whole_words() -> None:
+def test_word_dropout_zeroes_whole_words() -> None:
     model = make_model({"word_dropout": 0.5, "embed_dropout": 0.0}).train()
     embedded = model.tgt_embedding(torch.full((1, 400), 5))[0]
-    silent = (embedded == 0).all(-1)
-    assert 120 < int(silent.sum()) < 280
-    assert (embedded[~silent] == 2 * model.tgt_embedding.table.weight[5]).all()
+    zeroed = (embedded == 0).all(-1)
+    assert 120 < int(zeroed.sum()) < 280
+    assert (embedded[~zeroed] == 2 * model.tgt_embedding.table.weight[5]).all()
 
 
-def test_variational_dropout_drops_the_same_units_all_along_a_sentence() -> None:
+def test_variational_dropout_drops_the_same_units_at_all_positions_of_a_sentence() -> None:
     dropout = SequenceDropout(0.5, is_variational=True).train()
     dropped = dropout(torch.ones(3, 7, 50))
     assert (dropped == dropped[:, :1]).all()
@@ -224,20 +230,20 @@ def test_a_words_mask_holds_over_all_steps() -> None:
 
 
 def test_residual_layers_of_a_decoder_add_their_inputs() -> None:
-    """With the layers above silenced, what goes up is what the bottom layer said."""
+    """With a top layer whose outputs are zero, the outputs are those of the bottom layer."""
     for kind in ({"context": "initial"}, {"attend": "below"}):
         deep = make_model({"num_layers": 2, "residual": True, **kind})
         plain = make_model({"num_layers": 2, "residual": False, **kind})
         batch = collate(PAIRS)
-        start = deep.encode(batch.src, batch.src_lengths)
+        state, memory = deep.encode(batch.src, batch.src_lengths)
         upper = deep.decoder.stack.layers[-1]
         word = torch.ones(3, 5)
         for parameter in upper.parameters():
             torch.nn.init.zeros_(parameter)
         plain.load_state_dict(deep.state_dict())
-        zeroed = (start.state[0].clone(),)
+        zeroed = (state[0].clone(),)
         zeroed[0][:, -1] = 0
-        with_inputs = deep.decoder.step(word, zeroed, start.memory).features
-        without = plain.decoder.step(word, zeroed, start.memory).features
+        with_inputs = deep.decoder.step(word, zeroed, memory).features
+        without = plain.decoder.step(word, zeroed, memory).features
         assert not without.any()
         assert with_inputs.any()

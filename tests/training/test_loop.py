@@ -11,6 +11,7 @@ from s2s_cli.config import Model, Training
 from s2s_cli.data.batch import Batch, collate
 from s2s_cli.data.dataset import EncodedPair
 from s2s_cli.decoding.beam import beam_search
+from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
 from s2s_cli.training import loop
@@ -209,7 +210,7 @@ def test_16_bits_differ_from_float32_by_their_rounding_only(
     model = make_model(
         {**kind, "dropout": 0.0, "word_dropout": 0.0, "output_dropout": 0.0}, scale=1.0
     )
-    model.compute_by(kernels)
+    select_kernels(model, Training(precision=precision, kernels=kernels))
     optimizer = make_optimizer(model.parameters(), Training(optimizer="sgd", learning_rate=1e-9))
     batch = [collate(PAIRS[:6])]
     losses, gradients = [], []

@@ -8,7 +8,8 @@ from s2s_cli.config import Training
 from s2s_cli.data.batch import collate
 from s2s_cli.decoding.score_pairs import perplexity, score_pairs
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.kernels.cross_entropy import projected_loss
+from s2s_cli.kernels.cross_entropy import linear_cross_entropy
+from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.text.tokenizer import Codec, make_tokenizer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID, Vocabulary
 from s2s_cli.training.loss import batch_loss, measure_tokens, token_loss
@@ -51,7 +52,7 @@ def test_the_fused_loss_is_the_plain_one_whatever_its_blocks(
     given = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
     targets = torch.tensor([0, 8, 3, 3, 4, 5, 1])
     plain = token_loss(torch.nn.functional.linear(*given), targets, label_smoothing)
-    fused = projected_loss(*given, targets, label_smoothing)
+    fused = linear_cross_entropy(*given, targets, label_smoothing)
     torch.testing.assert_close(fused, plain)
     wanted = torch.autograd.grad(3 * plain, given)
     for found, gradient in zip(torch.autograd.grad(3 * fused, given), wanted, strict=True):
@@ -60,7 +61,7 @@ def test_the_fused_loss_is_the_plain_one_whatever_its_blocks(
 
 def test_no_tokens_cost_nothing() -> None:
     weight, bias = torch.randn(9, 5, requires_grad=True), torch.randn(9, requires_grad=True)
-    loss = projected_loss(torch.empty(0, 5), weight, bias, torch.empty(0, dtype=torch.long))
+    loss = linear_cross_entropy(torch.empty(0, 5), weight, bias, torch.empty(0, dtype=torch.long))
     gradients = torch.autograd.grad(loss, [weight, bias])
     assert loss == 0
     assert not any(gradient.any() for gradient in gradients)
@@ -72,8 +73,7 @@ def test_fused_and_plain_training_agree_in_loss_and_every_gradient(forcing: floa
     batch, found = collate(PAIRS), []
     for kernels in ("fused", "plain"):
         config = Training.model_validate({"kernels": kernels, "label_smoothing": 0.1})
-        if kernels == "plain":
-            model.compute_plainly()
+        select_kernels(model, config)
         model.zero_grad()
         torch.manual_seed(3)
         loss = batch_loss(model, batch, config, forcing)
