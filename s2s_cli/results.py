@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
-from s2s_cli.storage.checksummed import read_sealed, sealed_hash
+from s2s_cli.storage.checksummed import read_checksummed, read_sha256
 
 Facts = dict[str, Any]
 """All that a page says about one run, as JSON."""
@@ -45,7 +45,7 @@ def gather_facts(run: RunFolder, name: str | None = None) -> Facts:
         CheckpointError: it has no model, or this one was not evaluated.
         DataError: a file of it is missing or damaged.
     """
-    card = json.loads(read_sealed(run.model_path, (CARD,))[CARD])
+    card = json.loads(read_checksummed(run.model_path, (CARD,))[CARD])
     try:
         tests = _read_tests(run)
         made = json.loads(run.facts_path.read_bytes())
@@ -80,7 +80,7 @@ def _read_tests(run: RunFolder) -> dict[str, Facts]:
     if not reports:
         raise CheckpointError(f"{run.reports_path}: not evaluated; `s2s eval --run {run.path}`")
     tests = {path.parent.name: json.loads(path.read_bytes()) for path in reports}
-    weights = sealed_hash(run.model_path, WEIGHTS)
+    weights = read_sha256(run.model_path, WEIGHTS)
     tests = {name: test for name, test in tests.items() if test["weights_sha256"] == weights}
     if not tests:
         raise CheckpointError(

@@ -12,7 +12,7 @@ from s2s_cli.recipe import dump_yaml, load_recipe
 from s2s_cli.results import Page, gather_facts, name_runs
 from s2s_cli.results_page import format_page
 from s2s_cli.run import RunFolder
-from s2s_cli.storage.checksummed import sha256, to_json, write_sealed
+from s2s_cli.storage.checksummed import sha256, to_json, write_checksummed
 
 DECODING = Decoding(beam_size=8).model_dump()
 SIGNATURE = "nrefs:1|case:mixed"
@@ -29,7 +29,7 @@ def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
     }
     weights = b"weights"
     files = {"config.json": to_json(card), "model.safetensors": weights}
-    write_sealed(run.model_path, files, {})
+    write_checksummed(run.model_path, files, {})
     run.config_path.write_text(dump_yaml(config), encoding="utf-8")
     made = {
         "command": f"s2s train --seed {seed}",

@@ -10,13 +10,13 @@
 Numbers are little-endian.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from s2s_cli.data.lines import hash_file
 from s2s_cli.data.manifest import SIDES, Counts, Dtype, FileFacts
 from s2s_cli.data.token_file import Place, TokenChunk, read_tokens
 from s2s_cli.data.tokenized import EncodedCorpus, encode_pairs
+from s2s_cli.storage.checksummed import HashedFile
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
 Integer = TypeVar("Integer", bound=np.integer)
@@ -140,22 +141,24 @@ def write_corpus(
 ) -> Written:
     """Write the ids and offsets of chunks that come in order."""
     names = [f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")]
-    with _Files(folder, [*names, LEFT_OUT]) as files:
+    paths = [folder / name for name in (*names, LEFT_OUT)]
+    with ExitStack() as stack:
+        files = {path.name: stack.enter_context(HashedFile(path)) for path in paths}
         ends, unknown, done = [0, 0], [0, 0], 0
         num_pairs, num_too_long, num_empty = [0] * num_sources, 0, 0
         for side in SIDES:
-            files.write(f"{side}.offsets", np.zeros(1, OFFSET).tobytes())
+            files[f"{side}.offsets"].write(np.zeros(1, OFFSET).tobytes())
         for chunk in chunks:
             num_pairs[chunk.source] += len(chunk.lengths[0])
             num_too_long += chunk.num_too_long
             num_empty += chunk.num_empty
-            files.write(LEFT_OUT, (chunk.left_out + done).astype(OFFSET).tobytes())
+            files[LEFT_OUT].write((chunk.left_out + done).astype(OFFSET).tobytes())
             done += chunk.num_pairs
             for number, side in enumerate(SIDES):
-                files.write(f"{side}.ids", chunk.ids[number])
+                files[f"{side}.ids"].write(chunk.ids[number])
                 unknown[number] += chunk.num_unknown[number]
                 offsets = ends[number] + np.cumsum(chunk.lengths[number])
-                files.write(f"{side}.offsets", offsets.astype(OFFSET).tobytes())
+                files[f"{side}.offsets"].write(offsets.astype(OFFSET).tobytes())
                 ends[number] = int(offsets[-1]) if len(offsets) else ends[number]
     counts = Counts(
         pairs=sum(num_pairs),
@@ -166,34 +169,8 @@ def write_corpus(
         too_long=num_too_long,
         empty=num_empty,
     )
-    return Written(files.facts, num_pairs, counts, dtype)
-
-
-class _Files:
-    """Files that are written together, hashed on the way and synced at the end."""
-
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self._folder = folder
-        self._files: dict[str, BinaryIO] = {name: (folder / name).open("wb") for name in names}
-        self._hashes = {name: hashlib.sha256() for name in names}
-        self.facts: dict[str, FileFacts] = {}
-
-    def __enter__(self) -> "_Files":
-        return self
-
-    def write(self, name: str, content: bytes) -> None:
-        self._files[name].write(content)
-        self._hashes[name].update(content)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for name, file in self._files.items():
-            if kind is None:
-                file.flush()
-                os.fsync(file.fileno())
-            file.close()
-            if kind is None:
-                digest = self._hashes[name].hexdigest()
-                self.facts[name] = FileFacts.of(self._folder / name, digest)
+    facts = {path.name: FileFacts.of(path, files[path.name].entry.sha256) for path in paths}
+    return Written(facts, num_pairs, counts, dtype)
 
 
 class StoredPairs:
@@ -277,10 +254,10 @@ class FingerprintWriter:
 
 def write_pairs(folder: Path, name: str, pairs: Iterable[tuple[str, str]]) -> FileFacts:
     """Write pairs of text as JSON lines."""
-    with _Files(folder, [name]) as files:
+    with HashedFile(folder / name) as file:
         for pair in pairs:
-            files.write(name, (json.dumps(pair, ensure_ascii=False) + "\n").encode())
-    return files.facts[name]
+            file.write((json.dumps(pair, ensure_ascii=False) + "\n").encode())
+    return FileFacts.of(folder / name, file.entry.sha256)
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:

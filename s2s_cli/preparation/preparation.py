@@ -8,6 +8,7 @@ corpus, which gets its name when it is whole.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from s2s_cli.preparation.facts import Facts, conclude, recall, stamp
 from s2s_cli.preparation.passes import Means, Tell, cut_into_pieces, encode_tokens, split_words
 from s2s_cli.preparation.settings import Settings, list_settings, with_vocabularies
 from s2s_cli.run import Vocabularies
-from s2s_cli.storage.new_folder import NewFolder
+from s2s_cli.storage.atomic import replacing_folder
 from s2s_cli.text.subwords import SubwordPair
 
 WORDS, PIECES = "words", "pieces"
@@ -78,7 +79,8 @@ class Preparation:
         self._settings = list_settings(config, self.text)
         self._config, self.folder = config, folder
         self._means, self._reads_only = Means(workers, tell), True
-        self._new = NewFolder(folder)
+        self._stack = ExitStack()
+        self._temporary: Path | None = None
         self._facts: Facts | None = None
         self._manifest: Manifest | None = None
         self._dealt: Deal | None = None
@@ -95,7 +97,9 @@ class Preparation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._new.discard()
+        if error is None:  # Nothing was committed: let the writer of the folder undo it.
+            kind, error = GeneratorExit, GeneratorExit()
+        self._stack.__exit__(kind, error, trace)
 
     @property
     def name(self) -> str:
@@ -127,9 +131,9 @@ class Preparation:
         """
         parts, stamps = Parts(self.text.sources, self._deal()), stamp(self.text)
         directions = [source.direction for source in self.text.sources]
-        pairs, path = parts.read(keep=("valid",)), self._new.path() / WORDS
+        pairs, path = parts.read(keep=("valid",)), self._new_folder() / WORDS
         self._reads_only = False
-        with FingerprintWriter(self._new.path()) as writer:
+        with FingerprintWriter(self._new_folder()) as writer:
             self._words = split_words(
                 pairs, self._config, directions, path, self._means, writer.add
             )
@@ -151,7 +155,7 @@ class Preparation:
         if subwords == (None, None):
             return words
         if self._pieces is None or self._pieces[0] != subwords:
-            path = self._new.path() / PIECES
+            path = self._new_folder() / PIECES
             self._pieces = subwords, cut_into_pieces(words, subwords, path, self._means)
         return self._pieces[1]
 
@@ -181,14 +185,24 @@ class Preparation:
 
     def commit(self) -> None:
         """Put the corpus that was encoded into its place, if one was."""
-        self._new.commit(without=(WORDS, PIECES))
+        if self._temporary is not None:
+            for name in (WORDS, PIECES):
+                (self._temporary / name).unlink(missing_ok=True)
+            self._temporary = None
+            self._stack.close()
         self._words = self._pieces = None
+
+    def _new_folder(self) -> Path:
+        """The folder that is written, created when it is first asked for."""
+        if self._temporary is None:
+            self._temporary = self._stack.enter_context(replacing_folder(self.folder))
+        return self._temporary
 
     def _encode_anew(
         self, vocabularies: Vocabularies, wanted: Settings
     ) -> tuple[StoredPairs, Manifest]:
         tokens = self.cut_words(vocabularies.subwords)
-        facts, folder = self.facts(), self._new.path()
+        facts, folder = self.facts(), self._new_folder()
         longest = self._config.data.max_length
         written = encode_tokens(tokens, vocabularies, longest, folder, self._means)
         files = written.files | self._hashes

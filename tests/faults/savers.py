@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import s2s_cli.checkpoint
+import s2s_cli.storage.atomic
 import s2s_cli.storage.checksummed
 from s2s_cli.checkpoint import TrainingState
 from s2s_cli.run import RunFolder
@@ -40,7 +41,7 @@ def in_place(patch: pytest.MonkeyPatch) -> None:
         for name, content in files.items():
             write_synced(folder / name, content)
 
-    patch.setattr(s2s_cli.checkpoint, "write_sealed", write)
+    patch.setattr(s2s_cli.checkpoint, "write_checksummed", write)
 
 
 def rename_before_sync(patch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def rename_before_sync(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         s2s_cli.storage.checksummed, "write_synced", lambda path, content: path.write_bytes(content)
     )
-    patch.setattr(s2s_cli.storage.checksummed, "sync_folder", lambda _: None)
+    patch.setattr(s2s_cli.storage.atomic, "sync_folder", lambda _: None)
 
 
 def no_manifest(patch: pytest.MonkeyPatch) -> None:
@@ -65,8 +66,8 @@ def no_manifest(patch: pytest.MonkeyPatch) -> None:
         found = [*names, *(name for name in optional if (folder / name).exists())]
         return {name: (folder / name).read_bytes() for name in found}
 
-    patch.setattr(s2s_cli.checkpoint, "write_sealed", write)
-    patch.setattr(s2s_cli.checkpoint, "read_sealed", read)
+    patch.setattr(s2s_cli.checkpoint, "write_checksummed", write)
+    patch.setattr(s2s_cli.checkpoint, "read_checksummed", read)
     patch.setattr(RunFolder, "checkpoints", _all_checkpoints)
 
 
