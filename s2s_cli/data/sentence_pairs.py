@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from s2s_cli.data.corpus import Corpus, PairDigest, stream_parallel
+from s2s_cli.data.corpus import Corpus, stream_parallel
 from s2s_cli.data.lines import Errors, is_utf8, name_of
 from s2s_cli.data.tables import choose_format, name_part, stream_table
 from s2s_cli.errors import DataError
@@ -166,24 +166,3 @@ def open_table(
         stream=partial(stream_table, table, path, errors=_ERRORS[on_bad_utf8]),
         skips_bad_utf8=on_bad_utf8 == "skip",
     )
-
-
-def open_pairs(
-    pairs: list[tuple[str, str]],
-    name: str,
-    origin: str,
-    key: str,
-    direction: Direction,
-    weight: float,
-) -> SentencePairs:
-    """Pairs that are at hand."""
-    digest = PairDigest()
-    for pair in pairs:
-        digest.update(pair)
-
-    def stream(digests: list[str]) -> Iterator[Row]:
-        yield from pairs
-        digests.append(digest.hexdigest())
-
-    part = ("pairs", origin, digest.hexdigest())
-    return SentencePairs(name, key, direction, weight, (), part, (origin,), stream)

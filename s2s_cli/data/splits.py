@@ -1,6 +1,6 @@
 """The splits of a recipe: train, valid and test, each of one source or of several."""
 
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +14,7 @@ from s2s_cli.data.directions import (
 )
 from s2s_cli.data.opening import check_there
 from s2s_cli.data.parts import Parts
-from s2s_cli.data.phrasebook import Splits, expand_phrasebook
-from s2s_cli.data.sentence_pairs import SentencePairs, open_files, open_pairs, open_table
+from s2s_cli.data.sentence_pairs import SentencePairs, open_files, open_table
 from s2s_cli.data.shares import Deal, deal_pairs
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import (
@@ -27,6 +26,9 @@ from s2s_cli.sources import (
     sources_of,
     targets_of,
 )
+
+PHRASEBOOK = Path(__file__).with_name("phrasebook")
+"""Folder of the tables that `tools/phrasebook` generates."""
 
 
 class TrainingText(NamedTuple):
@@ -156,14 +158,16 @@ def _open_source(
 
 
 def _open_phrasebook(directed: DirectedSource, key: str) -> SentencePairs:
-    """A part of the phrasebook, Chinese to English unless it is turned round."""
+    """Open a table of the phrasebook, whose columns are Chinese and English."""
     source, direction = directed
-    is_turned = is_turned_round(directed, key)
     part = source.phrasebook  # type: ignore[union-attr]
-    pairs, origin = getattr(_phrasebook(), part), f"phrasebook:{part}"
-    if is_turned:
-        pairs, origin = [pair[::-1] for pair in pairs], f"{origin}:{source.direction}"
-    return open_pairs(pairs, f"phrasebook-{part}", origin, key, direction, source.weight)
+    path = PHRASEBOOK / f"{part}.tsv.gz"
+    src, tgt = (2, 1) if is_turned_round(directed, key) else (1, 2)
+    table = TableFile(file=str(path), src=src, tgt=tgt, weight=source.weight)
+    # A model's card names the text that it was trained on, but no folders of this machine.
+    names = (f"phrasebook:{part}", f"phrasebook:{part}#{src},{tgt}")
+    opened = open_table(table, path, key, direction)
+    return replace(opened, name=f"phrasebook-{part}", origin_names=names)
 
 
 def _check_there(path: Path, key: str, options: str) -> None:
@@ -181,8 +185,3 @@ def _check_there(path: Path, key: str, options: str) -> None:
         raise DataError(
             f"data.{key}: {what.partition(';')[0]}: {path}; name {folder}the file with {options}"
         ) from error
-
-
-@cache
-def _phrasebook() -> Splits:
-    return expand_phrasebook()

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 import numpy as np
 import pytest
 
-from s2s_cli.data.sentence_pairs import SentencePairs, open_pairs
+from s2s_cli.data.corpus import hash_pairs
+from s2s_cli.data.sentence_pairs import SentencePairs
 from s2s_cli.data.shares import deal_pairs
 from s2s_cli.errors import DataError
 from s2s_cli.sources import Direction
@@ -18,7 +19,21 @@ Pairs = list[tuple[str, str]]
 
 def source(pairs: Pairs, name: str = "a", direction: str = "de-en") -> SentencePairs:
     src, tgt = direction.split("-")
-    return open_pairs(pairs, name, name, f"train.{name}", Direction(src, tgt), 1.0)
+
+    def stream(digests: list[str]) -> Iterator[tuple[str, str]]:
+        yield from pairs
+        digests.append(hash_pairs(pairs))
+
+    return SentencePairs(
+        name=name,
+        key=f"train.{name}",
+        direction=Direction(src, tgt),
+        weight=1.0,
+        files=(),
+        part=(name,),
+        origin_names=(name,),
+        stream=stream,
+    )
 
 
 def fold(sentence: str) -> str:
