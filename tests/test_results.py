@@ -151,7 +151,7 @@ def test_bleu_that_says_little_is_marked(two: list[dict[str, Any]]) -> None:
 def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one")
     run.facts_path.write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match="cannot be told about"):
+    with pytest.raises(DataError, match="its results cannot be read"):
         gather_facts(run)
     with pytest.raises(CheckpointError, match="no such model folder"):
         gather_facts(RunFolder(tmp_path / "none"))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import regex
 
 from s2s_cli.text.spacing import PIECE_SPACE, UNSPACED_SCRIPTS, Span
-from s2s_cli.text.tokenizer import Tokenized, Tokenizer
+from s2s_cli.text.tokenizer import LocatedTokens, Tokenizer
 
 Weights = Sequence[Sequence[float]]
 """For each target token its attention over the source tokens; more positions may follow them."""
@@ -133,7 +133,7 @@ def find_replacements(
     )
 
 
-def find_words(tokenizer: Tokenizer, located: Tokenized) -> list[Span]:
+def find_words(tokenizer: Tokenizer, located: LocatedTokens) -> list[Span]:
     """For each token the slice of the text that is the whole word which it belongs to.
 
     Where the tokeniser finds words that is one of them, or several that the text writes as one
@@ -174,7 +174,7 @@ def _trim(text: str, span: Span) -> Span | None:
     return (first, last) if first < last else None
 
 
-def _find_clitics(located: Tokenized) -> list[int]:
+def _find_clitics(located: LocatedTokens) -> list[int]:
     """Where the tokeniser parts words with an apostrophe, as in `l' homme` and `do n't`."""
     cuts = []
     for (start, end), (next_start, next_end) in pairwise(dict.fromkeys(located.word_spans)):
