@@ -19,7 +19,13 @@ from torch import Tensor
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.run import SUBWORDS, VOCABULARIES, parse_subwords, parse_vocabularies
+from s2s_cli.run import (
+    SUBWORDS,
+    VOCABULARIES,
+    format_vocabularies,
+    parse_subwords,
+    parse_vocabularies,
+)
 from s2s_cli.section import Section
 from s2s_cli.sources import Direction, DirectionName, parse_directions
 from s2s_cli.storage.checksummed import (
@@ -127,13 +133,9 @@ def save_model(folder: Path, loaded: LoadedModel, training: TrainingState | None
         OSError: the folder cannot be written for another reason.
     """
     weights = {name: t.contiguous() for name, t in loaded.model.state_dict().items()}
-    files = {
-        VOCABULARIES[0]: loaded.src.vocabulary.to_tsv().encode(),
-        VOCABULARIES[1]: loaded.tgt.vocabulary.to_tsv().encode(),
-    }
-    for name, codec in zip(SUBWORDS, (loaded.src, loaded.tgt), strict=True):
-        if codec.tokenizer.subwords is not None:
-            files[name] = codec.tokenizer.subwords.content
+    src, tgt = loaded.src, loaded.tgt
+    subwords = (src.tokenizer.subwords, tgt.tokenizer.subwords)
+    files = format_vocabularies(src.vocabulary, tgt.vocabulary, subwords)
     hashes = {name: sha256(content) for name, content in files.items()}
     # A single entry, because safetensors writes several in a random order.
     files[WEIGHTS] = safetensors.torch.save(weights, {FILE_HASHES: json.dumps(hashes)})
@@ -222,11 +224,13 @@ def _parse_card(folder: Path, content: bytes) -> ModelCard:
         card = ModelCard.model_validate(tree)
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{folder / CARD}: not a model description ({reason})") from error
+        raise CheckpointError(
+            f"{folder / CARD}: not a model description ({reason}); restore the folder from a copy"
+        ) from error
     if card.decoding.dictionary is not None:
         raise CheckpointError(
             f"{folder / CARD}: decoding.dictionary names a file of this machine "
-            f"({card.decoding.dictionary}), which no model of s2s does; set it to null"
+            f"({card.decoding.dictionary}), which a model must not; set it to null"
         )
     return card
 
@@ -272,13 +276,18 @@ def _check_file_hashes(folder: Path, files: dict[str, bytes]) -> None:
 
 def _check_weights(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     for name in sorted(found.keys() ^ expected.keys()):
-        problem = "is missing" if name in expected else "does not belong to this architecture"
-        raise CheckpointError(f"{path}: the tensor {name} {problem}; it does not fit {CARD}")
+        problem = "is missing" if name in expected else f"is none of the model in {CARD}"
+        raise CheckpointError(
+            f"{path}: the tensor {name} {problem}; restore the folder from a copy"
+        )
     for name, tensor in expected.items():
         if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
             raise CheckpointError(
                 f"{path}: {name} is {tuple(found[name].shape)} {found[name].dtype}, but {CARD} "
-                f"and the vocabularies ask for {tuple(tensor.shape)} {tensor.dtype}"
+                f"and the vocabularies require {tuple(tensor.shape)} {tensor.dtype}; restore the "
+                "folder from a copy"
             )
         if not bool(found[name].isfinite().all()):
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
+            raise CheckpointError(
+                f"{path}: {name} holds values that are not finite; restore the folder from a copy"
+            )

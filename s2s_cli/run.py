@@ -179,14 +179,9 @@ class RunFolder:
 
     def save_vocabularies(self, vocabularies: Vocabularies) -> None:
         """Write the vocabularies, their subwords if they have any, and their card."""
-        files = {
-            VOCABULARIES[0]: vocabularies.src.to_tsv().encode(),
-            VOCABULARIES[1]: vocabularies.tgt.to_tsv().encode(),
-            VOCAB_CARD: to_json(vocabularies.card.model_dump()),
-        }
-        for name, subwords in zip(SUBWORDS, vocabularies.subwords, strict=True):
-            if subwords is not None:
-                files[name] = subwords.content
+        src, tgt, card, subwords = vocabularies
+        files = format_vocabularies(src, tgt, subwords)
+        files[VOCAB_CARD] = to_json(card.model_dump())
         write_checksummed(self.vocab_path, files, {})
 
     def has_vocabularies(self) -> bool:
@@ -227,6 +222,17 @@ def _parse_vocabularies(folder: Path, files: dict[str, bytes]) -> Vocabularies:
     kinds = (card.src_subword, card.tgt_subword)
     subwords = parse_subwords(folder, files, kinds, (src, tgt), VOCAB_CARD)
     return Vocabularies(src, tgt, card, subwords)
+
+
+def format_vocabularies(
+    src: Vocabulary, tgt: Vocabulary, subwords: SubwordPair
+) -> dict[str, bytes]:
+    """Return the content of the files of two vocabularies and their subwords, by name."""
+    files = {VOCABULARIES[0]: src.to_tsv().encode(), VOCABULARIES[1]: tgt.to_tsv().encode()}
+    for name, model in zip(SUBWORDS, subwords, strict=True):
+        if model is not None:
+            files[name] = model.content
+    return files
 
 
 def parse_vocabularies(folder: Path, files: dict[str, bytes]) -> tuple[Vocabulary, Vocabulary]:

@@ -146,7 +146,7 @@ def test_vocabularies_of_another_size_are_refused(folder: Path) -> None:
     rewrite(folder, "model.safetensors", safetensors.torch.save(weights))  # as of older s2s
     assert load_model(folder).card.step == 2
     rewrite(folder, "src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n")
-    with pytest.raises(CheckpointError, match=r"ask for \(4, 4\)"):
+    with pytest.raises(CheckpointError, match=r"require \(4, 4\)"):
         load_model(folder)
 
 
@@ -197,7 +197,7 @@ def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
         load_model(folder)
 
 
-def test_what_is_not_a_model_folder_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such model folder"):
         load_model(tmp_path / "none")
     with pytest.raises(CheckpointError, match="not a model folder"):

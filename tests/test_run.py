@@ -88,7 +88,7 @@ def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None
     assert run.checkpoint_path(20).is_dir()
 
 
-def test_subwords_lie_beside_the_vocabularies_and_leave_with_them(tmp_path: Path) -> None:
+def test_subwords_are_saved_and_replaced_with_their_vocabularies(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     subwords = train_subwords("unigram", [["我们"], ["我"]] * 3, 20, 1.0)
     src = Vocabulary(subwords.pieces, [1] * len(subwords.pieces))

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only, slow of write, shared, or gone: what was saved stays whole."""
+"""Full, read-only, slow, shared or missing disks: what was saved stays complete."""
 
 import errno
 import fcntl
@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(
 
 
 @pytest.mark.fault("B5")
-def test_a_folder_that_becomes_read_only_is_told_at_the_next_save(
+def test_a_folder_that_becomes_read_only_is_reported_at_the_next_save(
     tmp_path: Path, tally: Tally, num_calls: int
 ) -> None:
     folder = tmp_path / "run"
@@ -130,7 +130,7 @@ class Short(io.FileIO):
 
 
 @pytest.mark.fault("B6")
-def test_short_writes_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = io.open
 
     def short_open(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
