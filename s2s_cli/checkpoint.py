@@ -1,7 +1,8 @@
-"""The only reader and writer of model folders and training checkpoints.
+"""Read and write model folders and training checkpoints.
 
-Both are sealed folders (`sealed.py`): hashes are checked before anything is parsed. Tensors are
-safetensors, subwords are sentencepiece models, all else is JSON and TSV: nothing is ever pickled.
+Both are checksummed folders (`storage/checksummed.py`): hashes are compared before anything is
+parsed. Tensors are safetensors, subwords are sentencepiece models, everything else is JSON and TSV;
+nothing is ever pickled. A checkpoint is a model folder with two more files for its training state.
 """
 
 import json
@@ -18,28 +19,37 @@ from torch import Tensor
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.run import (
+    SUBWORDS,
+    VOCABULARIES,
+    format_vocabularies,
+    parse_subwords,
+    parse_vocabularies,
+)
 from s2s_cli.section import Section
 from s2s_cli.sources import Direction, DirectionName, parse_directions
-from s2s_cli.storage.checksummed import parse_json, read_sealed, sha256, to_json, write_sealed
-from s2s_cli.text.subwords import SubwordPair, Subwords
+from s2s_cli.storage.checksummed import (
+    parse_json,
+    read_checksummed,
+    sha256,
+    to_json,
+    write_checksummed,
+)
+from s2s_cli.text.subwords import SubwordPair
 from s2s_cli.text.tokenizer import Codec, make_tokenizers
 from s2s_cli.text.vocabulary import PAD_ID, Vocabulary, make_tag
 
 FORMAT = 3
-"""Raised when older versions of s2s cannot read what this one writes."""
+"""Raised when older versions of s2s cannot read the folder."""
 
-WEIGHTS = "model.safetensors"
-CARD = "config.json"
-VOCABULARIES = ("src.tsv", "tgt.tsv")
-SUBWORDS = ("src.model", "tgt.model")
-COMPANY = "files"
-"""In the metadata of the weights: hashes of the vocabularies and subwords they go with."""
-TRAINING_TENSORS = "training.safetensors"
-TRAINING_FACTS = "training.json"
+WEIGHTS, CARD = "model.safetensors", "config.json"
+TRAINING_TENSORS, TRAINING_FACTS = "training.safetensors", "training.json"
+FILE_HASHES = "files"
+"""Key in the metadata of the weights: SHA-256 of the vocabularies and subwords that they fit."""
 
 
 class ModelCard(Section):
-    """All that a model folder says about its model: `config.json`."""
+    """Description of a model: `config.json`."""
 
     format: int = FORMAT
     """Version of the folder's layout."""
@@ -54,51 +64,51 @@ class ModelCard(Section):
     model: Model
     """Architecture."""
     decoding: Decoding
-    """Search settings that `translate` and `eval` start from."""
+    """Default search settings of `translate` and `eval`."""
     trained_on: dict[str, dict[str, str]]
-    """For each split, its files and their SHA-256."""
+    """SHA-256 by file name, for each split."""
     epoch: int
-    """Epochs trained, the present one included."""
+    """Number of epochs trained, including the one that is not finished."""
     step: int
-    """Updates trained."""
+    """Number of optimizer updates."""
     averaged_epochs: list[int] = []  # noqa: RUF012 (frozen)
-    """Epochs whose weights' mean this is; empty if it is a single epoch."""
+    """Epochs whose weights were averaged; empty for the weights of a single epoch."""
     valid_scores: dict[str, float]
-    """Measures on the validation set at that step."""
+    """Scores on the validation set at that step."""
     directions: Annotated[tuple[DirectionName, ...], Field(strict=False)] = ()
-    """If there are several, such as `de-en`; both languages are `mul` then."""
+    """Such as `de-en`, if there are several; both languages are `mul` then."""
 
     @property
     def all_directions(self) -> tuple[Direction, ...]:
-        """What it translates into what."""
+        """The directions in which it translates."""
         return parse_directions(self.directions) or (Direction(self.src_lang, self.tgt_lang),)
 
 
 class LoadedModel(NamedTuple):
-    """A model with everything needed to use it."""
+    """A model with everything that is needed to use it."""
 
     model: Seq2Seq
     src: Codec
-    """Of the first direction, if there are several."""
+    """Of the first direction, like `tgt`."""
     tgt: Codec
     card: ModelCard
 
     def codecs_of(self, direction: Direction) -> tuple[Codec, Codec]:
-        """Source and target text tools of one direction."""
+        """Make the source and target codecs of one direction."""
         subwords = self.src.tokenizer.subwords, self.tgt.tokenizer.subwords
         vocabularies = self.src.vocabulary, self.tgt.vocabulary
         return make_codecs(self.card.text, *direction, *vocabularies, subwords)
 
 
 class TrainingState(NamedTuple):
-    """What a checkpoint adds to a model folder, so that training goes on as if never stopped."""
+    """What training needs, besides the model, to resume as if it had never stopped."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
 
 
 def build_model(card_model: Model, src: Vocabulary, tgt: Vocabulary) -> Seq2Seq:
-    """A freshly initialised model for two vocabularies."""
+    """Create a newly initialised model for two vocabularies."""
     return Seq2Seq(card_model, len(src), len(tgt), PAD_ID)
 
 
@@ -110,53 +120,50 @@ def make_codecs(
     tgt: Vocabulary,
     subwords: SubwordPair = (None, None),
 ) -> tuple[Codec, Codec]:
-    """Source and target text tools of a model."""
+    """Make the source and target codecs of a model."""
     src_tokenizer, tgt_tokenizer = make_tokenizers(text, Direction(src_lang, tgt_lang), subwords)
     return Codec(src_tokenizer, src), Codec(tgt_tokenizer, tgt)
 
 
 def save_model(folder: Path, loaded: LoadedModel, training: TrainingState | None = None) -> None:
-    """Write a model folder, replacing an older one; with `training`, a checkpoint.
+    """Write a model folder, or with `training` a checkpoint, replacing an older one.
 
     Raises:
-        CheckpointError: what was written does not read back the same.
+        CheckpointError: the disk is full, or does not read back what was written.
+        OSError: the folder cannot be written for another reason.
     """
     weights = {name: t.contiguous() for name, t in loaded.model.state_dict().items()}
-    files = {
-        VOCABULARIES[0]: loaded.src.vocabulary.to_tsv().encode(),
-        VOCABULARIES[1]: loaded.tgt.vocabulary.to_tsv().encode(),
-    }
-    for name, codec in zip(SUBWORDS, (loaded.src, loaded.tgt), strict=True):
-        if codec.tokenizer.subwords is not None:
-            files[name] = codec.tokenizer.subwords.content
-    company = {name: sha256(content) for name, content in files.items()}
-    # One entry: safetensors writes several in an order of its own, another each time.
-    files[WEIGHTS] = safetensors.torch.save(weights, {COMPANY: json.dumps(company)})
+    src, tgt = loaded.src, loaded.tgt
+    subwords = (src.tokenizer.subwords, tgt.tokenizer.subwords)
+    files = format_vocabularies(src.vocabulary, tgt.vocabulary, subwords)
+    hashes = {name: sha256(content) for name, content in files.items()}
+    # A single entry, because safetensors writes several in a random order.
+    files[WEIGHTS] = safetensors.torch.save(weights, {FILE_HASHES: json.dumps(hashes)})
     files[CARD] = to_json(loaded.card.model_dump(mode="json"))
     if training is not None:
         files[TRAINING_TENSORS] = safetensors.torch.save(training.tensors)
         files[TRAINING_FACTS] = to_json(training.facts)
-    write_sealed(folder, files, {"torch_version": torch.__version__})
+    write_checksummed(folder, files, {"torch_version": torch.__version__})
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """Read and check a model folder (or a checkpoint, as a model).
+    """Read and check the model of a model folder or checkpoint.
 
     Raises:
-        CheckpointError: it is missing, incomplete, damaged, of a newer format, or does not fit
-            together.
+        CheckpointError: it is missing, incomplete, damaged or of another format, or its files do
+            not fit together.
     """
     names = (WEIGHTS, CARD, *VOCABULARIES)
-    files = read_sealed(folder, names, optional=SUBWORDS)
+    files = read_checksummed(folder, names, optional=SUBWORDS)
     card = _parse_card(folder, files[CARD])
     src, tgt = _parse_codecs(folder, files, card)
     weights = _parse_tensors(folder / WEIGHTS, files[WEIGHTS])
-    _check_company(folder, files)
-    # Shapes are compared before any memory is taken: a card may ask for more than there is.
+    _check_file_hashes(folder, files)
+    # Shapes are compared before memory is allocated: a card may ask for more than there is.
     with torch.device("meta"):
-        wanted = build_model(card.model, src.vocabulary, tgt.vocabulary).state_dict()
-    _check_weights(folder / WEIGHTS, weights, wanted)
-    # Its first weights are thrown away, and must cost a running training no random numbers.
+        expected = build_model(card.model, src.vocabulary, tgt.vocabulary).state_dict()
+    _check_weights(folder / WEIGHTS, weights, expected)
+    # The initial weights are discarded; drawing them must not advance a training's generator.
     with torch.random.fork_rng(devices=[]):
         model = build_model(card.model, src.vocabulary, tgt.vocabulary)
     model.load_state_dict(weights)
@@ -164,42 +171,44 @@ def load_model(folder: Path) -> LoadedModel:
 
 
 def load_text(folder: Path) -> tuple[ModelCard, SubwordPair]:
-    """Read what a model's tokenisers are made of: its description, and its subwords.
+    """Read what the tokenisers of a model need: its description and its subwords.
 
     Raises:
         CheckpointError: as `load_model`.
     """
-    files = read_sealed(folder, (CARD, *VOCABULARIES), optional=SUBWORDS)
+    files = read_checksummed(folder, (CARD, *VOCABULARIES), optional=SUBWORDS)
     card = _parse_card(folder, files[CARD])
     src, tgt = _parse_codecs(folder, files, card)
     return card, (src.tokenizer.subwords, tgt.tokenizer.subwords)
 
 
 def load_card(folder: Path) -> ModelCard:
-    """Read what a model folder says about its model, without the model.
+    """Read the description of a model alone.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of a newer format.
+        CheckpointError: it is missing, damaged or of another format.
     """
-    return _parse_card(folder, read_sealed(folder, (CARD,))[CARD])
+    return _parse_card(folder, read_checksummed(folder, (CARD,))[CARD])
 
 
 def load_training_state(folder: Path) -> TrainingState:
-    """Read what a checkpoint keeps besides the model.
+    """Read the training state of a checkpoint.
 
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    files = read_sealed(folder, (TRAINING_TENSORS, TRAINING_FACTS))
+    files = read_checksummed(folder, (TRAINING_TENSORS, TRAINING_FACTS))
     tensors = _parse_tensors(folder / TRAINING_TENSORS, files[TRAINING_TENSORS])
     facts = parse_json(files[TRAINING_FACTS], folder / TRAINING_FACTS)
     if not isinstance(facts, dict):
-        raise CheckpointError(f"{folder / TRAINING_FACTS}: not the facts of a training")
+        raise CheckpointError(
+            f"{folder / TRAINING_FACTS}: not a training state; restore the folder from a copy"
+        )
     return TrainingState(tensors, facts)
 
 
 def s2s_version() -> str:
-    """Version of the installed package."""
+    """Return the version of the installed package."""
     return version("s2s-cli")
 
 
@@ -215,49 +224,32 @@ def _parse_card(folder: Path, content: bytes) -> ModelCard:
         card = ModelCard.model_validate(tree)
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{folder / CARD}: not a model description ({reason})") from error
+        raise CheckpointError(
+            f"{folder / CARD}: not a model description ({reason}); restore the folder from a copy"
+        ) from error
     if card.decoding.dictionary is not None:
         raise CheckpointError(
             f"{folder / CARD}: decoding.dictionary names a file of this machine "
-            f"({card.decoding.dictionary}), which no model of s2s does; set it to null"
+            f"({card.decoding.dictionary}), which a model must not; set it to null"
         )
     return card
 
 
 def _parse_codecs(folder: Path, files: dict[str, bytes], card: ModelCard) -> tuple[Codec, Codec]:
     try:
-        src, tgt = (
-            Vocabulary.from_tsv(files[name].decode(), str(folder / name)) for name in VOCABULARIES
-        )
-        subwords = (
-            _parse_subwords(folder / SUBWORDS[0], files, card.text.src_subword, src),
-            _parse_subwords(folder / SUBWORDS[1], files, card.text.tgt_subword, tgt),
-        )
+        src, tgt = parse_vocabularies(folder, files)
+        kinds = (card.text.src_subword, card.text.tgt_subword)
+        subwords = parse_subwords(folder, files, kinds, (src, tgt), CARD)
     except (DataError, UnicodeDecodeError) as error:
         raise CheckpointError(str(error)) from error
-    _check_tags(folder, card, src)
-    return make_codecs(card.text, *card.all_directions[0], src, tgt, subwords)
-
-
-def _check_tags(folder: Path, card: ModelCard, src: Vocabulary) -> None:
-    targets = {make_tag(direction.tgt) for direction in parse_directions(card.directions)}
-    if targets != {*src.tags}:
+    tags = {make_tag(direction.tgt) for direction in parse_directions(card.directions)}
+    if tags != {*src.tags}:
         raise CheckpointError(
-            f"{folder / VOCABULARIES[0]}: its tags of target languages ({' '.join(src.tags)}) are "
-            f"not those of the directions in {CARD} ({', '.join(card.directions)})"
+            f"{folder / VOCABULARIES[0]}: its target language tags ({' '.join(src.tags)}) do not "
+            f"match the directions in {CARD} ({', '.join(card.directions)}); restore the folder "
+            "from a copy"
         )
-
-
-def _parse_subwords(
-    path: Path, files: dict[str, bytes], kind: str, vocabulary: Vocabulary
-) -> Subwords | None:
-    if kind == "none":
-        return None
-    if path.name not in files:
-        raise CheckpointError(f"{path}: missing, though {CARD} says {kind} subwords")
-    subwords = Subwords(files[path.name], kind, str(path))
-    subwords.check_fits(vocabulary, str(path))
-    return subwords
+    return make_codecs(card.text, *card.all_directions[0], src, tgt, subwords)
 
 
 def _parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
@@ -267,35 +259,35 @@ def _parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
 
 
-def _check_company(folder: Path, files: dict[str, bytes]) -> None:
-    """Vocabularies and subwords must be those that the weights were saved with."""
-    for name, digest in _read_company(folder / WEIGHTS, files[WEIGHTS]).items():
-        if name in files and sha256(files[name]) != digest:
+def _check_file_hashes(folder: Path, files: dict[str, bytes]) -> None:
+    """Check that vocabularies and subwords are those that the weights were saved with."""
+    path, content = folder / WEIGHTS, files[WEIGHTS]
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    hashes = parse_json(header.get("__metadata__", {}).get(FILE_HASHES, "{}").encode(), path)
+    if not (isinstance(hashes, dict) and all(isinstance(value, str) for value in hashes.values())):
+        raise CheckpointError(f"{path}: its metadata names no hashes; restore it from a copy")
+    for name, expected in hashes.items():
+        if name in files and (actual := sha256(files[name])) != expected:
             raise CheckpointError(
                 f"{folder / name}: is not the one that {WEIGHTS} was trained with (SHA-256 "
-                f"{sha256(files[name])[:12]}, not {digest[:12]}); put the two together that belong "
-                "together"
+                f"{actual[:12]}, not {expected[:12]}); restore the folder from a copy"
             )
 
 
-def _read_company(path: Path, content: bytes) -> dict[str, str]:
-    """The hashes in the metadata of a safetensors file, whose header was parsed before."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    found = parse_json(header.get("__metadata__", {}).get(COMPANY, "{}").encode(), path)
-    if not (isinstance(found, dict) and all(isinstance(digest, str) for digest in found.values())):
-        raise CheckpointError(f"{path}: its metadata names no hashes; restore it from a copy")
-    return found
-
-
-def _check_weights(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    for name in sorted(found.keys() ^ wanted.keys()):
-        problem = "is missing" if name in wanted else "does not belong to this architecture"
-        raise CheckpointError(f"{path}: the tensor {name} {problem}; it does not fit {CARD}")
-    for name, tensor in wanted.items():
+def _check_weights(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    for name in sorted(found.keys() ^ expected.keys()):
+        problem = "is missing" if name in expected else f"is none of the model in {CARD}"
+        raise CheckpointError(
+            f"{path}: the tensor {name} {problem}; restore the folder from a copy"
+        )
+    for name, tensor in expected.items():
         if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
             raise CheckpointError(
                 f"{path}: {name} is {tuple(found[name].shape)} {found[name].dtype}, but {CARD} "
-                f"and the vocabularies ask for {tuple(tensor.shape)} {tensor.dtype}"
+                f"and the vocabularies require {tuple(tensor.shape)} {tensor.dtype}; restore the "
+                "folder from a copy"
             )
         if not bool(found[name].isfinite().all()):
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
+            raise CheckpointError(
+                f"{path}: {name} holds values that are not finite; restore the folder from a copy"
+            )

@@ -46,6 +46,7 @@ from s2s_cli.data.workers import Work, map_in_order
 from s2s_cli.errors import DataError
 from s2s_cli.run import Vocabularies
 from s2s_cli.sources import Direction
+from s2s_cli.storage.atomic import replacing_folder
 from s2s_cli.text.word_boundaries import choose_tokenizer
 from s2s_cli.vocabularies import (
     TokenCounts,
@@ -195,7 +196,7 @@ def _find_stale(
 
 
 class _Reader(NamedTuple):
-    """Splits text into words; what it writes is removed when the stack closes."""
+    """Splits text into words. Datasets take their places when the stack closes without an error."""
 
     config: Config
     folder: Path
@@ -210,21 +211,24 @@ class _Reader(NamedTuple):
             if text in of_train:
                 continue
             try:
-                found |= self._group([text])
+                with ExitStack() as stack:
+                    found |= self._group([text], stack)
+                    self.stack.push(stack.pop_all())
             except DataError as error:
                 if text.name != "test":
                     raise
                 warnings.append(f"{NO_TEST}: {error}")
-        return found | (self._group(of_train) if of_train else {})
+        return found | (self._group(of_train, self.stack) if of_train else {})
 
-    def _group(self, texts: list[SplitText]) -> dict[str, DatasetWriter]:
-        """Read splits that have the same sources."""
+    def _group(self, texts: list[SplitText], stack: ExitStack) -> dict[str, DatasetWriter]:
+        """Read splits that have the same sources; the stack completes or discards their folders."""
         sources = texts[0].sources
         readings = [Reading() for _ in sources]
         writers: dict[str, DatasetWriter] = {}
         for text in texts:
-            writers[text.name] = DatasetWriter(text, self.folder, readings)
-            self.stack.callback(writers[text.name].discard)
+            folder = stack.enter_context(replacing_folder(self.folder / text.name))
+            writers[text.name] = DatasetWriter(text, folder, readings)
+            stack.callback(writers[text.name].close)
         rows = self._divide(texts[0], readings, writers)
         directions = tuple({source.direction for source in sources})
         work = Work(make_word_splitter, (self.config.text, directions))
@@ -266,7 +270,7 @@ def _encode(
     settings: Settings,
     workers: Workers,
 ) -> None:
-    """Turn the words of a split into ids, and put its dataset in place."""
+    """Turn the words of a split into ids, and complete its dataset."""
     src, tgt = vocabularies.src, vocabularies.tgt
     models = [(one.content, one.kind) if one else None for one in vocabularies.subwords]
     encoding = EncodingSettings(
@@ -283,7 +287,7 @@ def _encode(
             writer.add_ids(chunk)
             done += chunk.num_rows
             workers.report("encoding", done, writer.words.num_pairs)
-    writer.commit(settings, encoding.dtype)
+    writer.finish(settings, encoding.dtype)
 
 
 def list_settings(config: Config, text: SplitText) -> Settings:

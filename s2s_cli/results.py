@@ -1,7 +1,7 @@
-"""What finished runs came to: gathered from their folders.
+"""Collect the results of finished runs from their folders.
 
-A page has a file of facts beside it (`results.json`), so that runs whose folders are gone stay on
-it, and those that are there again replace what was known of them.
+A page of results has a file of facts next to it (`results.json`). Runs whose folders are gone stay
+on the page; the facts of runs whose folders exist are replaced.
 """
 
 import json
@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
-from s2s_cli.storage.checksummed import read_sealed, sealed_hash
+from s2s_cli.storage.checksummed import read_checksummed, read_sha256
 
 Facts = dict[str, Any]
-"""All that a page says about one run, as JSON."""
+"""Everything that a page shows of one run, as JSON."""
 
 CARD, WEIGHTS = "config.json", "model.safetensors"
 
 
 def name_runs(paths: Iterable[Path]) -> dict[str, Path]:
-    """Run folders by name, each once: the shortest end of its path that no other run shares."""
+    """Name each run folder by the shortest end of its path that is unique."""
     folders = {path.resolve(): path for path in paths}
     names = {}
     for whole, path in folders.items():
@@ -35,24 +35,26 @@ def name_runs(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def gather_facts(run: RunFolder, name: str | None = None) -> Facts:
-    """What one run folder says about itself; reports of an earlier model of it do not count.
+    """Collect the facts of a run; reports of an earlier model are ignored.
 
     Args:
         run: a trained and evaluated run.
-        name: on the page; the folder's name if None.
+        name: name on the page; the folder's name by default.
 
     Raises:
-        CheckpointError: it has no model, or this one was not evaluated.
-        DataError: a file of it is missing or damaged.
+        CheckpointError: there is no model, or the present one was not evaluated.
+        DataError: a file is missing or damaged.
     """
-    card = json.loads(read_sealed(run.model_path, (CARD,))[CARD])
+    card = json.loads(read_checksummed(run.model_path, (CARD,))[CARD])
     try:
         tests = _read_tests(run)
         made = json.loads(run.facts_path.read_bytes())
         log = [json.loads(line) for line in run.log_path.read_text("utf-8").split("\n") if line]
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{run.path}: cannot be told about ({reason})") from error
+        raise DataError(
+            f"{run.path}: its results cannot be read ({reason}); restore the folder from a copy"
+        ) from error
     config = load_recipe(str(run.config_path)).config.model_dump(mode="json")
     epochs = [entry for entry in log if "valid_seconds" in entry]
     ranked_by = [entry["ranked_by"] for entry in log if "ranked_by" in entry]
@@ -75,33 +77,33 @@ def gather_facts(run: RunFolder, name: str | None = None) -> Facts:
 
 
 def _read_tests(run: RunFolder) -> dict[str, Facts]:
-    """The reports on the run's model, by test set."""
+    """Read the reports on the present model, by test set."""
     reports = sorted(run.reports_path.glob("*/scores.json"))
     if not reports:
-        raise CheckpointError(f"{run.reports_path}: not evaluated; `s2s eval --run {run.path}`")
+        raise CheckpointError(f"{run.reports_path}: not evaluated; run `s2s eval --run {run.path}`")
     tests = {path.parent.name: json.loads(path.read_bytes()) for path in reports}
-    weights = sealed_hash(run.model_path, WEIGHTS)
+    weights = read_sha256(run.model_path, WEIGHTS)
     tests = {name: test for name, test in tests.items() if test["weights_sha256"] == weights}
     if not tests:
         raise CheckpointError(
-            f"{run.reports_path}: no report is of the model as it is now; "
-            f"`s2s eval --run {run.path}` again"
+            f"{run.reports_path}: no report is about the present model; "
+            f"run `s2s eval --run {run.path}` again"
         )
     return tests
 
 
 class Page(NamedTuple):
-    """A page of results, and the facts that it is written from."""
+    """A page of results, and the file of facts next to it."""
 
     path: Path
 
     @property
     def facts_path(self) -> Path:
-        """Beside the page."""
+        """The file of facts."""
         return self.path.with_suffix(".json")
 
     def read(self) -> dict[str, Facts]:
-        """The facts of the runs that are on it, by name.
+        """Read the facts of the runs on the page, by name.
 
         Raises:
             DataError: the file of facts is damaged.
@@ -112,4 +114,6 @@ class Page(NamedTuple):
             known = json.loads(self.facts_path.read_bytes())
             return {str(name): dict(facts) for name, facts in known.items()}
         except (ValueError, AttributeError, TypeError) as error:
-            raise DataError(f"{self.facts_path}: not the facts of a page ({error})") from error
+            raise DataError(
+                f"{self.facts_path}: not the facts of a page ({error}); restore it from a copy"
+            ) from error

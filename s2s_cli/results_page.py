@@ -1,4 +1,4 @@
-"""The page of results: a table of finished runs, then what each of them was."""
+"""Format the page of results: a table of finished runs, then the details of each."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,33 +8,33 @@ from typing import Any
 from s2s_cli.config import Decoding
 
 Facts = dict[str, Any]
-"""All that the page says about one run, as `results.gather_facts` finds it."""
+"""Everything that the page shows of one run, from `results.gather_facts`."""
 
 MEASURES = {"bleu": "BLEU", "bleu-tokens": "BLEU, tokens", "chrf": "chrF", "accuracy": "accuracy"}
-"""Scores of a test set that have a column."""
+"""Scores that have a column in the table."""
 
 _MAIN_SETTINGS = {
     "beam": ("beam_size", "length_penalty", "length_penalty_kind"),
     "sample": ("temperature", "seed"),
 }
-"""Of a search, what is always shown."""
+"""Settings of a search that are always shown."""
 
 SHOWN_DIGITS = 12
-"""Of a SHA-256."""
+"""Digits shown of a SHA-256."""
 
 
 def format_page(runs: Iterable[Facts]) -> str:
-    """The page as Markdown: a table of all runs, then what each was.
+    """Format the page as Markdown.
 
-    Runs that differ in nothing but their seed share a row: mean, and least to greatest.
+    Runs that differ only in their seed share a row: mean (minimum to maximum).
     """
     runs = sorted(runs, key=lambda run: str(run["name"]))
     lines = [
         "# Results",
         "",
         "Written by `s2s results` from run folders; [results.json](results.json) has every number. "
-        "The model is the epoch (or mean of epochs) that was best on the validation pairs; how it "
-        "searched for the translations of a test set stands with its scores.",
+        "The model is the epoch (or mean of epochs) that was best on the validation pairs. The "
+        "search settings of each test set are given with its scores.",
         "",
         "| run | languages | weights | updates | minutes | valid | test set | case | "
         + " | ".join(MEASURES.values())
@@ -45,10 +45,10 @@ def format_page(runs: Iterable[Facts]) -> str:
         lines += _rows(group)
     lines += [
         "",
-        "Several seeds in a row: the mean, and from the least to the greatest. Scores that ignore "
-        "case do not compare with scores in which it counts. Scores in which case counts are not "
-        "in the table for models that write lower case only; they stand below. † BLEU that says "
-        "little: of labels, of references shorter than four tokens, or of few sentences.",
+        "Several seeds in a row: mean (minimum to maximum). Scores that ignore case cannot be "
+        "compared with case-sensitive scores. Models that write lower case only have no "
+        "case-sensitive scores in the table; they are given below. † BLEU is not informative: "
+        "labels, references shorter than four tokens, or few sentences.",
     ]
     for run in runs:
         lines += _describe(run)
@@ -56,14 +56,14 @@ def format_page(runs: Iterable[Facts]) -> str:
 
 
 def group_seeds(runs: Iterable[Facts]) -> list[list[Facts]]:
-    """Runs that differ in nothing but their seed together, in order.
+    """Group the runs that differ only in their seed, in order.
 
-    Where both translated a test set they did it alike: the same text, search and signatures.
+    If both translated the same test set, its text, search settings and signatures are the same too.
     """
     groups: list[list[Facts]] = []
     for run in runs:
         for group in groups:
-            if all(_differ_in_seed_alone(run, other) for other in group):
+            if all(_differ_only_in_seed(run, other) for other in group):
                 group.append(run)
                 break
         else:
@@ -71,7 +71,7 @@ def group_seeds(runs: Iterable[Facts]) -> list[list[Facts]]:
     return groups
 
 
-def _differ_in_seed_alone(run: Facts, other: Facts) -> bool:
+def _differ_only_in_seed(run: Facts, other: Facts) -> bool:
     def train(run: Facts) -> Facts:
         training = {key: v for key, v in run["config"]["training"].items() if key != "seed"}
         return {**run["config"], "training": training, "data": run["trained_on"]}
@@ -79,12 +79,12 @@ def _differ_in_seed_alone(run: Facts, other: Facts) -> bool:
     if run["seed"] == other["seed"] or train(run) != train(other):
         return False
     return all(
-        _is_tested_alike(run["tests"][name], other["tests"][name])
+        _is_same_test(run["tests"][name], other["tests"][name])
         for name in run["tests"].keys() & other["tests"].keys()
     )
 
 
-def _is_tested_alike(test: Facts, other: Facts) -> bool:
+def _is_same_test(test: Facts, other: Facts) -> bool:
     scores, others = test["scores"], other["scores"]
     return (
         sorted(test["data_sha256"].values()) == sorted(other["data_sha256"].values())
@@ -97,7 +97,7 @@ def _is_tested_alike(test: Facts, other: Facts) -> bool:
 
 
 def _search_of(test: Facts) -> Facts:
-    """What decides on translations; how many are made at a time does not."""
+    """Return the search settings that affect translations: all but the batch size."""
     return {key: value for key, value in test["decoding"].items() if key != "batch_size"}
 
 
@@ -121,7 +121,7 @@ def _rows(group: Sequence[Facts]) -> list[str]:
         case = "ignored" if _ignores_case(scores[0]) else "counts"
         cells = [
             _spread([score[key]["score"] if key in score else None for score in scores], 1)
-            + ("†" if any(_says_little(score, key) for score in scores) else "")
+            + ("†" if any(_is_uninformative(score, key) for score in scores) else "")
             for key in MEASURES
         ]
         tail = "" if len(scores) == len(group) else f" ({len(scores)} of {len(group)} runs)"
@@ -131,17 +131,17 @@ def _rows(group: Sequence[Facts]) -> list[str]:
 
 
 def _comparable(run: Facts, test: str) -> Facts:
-    """The scores of a test set that are in the table.
+    """Return the scores of a test set that belong in the table.
 
-    A model that writes lower case only gets none in which case counts.
+    A model that writes lower case only has no case-sensitive scores there.
     """
     scores: Facts = run["tests"][test]["scores"]
     is_lower_cased = run["config"]["text"]["lowercase"]
     return {key: one for key, one in scores.items() if not (is_lower_cased and _is_cased(one))}
 
 
-def _says_little(scores: Facts, key: str) -> bool:
-    """Whether a score is BLEU of a test set on which BLEU says little, as of labels."""
+def _is_uninformative(scores: Facts, key: str) -> bool:
+    """Whether a score is BLEU of a test set for which BLEU is not informative."""
     if key not in ("bleu", "bleu-tokens") or key not in scores:
         return False
     return "BLEU says little" in scores[key].get("note", "") or "accuracy" in scores
@@ -152,7 +152,7 @@ def _is_cased(score: Facts) -> bool:
 
 
 def _ignores_case(scores: Facts) -> bool:
-    """Whether the scores that have a column ignore case; TER, which has none, always does."""
+    """Whether the scores in the table ignore case (TER always does, but has no column)."""
     return not any(_is_cased(score) for key, score in scores.items() if key in MEASURES)
 
 
@@ -195,7 +195,7 @@ def _describe(run: Facts) -> list[str]:
 
 
 def _note(run: Facts, score: Facts) -> str:
-    """What has to be known about a score; reports of earlier versions have no notes."""
+    """Return the caveat about a score; reports of earlier versions have none."""
     note = score.get("note", "")
     if not note and run["config"]["text"]["lowercase"] and _is_cased(score):
         note = "the model writes lower case only; not comparable"
@@ -203,7 +203,7 @@ def _note(run: Facts, score: Facts) -> str:
 
 
 def describe_search(decoding: Facts) -> str:
-    """Which search, and every setting that is not the default one, as in a recipe."""
+    """Describe a search: its main settings, and all that are not the default."""
     search = decoding["search"]
     shown = {key: decoding[key] for key in _MAIN_SETTINGS[search]}
     usual = Decoding().model_dump() | {"search": search, "batch_size": decoding["batch_size"]}
@@ -225,5 +225,5 @@ def _hashes(files: dict[str, str]) -> str:
 
 
 def _anchor(name: str) -> str:
-    """The link that Markdown gives a heading."""
+    """Return the anchor that Markdown gives to a heading."""
     return re.sub(r"[^\w-]", "", name.lower().replace(" ", "-"))

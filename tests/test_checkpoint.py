@@ -20,7 +20,8 @@ from s2s_cli.checkpoint import (
 )
 from s2s_cli.config import Decoding, Model, Text
 from s2s_cli.errors import CheckpointError
-from s2s_cli.storage.checksummed import MANIFEST, is_sealed, repair_sealed, saved_at, sha256
+from s2s_cli.storage.atomic import clear_debris
+from s2s_cli.storage.checksummed import MANIFEST, is_checksummed, read_saved_at, sha256
 from s2s_cli.text.vocabulary import Vocabulary
 
 
@@ -49,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def reseal(folder: Path, name: str, content: bytes) -> None:
+def rewrite(folder: Path, name: str, content: bytes) -> None:
     """Change a file and make the manifest agree, as a malicious or careless hand would."""
     (folder / name).write_bytes(content)
     manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -134,7 +135,7 @@ def test_missing_and_truncated_files_are_named(folder: Path, name: str) -> None:
 def test_files_that_do_not_fit_are_refused(
     folder: Path, name: str, content: bytes, message: str
 ) -> None:
-    reseal(folder, name, content)
+    rewrite(folder, name, content)
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
     assert message in str(caught.value)
@@ -142,21 +143,21 @@ def test_files_that_do_not_fit_are_refused(
 
 def test_vocabularies_of_another_size_are_refused(folder: Path) -> None:
     weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
-    reseal(folder, "model.safetensors", safetensors.torch.save(weights))  # as of older s2s
+    rewrite(folder, "model.safetensors", safetensors.torch.save(weights))  # as of older s2s
     assert load_model(folder).card.step == 2
-    reseal(folder, "src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n")
-    with pytest.raises(CheckpointError, match=r"ask for \(4, 4\)"):
+    rewrite(folder, "src.tsv", b"<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\n")
+    with pytest.raises(CheckpointError, match=r"require \(4, 4\)"):
         load_model(folder)
 
 
 def test_a_card_that_asks_for_more_than_the_memory_takes_none(folder: Path) -> None:
     card = json.loads((folder / "config.json").read_bytes())
     card["model"] |= {"hidden_size": 1 << 16, "num_layers": 64}
-    reseal(folder, "config.json", json.dumps(card).encode())
+    rewrite(folder, "config.json", json.dumps(card).encode())
     with pytest.raises(CheckpointError, match=r"the tensor .* is missing"):
         load_model(folder)  # 10^12 weights
     card["model"]["hidden_size"] = 1 << 17
-    reseal(folder, "config.json", json.dumps(card).encode())
+    rewrite(folder, "config.json", json.dumps(card).encode())
     with pytest.raises(CheckpointError, match="less than or equal to 65536"):
         load_model(folder)
 
@@ -164,7 +165,7 @@ def test_a_card_that_asks_for_more_than_the_memory_takes_none(folder: Path) -> N
 def test_a_card_that_names_a_file_of_the_machine_is_refused(folder: Path) -> None:
     card = json.loads((folder / "config.json").read_bytes())
     card["decoding"]["dictionary"] = "/etc/passwd"
-    reseal(folder, "config.json", json.dumps(card).encode())
+    rewrite(folder, "config.json", json.dumps(card).encode())
     with pytest.raises(CheckpointError, match=r"decoding\.dictionary names a file"):
         load_model(folder)
 
@@ -191,12 +192,12 @@ def test_only_plain_files_of_the_folder_are_read(folder: Path, tmp_path: Path) -
 def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
     tensors = safetensors.torch.load((folder / "model.safetensors").read_bytes())
     tensors["tgt_embedding.table.weight"][4, 0] = torch.nan
-    reseal(folder, "model.safetensors", safetensors.torch.save(tensors))
+    rewrite(folder, "model.safetensors", safetensors.torch.save(tensors))
     with pytest.raises(CheckpointError, match=r"tgt_embedding\.table\.weight holds values"):
         load_model(folder)
 
 
-def test_what_is_not_a_model_folder_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such model folder"):
         load_model(tmp_path / "none")
     with pytest.raises(CheckpointError, match="not a model folder"):
@@ -220,9 +221,9 @@ def test_saving_replaces_whole_or_not_at_all(folder: Path, monkeypatch: pytest.M
 
 
 def test_a_replacement_cut_short_between_its_renames_is_undone(folder: Path) -> None:
-    folder.rename(folder.parent / ".old-model-123")
-    (folder.parent / ".tmp-model-123").mkdir()
-    repair_sealed(folder)
+    folder.rename(folder.parent / ".old-model-elsewhere-123")
+    (folder.parent / ".tmp-model-elsewhere-123").mkdir()
+    clear_debris(folder.parent)
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
     assert load_model(folder).card.step == 2
 
@@ -243,10 +244,10 @@ def test_what_does_not_read_back_never_takes_the_place_of_what_does(
 
 
 def test_a_reader_finds_the_model_while_it_is_being_replaced(folder: Path) -> None:
-    folder.rename(folder.parent / ".old-model-123")
+    folder.rename(folder.parent / ".old-model-elsewhere-123")
     assert load_model(folder).card.step == 2
-    assert is_sealed(folder)
-    assert saved_at(folder)
+    assert is_checksummed(folder)
+    assert read_saved_at(folder)
 
 
 def make_with_subwords() -> LoadedModel:
@@ -277,11 +278,11 @@ def test_damaged_missing_or_foreign_subwords_are_refused(tmp_path: Path) -> None
     path.write_bytes(whole[:-1])
     with pytest.raises(CheckpointError, match=r"src\.model: differs from what manifest\.json says"):
         load_model(folder)
-    reseal(folder, "src.model", b"garbage")
+    rewrite(folder, "src.model", b"garbage")
     with pytest.raises(CheckpointError, match=r"src\.model: not a sentencepiece model"):
         load_model(folder)
     other = learn_subwords("bpe", [["甲丙", "丙丁"]] * 3, 20, 1.0)
-    reseal(folder, "src.model", other.content)
+    rewrite(folder, "src.model", other.content)
     with pytest.raises(CheckpointError, match=r"src\.model: its pieces are not the tokens"):
         load_model(folder)
     path.unlink()

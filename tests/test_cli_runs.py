@@ -192,7 +192,7 @@ def test_a_small_text_says_how_many_subwords_it_gives_or_takes(texts: Path) -> N
     built = s2s("vocab", "build", *files, cwd=texts).stderr
     assert re.search(r"zh: the text gives \d+ entries, not 10,000", built)
     few = s2s("vocab", "build", *files, "--max-size", 6, cwd=texts, status=1).stderr
-    assert "vocab.max_size: 6 entries are too few, the characters of the text alone take 9" in few
+    assert "vocab.max_size: 6 entries are too few: the characters of the text alone need 9" in few
 
 
 @pytest.mark.parametrize(

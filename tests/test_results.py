@@ -12,7 +12,7 @@ from s2s_cli.recipe import dump_yaml, load_recipe
 from s2s_cli.results import Page, gather_facts, name_runs
 from s2s_cli.results_page import format_page
 from s2s_cli.run import RunFolder
-from s2s_cli.storage.checksummed import sha256, to_json, write_sealed
+from s2s_cli.storage.checksummed import sha256, to_json, write_checksummed
 
 DECODING = Decoding(beam_size=8).model_dump()
 SIGNATURE = "nrefs:1|case:mixed"
@@ -29,7 +29,7 @@ def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
     }
     weights = b"weights"
     files = {"config.json": to_json(card), "model.safetensors": weights}
-    write_sealed(run.model_path, files, {})
+    write_checksummed(run.model_path, files, {})
     run.config_path.write_text(dump_yaml(config), encoding="utf-8")
     made = {
         "command": f"s2s train --seed {seed}",
@@ -106,7 +106,7 @@ def test_the_same_seed_twice_is_no_range(two: list[dict[str, Any]]) -> None:
     assert len(table_of(two[0], {**two[0], "name": "again"}, two[1])) == 2
 
 
-def test_a_test_set_that_some_runs_have_is_told_with_their_number(
+def test_a_test_set_that_only_some_runs_have_is_shown_with_their_number(
     two: list[dict[str, Any]],
 ) -> None:
     two[1]["tests"]["more"] = two[1]["tests"]["data-test"]
@@ -151,12 +151,12 @@ def test_bleu_that_says_little_is_marked(two: list[dict[str, Any]]) -> None:
 def test_what_is_not_evaluated_or_damaged_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one")
     run.facts_path.write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match="cannot be told about"):
+    with pytest.raises(DataError, match="its results cannot be read"):
         gather_facts(run)
     with pytest.raises(CheckpointError, match="no such model folder"):
         gather_facts(RunFolder(tmp_path / "none"))
     (run.reports_path / "data-test" / "scores.json").unlink()
-    with pytest.raises(CheckpointError, match="not evaluated; `s2s eval"):
+    with pytest.raises(CheckpointError, match="not evaluated; run `s2s eval"):
         gather_facts(run)
 
 
@@ -169,7 +169,9 @@ def test_reports_of_an_earlier_model_do_not_count(tmp_path: Path) -> None:
     (run.reports_path / "old" / "scores.json").write_bytes(stale)
     assert list(gather_facts(run)["tests"]) == ["data-test"]
     report.write_bytes(stale)
-    with pytest.raises(CheckpointError, match="no report is of the model as it is now; `s2s eval"):
+    with pytest.raises(
+        CheckpointError, match="no report is about the present model; run `s2s eval"
+    ):
         gather_facts(run)
 
 
@@ -184,7 +186,7 @@ def test_a_page_remembers_runs_whose_folders_are_gone(tmp_path: Path) -> None:
         page.read()
 
 
-def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_runs_with_the_same_name_are_named_after_their_folders(tmp_path: Path) -> None:
     paths = [tmp_path / who / "runs" / "quickstart" for who in ("anna", "ben")]
     assert name_runs([*paths, paths[0], tmp_path / "other"]) == {
         "anna/runs/quickstart": paths[0],

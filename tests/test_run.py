@@ -5,7 +5,7 @@ from corpora import learn_subwords
 
 from s2s_cli.errors import CheckpointError, DataError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard, latest_run
-from s2s_cli.storage.checksummed import write_sealed
+from s2s_cli.storage.checksummed import write_checksummed
 from s2s_cli.text.vocabulary import Vocabulary
 
 CARD = VocabularyCard(
@@ -48,10 +48,10 @@ def test_the_latest_run_is_the_one_saved_last_whatever_the_clock_of_the_files(
     with pytest.raises(CheckpointError, match="no trained model"):
         latest_run(tmp_path)
     for name in ("b", "a", "c.bak-1"):
-        write_sealed(tmp_path / name / "model", {"x": b"1"}, {})
+        write_checksummed(tmp_path / name / "model", {"x": b"1"}, {})
     (tmp_path / "unfinished").mkdir()
     assert latest_run(tmp_path).path.name == "a"
-    write_sealed(tmp_path / "b" / "model", {"x": b"2"}, {})
+    write_checksummed(tmp_path / "b" / "model", {"x": b"2"}, {})
     assert latest_run(tmp_path).path.name == "b"
 
 
@@ -60,7 +60,7 @@ def test_setting_aside_keeps_everything_and_leaves_the_vocabularies(tmp_path: Pa
     assert run.set_aside() is None
     run.save_vocabularies(Vocabularies(Vocabulary([], []), Vocabulary([], []), CARD))
     for number in (1, 2):
-        write_sealed(run.model_path, {"x": b"1"}, {})
+        write_checksummed(run.model_path, {"x": b"1"}, {})
         run.log_path.write_text("{}")
         backup = run.set_aside()
         assert backup == tmp_path / f"r.bak-{number}"
@@ -71,15 +71,15 @@ def test_setting_aside_keeps_everything_and_leaves_the_vocabularies(tmp_path: Pa
 def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     for step in (1, 20, 3):
-        write_sealed(run.checkpoint_path(step), {"x": b"1"}, {})
+        write_checksummed(run.checkpoint_path(step), {"x": b"1"}, {})
     (tmp_path / "checkpoints" / "notes.txt").write_text("mine")
     run.remove_old_checkpoints()
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert left == ["notes.txt", "step-00000003", "step-00000020"]
-    (tmp_path / "checkpoints" / ".tmp-step-00000021-99").mkdir()
+    (tmp_path / "checkpoints" / ".tmp-step-00000021-elsewhere-99").mkdir()
     (tmp_path / "reports" / "t").mkdir(parents=True)
-    (tmp_path / "reports" / "t" / ".tmp-report.md-99").write_text("half")
-    (tmp_path / ".tmp-config.yaml-99").write_text("half")
+    (tmp_path / "reports" / "t" / ".tmp-report.md-elsewhere-99").write_text("half")
+    (tmp_path / ".tmp-config.yaml-elsewhere-99").write_text("half")
     (tmp_path / "mine").mkdir()
     for name in (".tmp-notes", "mine/.tmp-thesis"):
         (tmp_path / name).write_text("not of s2s")
@@ -88,7 +88,7 @@ def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None
     assert run.checkpoint_path(20).is_dir()
 
 
-def test_subwords_lie_beside_the_vocabularies_and_leave_with_them(tmp_path: Path) -> None:
+def test_subwords_are_saved_and_replaced_with_their_vocabularies(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     subwords = learn_subwords("unigram", [["我们"], ["我"]] * 3, 20, 1.0)
     src = Vocabulary(subwords.pieces, [1] * len(subwords.pieces))

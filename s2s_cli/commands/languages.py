@@ -208,11 +208,13 @@ def _describe(source: "PairSource", misfits: "list[ScriptMisfit]") -> str:
         f"{names[one.side]} are in {one.found} script, not in {one.expected} as {one.lang} is"
         for one in misfits
     )
-    if not source.files:
+    from s2s_cli.data.splits import PHRASEBOOK
+
+    if PHRASEBOOK in source.files[0].parents:
         return f"data.{source.key}: {both}; name your own text, with --train-src and --train-tgt"
     return f"data.{source.key}: {both}; check the file"
 
 
 def _name_files(source: "PairSource") -> dict[str, str]:
     paths = source.files[:2] if len(source.files) > 1 else source.files[:1] * 2
-    return dict(zip(SIDES, map(str, paths or (source.name,) * 2), strict=True))
+    return dict(zip(SIDES, map(str, paths), strict=True))

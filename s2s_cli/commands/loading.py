@@ -146,9 +146,9 @@ def _override_decoding(
 
 def find_model(path: Path) -> Path:
     """The model folder itself, or that of a run folder."""
-    from s2s_cli.storage.checksummed import is_sealed
+    from s2s_cli.storage.checksummed import is_checksummed
 
-    return path / "model" if not is_sealed(path) and (path / "model").exists() else path
+    return path / "model" if not is_checksummed(path) and (path / "model").exists() else path
 
 
 def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:

@@ -120,7 +120,7 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
     """Which model translated what, how, where and how fast."""
     from s2s_cli.checkpoint import WEIGHTS, s2s_version
     from s2s_cli.scoring.metrics import sacrebleu_version
-    from s2s_cli.storage.checksummed import sealed_hash
+    from s2s_cli.storage.checksummed import read_sha256
 
     test, loaded = evaluated.test, evaluated.loaded
     cards = (loaded.card, *loaded.others)
@@ -133,7 +133,7 @@ def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
         "blank_sources_scored": evaluated.num_blank_sources,
         "command": shlex.join(["s2s", *sys.argv[1:]]),
         "model": _join(evaluated.models),
-        "weights_sha256": _join(sealed_hash(folder, WEIGHTS) for folder in evaluated.models),
+        "weights_sha256": _join(read_sha256(folder, WEIGHTS) for folder in evaluated.models),
         "epoch": _join(card.epoch for card in cards) if loaded.others else loaded.card.epoch,
         "step": _join(card.step for card in cards) if loaded.others else loaded.card.step,
         "languages": f"{test.direction.src}-{test.direction.tgt}",

@@ -29,7 +29,7 @@ def results(
     from s2s_cli.results import Page, gather_facts, name_runs
     from s2s_cli.results_page import format_page
     from s2s_cli.run import RUNS, RunFolder
-    from s2s_cli.storage.atomic import is_stdout, write_file, writing
+    from s2s_cli.storage.atomic import is_stdout, write_file
     from s2s_cli.storage.checksummed import to_json
 
     page = Page(output) if output is not None and not is_stdout(output) else None
@@ -57,7 +57,6 @@ def results(
         return
     if has_facts:
         write_file(page.facts_path, to_json(dict(sorted(known.items()))))
-    with writing(page.path) as file:
-        file.write(text.encode())
+    write_file(page.path, text)
     where = f", their facts in {page.facts_path}" if has_facts else ""
     say(f"{len(known)} runs in {page.path}{where}")

@@ -21,7 +21,7 @@ from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.processes import together
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.start import FRESH, StartOptions, start
-from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError, UnsavedError
+from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.trainer import Fit
 
 
 def train(
@@ -71,14 +70,6 @@ def train(
     test_src: opt.TestSrcOption = None,
     test_tgt: opt.TestTgtOption = None,
     on_bad_utf8: opt.OnBadUtf8Option = None,
-    rescue_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--rescue-dir",
-            metavar="DIR",
-            help="Where the state goes if the run folder cannot be written any more.",
-        ),
-    ] = None,
     sets: opt.SetOption = None,
 ) -> None:
     """Train a model, resuming an interrupted run; prints the model folder."""
@@ -117,7 +108,7 @@ def train(
         names_sizes = any(text.startswith("vocab.") for text in sets or ())
         how = StartOptions(fresh and not is_heeded, names_sizes, are_languages_named, launch.marks)
         with locked(job.run.path, warn) if launch.is_first else nullcontext():
-            _train(job, how, stop, launch, rescue_dir)
+            _train(job, how, stop, launch)
 
 
 class _Asked(NamedTuple):
@@ -172,9 +163,7 @@ def warn_of_idle(config: "Config") -> None:
         warn(problem)
 
 
-def _train(
-    job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch", rescue_dir: Path | None
-) -> None:
+def _train(job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch") -> None:
     from s2s_cli.console import say, write_result
     from s2s_cli.device import allow_tf32, choose_device, describe_device, prepare_device
     from s2s_cli.parallel import present_ranks
@@ -200,7 +189,7 @@ def _train(
     if fit.is_finished():
         say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains from scratch")
     elif not ranks.most(stop.is_set()):
-        with naming_lines(recipe, folder), rescuing(fit, rescue_dir):
+        with naming_lines(recipe, folder):
             follow(fit, stop)
     number = int(ranks.most(stop.signal_number or 0))
     if number and not fit.is_finished():
@@ -242,36 +231,6 @@ def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
         if (rest := len(error.pairs) - MOST_NAMED) > 0:
             say(f"  and {rest} more")
         raise
-
-
-@contextmanager
-def rescuing(fit: "Fit", rescue_dir: Path | None) -> "Iterator[None]":
-    """Write a state that its run folder did not take to another one, if one was named."""
-    from s2s_cli.run import RunFolder
-    from s2s_cli.storage.atomic import write_file
-
-    is_ready = rescue_dir is not None and fit.ranks.is_first
-    # What a run folder has besides; it may be gone when it is wanted.
-    files = [fit.run.config_path, fit.run.facts_path] if is_ready else []
-    contents = [path.read_bytes() for path in files]
-    vocabularies = fit.run.load_vocabularies() if is_ready else None
-    try:
-        yield
-    except UnsavedError as error:
-        if rescue_dir is None or vocabularies is None:
-            raise UnsavedError(
-                f"{error}; what was saved before is whole, where it is still there; --rescue-dir "
-                "DIR would have saved this state elsewhere"
-            ) from error
-        rescue = RunFolder(rescue_dir / fit.run.path.absolute().name)
-        for path, content in zip(files, contents, strict=True):
-            write_file(rescue.path / path.name, content)
-        rescue.save_vocabularies(vocabularies)
-        fit.rescue(rescue)
-        raise UnsavedError(
-            f"{error}; the state is in {rescue.path}: with --run {rescue.path} the same command "
-            "goes on from here"
-        ) from error
 
 
 def _say_stopping() -> None:

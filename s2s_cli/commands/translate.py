@@ -205,10 +205,10 @@ def _discard(_text: str) -> None:
 def _open_output(path: Path | None, launch: Launch) -> Iterator[Write]:
     """Where translations go: stdout, flushed line by line, or a file that appears when whole."""
     from s2s_cli.console import write_stdout
-    from s2s_cli.storage.atomic import is_stdout, writing
+    from s2s_cli.storage.atomic import is_stdout, replacing
 
     if path is not None and not is_stdout(path):
-        with writing(path) as file:
+        with replacing(path) as file:
 
             def write_to_file(text: str) -> None:
                 file.write(text.encode())

@@ -1,9 +1,9 @@
 """Writing a dataset: the words of a split first, its token ids when vocabularies are known."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -17,7 +17,7 @@ from s2s_cli.data.manifest import Counts, Dtype, FileStamp, Manifest, Settings, 
 from s2s_cli.data.pairs import Reading, Row
 from s2s_cli.data.splits import SplitText, name_part
 from s2s_cli.data.words import Place, WordsChunk, WordsFile, read_words
-from s2s_cli.storage.new_folder import NewFolder
+from s2s_cli.storage.checksummed import HashedFile
 from s2s_cli.text.subwords import Subwords
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
@@ -114,50 +114,50 @@ def _make_side_encoder(
 
 
 class DatasetWriter:
-    """Writes the dataset of one split into a folder next to its place, and renames it at the end.
-
-    First the words of all pairs are added, then their ids.
-    """
+    """Writes the dataset of one split: first the words of all pairs, then their ids."""
 
     def __init__(self, text: SplitText, folder: Path, readings: list[Reading]) -> None:
         """Open the files.
 
         Args:
             text: of the split.
-            folder: of all datasets.
-            readings: of the sources; they are complete before `origin` and `commit` are used.
+            folder: where the files go.
+            readings: of the sources; they are complete before `origin` and `finish` are used.
         """
         self.text, self.readings, self.counts = text, readings, Counts()
         self.num_pairs = [0] * len(text.sources)
         self.num_rows = [0] * len(text.sources)
-        self._place = NewFolder(folder / text.name)
-        self._folder = self._place.path()
+        self._folder, self._open = folder, ExitStack()
         self.words = WordsFile(self._folder / WORDS)
         names = [*(f"{side}.{part}" for side in SIDES for part in ("ids", "offsets")), LEFT_OUT]
-        names += HASHES.values() if text.name == "train" else [TEXT]
-        self._files: dict[str, BinaryIO] = {n: (self._folder / n).open("wb") for n in names}
-        self._hashes = {name: hashlib.sha256() for name in names}
+        self._has_text = text.name != "train"
+        if self._has_text:
+            names.append(TEXT)
+        self._files = {n: self._open.enter_context(HashedFile(folder / n)) for n in names}
+        self._hashes: list[BinaryIO] = []
+        if not self._has_text:
+            paths = [folder / name for name in HASHES.values()]
+            self._hashes = [self._open.enter_context(path.open("wb")) for path in paths]
         self._digests = [PairDigest() for _ in text.sources]
         self._stamps = {str(path): FileStamp.take(path, "") for path in text.paths}
         self._ends, self._num_encoded = np.zeros(2, np.int64), 0
         for side in SIDES:
-            self._write(f"{side}.offsets", np.zeros(1, OFFSET).tobytes())
+            self._files[f"{side}.offsets"].write(np.zeros(1, OFFSET).tobytes())
 
     def add_row(self, source: int, row: Row) -> None:
         """Add the text of a pair of one source."""
         self.num_rows[source] += 1
         if self.text.is_part:
             self._digests[source].update(row[:2])
-        if TEXT in self._files:
-            self._write(TEXT, (json.dumps(row, ensure_ascii=False) + "\n").encode())
+        if self._has_text:
+            self._files[TEXT].write((json.dumps(row, ensure_ascii=False) + "\n").encode())
 
     def add_words(self, chunk: WordsChunk) -> None:
         """Add the words of some pairs."""
         self.words.append(chunk)
-        if TEXT not in self._files:
-            both = np.frombuffer(chunk.hashes, HASH).reshape(-1, 2)
-            for column, name in enumerate(HASHES.values()):
-                self._files[name].write(both[:, column].tobytes())
+        both = np.frombuffer(chunk.hashes, HASH).reshape(-1, 2)
+        for column, file in enumerate(self._hashes):
+            file.write(both[:, column].tobytes())
 
     @property
     def origin(self) -> dict[str, str]:
@@ -181,21 +181,17 @@ class DatasetWriter:
     def add_ids(self, chunk: EncodedChunk) -> None:
         """Add the ids of some pairs."""
         self.num_pairs[chunk.source] += chunk.counts.pairs
-        self._write(LEFT_OUT, (chunk.left_out + self._num_encoded).astype(OFFSET).tobytes())
+        self._files[LEFT_OUT].write((chunk.left_out + self._num_encoded).astype(OFFSET).tobytes())
         self._num_encoded += chunk.num_rows
         for number, side in enumerate(SIDES):
-            self._write(f"{side}.ids", chunk.ids[number])
+            self._files[f"{side}.ids"].write(chunk.ids[number])
             offsets = self._ends[number] + np.cumsum(chunk.lengths[number])
-            self._write(f"{side}.offsets", offsets.astype(OFFSET).tobytes())
+            self._files[f"{side}.offsets"].write(offsets.astype(OFFSET).tobytes())
             self._ends[number] += chunk.lengths[number].sum()
         self.counts = add_counts(self.counts, chunk.counts)
 
-    def _write(self, name: str, content: bytes) -> None:
-        self._files[name].write(content)
-        self._hashes[name].update(content)
-
-    def commit(self, settings: Settings, dtype: Dtype) -> None:
-        """Write the manifest, and put the dataset in its place.
+    def finish(self, settings: Settings, dtype: Dtype) -> None:
+        """Complete the files and write the manifest.
 
         Args:
             settings: what decides on the ids besides the text.
@@ -213,9 +209,9 @@ class DatasetWriter:
             ),
             counts=self.counts,
             dtype=dtype,
-            files=self._finish(),
+            files=self._stamp_files(),
         ).write(self._folder)
-        self._place.commit(without=(WORDS,))
+        self.words.path.unlink()
 
     def _stamp_texts(self) -> dict[str, FileStamp]:
         """The text files as they were before they were read, with the hashes of what was read."""
@@ -234,27 +230,22 @@ class DatasetWriter:
             not_utf8 = sum(reading.num_not_utf8 for reading in used)
             self.counts = self.counts.model_copy(update={"blank": blank, "not_utf8": not_utf8})
 
-    def _finish(self) -> dict[str, FileStamp]:
-        """Sync all files to the disk, and stamp them."""
-        stamps = {}
-        for name, file in self._files.items():
-            path = self._folder / name
-            file.close()
-            is_sorted = name in HASHES.values()
-            if is_sorted:
-                sort_hashes(path)
+    def _stamp_files(self) -> dict[str, FileStamp]:
+        """Close all files, and stamp them."""
+        self.close()
+        digests = {name: file.entry.sha256 for name, file in self._files.items()}
+        for file in self._hashes:
+            path = Path(file.name)
+            sort_hashes(path)
             with path.open("rb") as written:
                 os.fsync(written.fileno())
-            digest = hash_file(path) if is_sorted else self._hashes[name].hexdigest()
-            stamps[name] = FileStamp.take(path, digest)
-        return stamps
+            digests[path.name] = hash_file(path)
+        return {n: FileStamp.take(self._folder / n, digest) for n, digest in digests.items()}
 
-    def discard(self) -> None:
-        """Remove what was not committed."""
+    def close(self) -> None:
+        """Close all files."""
         self.words.close()
-        for file in self._files.values():
-            file.close()
-        self._place.discard()
+        self._open.close()
 
 
 def add_counts(one: Counts, other: Counts) -> Counts:

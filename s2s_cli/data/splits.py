@@ -5,7 +5,7 @@ its direction with `direction`, or with `{src}` and `{tgt}` in its names.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,6 @@ from s2s_cli.data.fingerprints import PairDigest
 from s2s_cli.data.holdout import Holdout, check_parts, choose_holdout
 from s2s_cli.data.opening import check_there
 from s2s_cli.data.pairs import PairSource, ParallelText, Row, open_files, open_table, rename
-from s2s_cli.data.phrasebook import Splits, expand_phrasebook
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.sources import (
     Direction,
@@ -29,6 +28,9 @@ from s2s_cli.sources import (
 )
 
 PLACEHOLDERS = ("{src}", "{tgt}")
+
+PHRASEBOOK = Path(__file__).with_name("phrasebook")
+"""Folder of the tables that `tools/phrasebook` generates."""
 
 
 class DirectedSource(NamedTuple):
@@ -305,29 +307,21 @@ def _open_source(
 
 
 def _open_phrasebook(directed: DirectedSource, key: str) -> PairSource:
-    """A part of the phrasebook, from Chinese to English or the other way round."""
+    """A table of the phrasebook, whose columns are Chinese and English."""
     source, direction = directed
     if source.direction not in (None, "zh-en", "en-zh"):
         raise ConfigError(
             f"data.{key}.direction: the phrasebook is Chinese and English, not {source.direction}; "
             "name zh-en or en-zh"
         )
-    is_turned = source.direction == "en-zh"
     part = source.phrasebook  # type: ignore[union-attr]
-    pairs, origin = getattr(_phrasebook(), part), f"phrasebook:{part}"
-    if is_turned:
-        pairs, origin = [pair[::-1] for pair in pairs], f"{origin}:{source.direction}"
-    digest = PairDigest()
-    for pair in pairs:
-        digest.update(pair)
-
-    def stream(digests: list[str]) -> Iterator[Row]:
-        yield from pairs
-        digests.append(digest.hexdigest())
-
-    identity = ("pairs", origin, digest.hexdigest())
-    name = f"phrasebook-{part}"
-    return PairSource(name, key, direction, source.weight, (), identity, (origin,), stream)
+    path = PHRASEBOOK / f"{part}.tsv.gz"
+    src, tgt = (2, 1) if source.direction == "en-zh" else (1, 2)
+    table = TableFile(file=str(path), src=src, tgt=tgt, weight=source.weight)
+    # A model's card names the text that it was trained on, but no folders of this machine.
+    names = (f"phrasebook:{part}", f"phrasebook:{part}#{src},{tgt}")
+    opened = open_table(table, path, key, direction)
+    return replace(opened, name=f"phrasebook-{part}", origin_names=names)
 
 
 def _check_there(path: Path, key: str, options: str) -> None:
@@ -345,8 +339,3 @@ def _check_there(path: Path, key: str, options: str) -> None:
         raise DataError(
             f"data.{key}: {what.partition(';')[0]}: {path}; name {folder}the file with {options}"
         ) from error
-
-
-@cache
-def _phrasebook() -> Splits:
-    return expand_phrasebook()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import regex
 
 from s2s_cli.text.spacing import PIECE_SPACE, UNSPACED_SCRIPTS, Span
-from s2s_cli.text.tokenizer import Tokenized, Tokenizer
+from s2s_cli.text.tokenizer import LocatedTokens, Tokenizer
 
 
 def number_words(tokens: Sequence[str], tokenizer: Tokenizer) -> list[int]:
@@ -111,7 +111,7 @@ def most_attended_word(
 
 def _find_keys(
     tokenizer: Tokenizer,
-    located: Tokenized,
+    located: LocatedTokens,
     spans: Sequence[Span],
     dictionary: Mapping[str, str],
 ) -> list[str]:
@@ -144,7 +144,7 @@ _EDGES = ".:'’‘ʼ`-‐·"
 _APOSTROPHES = "'’ʼ"
 
 
-def find_word_spans(tokenizer: Tokenizer, located: Tokenized) -> list[Span]:
+def find_word_spans(tokenizer: Tokenizer, located: LocatedTokens) -> list[Span]:
     """For each token the slice of the text that is the word it belongs to.
 
     If the tokeniser finds words, that is one of them, or several that are written as one
@@ -185,7 +185,7 @@ def _trim(text: str, span: Span) -> Span | None:
     return (first, last) if first < last else None
 
 
-def _find_clitics(located: Tokenized) -> list[int]:
+def _find_clitics(located: LocatedTokens) -> list[int]:
     """Where the tokeniser splits words with an apostrophe, as in `l' homme` and `do n't`."""
     cuts = []
     for (start, end), (next_start, next_end) in pairwise(dict.fromkeys(located.word_spans)):

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Locks that keep other processes out of a folder."""
 
 import json
 import os
@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from s2s_cli.errors import ConfigError
+from s2s_cli.storage.atomic import creating
 
 try:
     import fcntl
-except ImportError:  # not on Windows
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
@@ -19,63 +20,55 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made if need be, while the block runs.
+    """Keep other processes out of a folder while the block runs.
 
-    The lock is the kernel's, on a file `.lock` that says who holds it: it is gone when its process
-    is, however that ended. A folder that was made and is empty at the end goes again.
+    The kernel locks the file `.lock`, and releases it when the process ends in any way. The file
+    says which process holds it. A folder that does not exist is created, and removed again if it is
+    empty at the end.
 
     Args:
-        folder: what is held.
-        warn: told where the file system knows no locks.
+        folder: the folder to lock.
+        warn: called if the file system does not support locks.
 
     Raises:
-        ConfigError: another process holds it.
-        OSError: the folder cannot be made or written.
+        ConfigError: another process holds the lock.
+        OSError: the folder cannot be created or written to.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = _take(folder / LOCK, warn)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            (folder / LOCK).unlink()
-        os.close(descriptor)
-        for path in made:
-            with suppress(OSError):  # not empty, or gone
-                path.rmdir()
+    with creating(folder):
+        descriptor = _acquire(folder / LOCK, warn)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                (folder / LOCK).unlink()
+            os.close(descriptor)
 
 
-def _take(path: Path, warn: Callable[[str], None]) -> int:
-    """The lock file, held."""
+def _acquire(path: Path, warn: Callable[[str], None]) -> int:
+    """Open and lock the lock file; return its descriptor."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            _hold(descriptor)
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = _read_holder(descriptor)
             os.close(descriptor)
             raise ConfigError(
-                f"{path.parent}: is in use by {holder}; wait until it has ended, or take another "
+                f"{path.parent}: is in use by {holder}; wait until it ends, or use another "
                 "folder with --run DIR"
             ) from error
         except OSError as error:
             warn(
-                f"{path.parent}: the file system knows no locks ({error.strerror}); see to it "
-                "that no other s2s works in this folder"
+                f"{path.parent}: the file system does not support locks ({error.strerror}); make "
+                "sure that no other s2s uses this folder"
             )
         if _is_at(path, descriptor):
+            content = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
             os.ftruncate(descriptor, 0)
-            os.write(
-                descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
-            )
+            os.write(descriptor, content.encode())
             return descriptor
-        os.close(descriptor)  # Its holder took it away in the meantime.
-
-
-def _hold(descriptor: int) -> None:
-    if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)  # The former holder deleted the file after it was opened here.
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -87,7 +80,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 def _read_holder(descriptor: int) -> str:
     try:
-        facts = json.loads(os.pread(descriptor, 1000, 0))
-        return f"process {int(facts['pid'])} on {str(facts['host'])[:100]}"
+        holder = json.loads(os.pread(descriptor, 1000, 0))
+        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
     except (ValueError, TypeError, KeyError):
         return "another process"

@@ -1,1 +1,1 @@
-"""Strings to token ids and back."""
+"""Text to token ids and back."""

@@ -1,4 +1,4 @@
-"""Languages by their codes: `zh-TW`, `zho` and `cmn` are Chinese to a tokeniser."""
+"""Language codes, and what they say about the script: `zh-TW`, `zho` and `cmn` are Chinese."""
 
 import re
 
@@ -10,7 +10,7 @@ _ALIASES = {
     **{"ita": "it", "por": "pt", "rus": "ru", "nld": "nl", "dut": "nl", "ces": "cs", "cze": "cs"},
 }
 
-_MANY_CHARACTERS = {"zh", "lzh", "ja", "ko"}
+_LARGE_SCRIPTS = {"zh", "lzh", "ja", "ko"}
 
 _WITHOUT_SPACES = {
     *("zh", "lzh", "ja", "ii"),
@@ -76,22 +76,22 @@ _CODES = {
     "português": "pt",
     "日本語": "ja",
     "한국어": "ko",
-    # Codes of countries.
+    # Country codes.
     "cn": "zh",
     "jp": "ja",
 }
-"""By the names that people write in place of a code."""
+"""Codes by what people write instead."""
 
 
 def base_language(lang: str) -> str:
-    """The two-letter code of a language, without region or script, where there is one."""
+    """Return the code of a language without region or script, of two letters if it has one."""
     code = re.split("[-_]", lang.lower())[0]
     return _ALIASES.get(code, code)
 
 
 def has_many_characters(lang: str) -> bool:
     """Whether a language is written with thousands of characters, many of them rare."""
-    return base_language(lang) in _MANY_CHARACTERS
+    return base_language(lang) in _LARGE_SCRIPTS
 
 
 def is_chinese(lang: str) -> bool:
@@ -105,7 +105,7 @@ def is_written_without_spaces(lang: str) -> bool:
 
 
 def suggest_code(text: str) -> str | None:
-    """The code that a name of a language, or of two as in `Chinese-English`, stands for."""
+    """Return the code that a language name, or two as in `Chinese-English`, probably means."""
     parts = [part.strip() for part in text.split("-")]
     codes = [_CODES.get(part.lower(), part) for part in parts]
     if len(codes) == 1 and len(text) <= 3:

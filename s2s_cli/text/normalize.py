@@ -1,6 +1,7 @@
-"""Normalising a sentence: everything that a model's text does not keep of the original.
+"""Normalise sentences before they are tokenised.
 
-Tokenisers only cut what this returns, so detokenising gives back exactly this, for any text.
+This is the only step that loses information: tokenisers only split the normalised sentence, so
+detokenising returns exactly that, for any text.
 """
 
 import unicodedata
@@ -18,31 +19,31 @@ Form = Literal["nfc", "nfkc", "none"]
 Script = Literal["keep", "simplified", "traditional"]
 
 BYTE_ORDER_MARK = "\ufeff"
-"""At the start of a line it is no text; readers of files drop it, too."""
+"""Not part of the text at the start of a line; readers of files remove it as well."""
 
 CHARACTER = regex.compile(r"\X")
-"""A character as a reader sees it, with all its marks."""
+"""A character as a reader sees it, with its combining marks (a grapheme cluster)."""
 
 _OPENCC_CONFIGS = {"simplified": "t2s", "traditional": "s2t"}
 
 
 @dataclass(frozen=True)
 class Normalizer:
-    """What a sentence loses before it is cut into tokens.
+    """Normalises sentences of one language.
 
-    Composed or decomposed characters, runs of white space and white space at the ends always
-    count as the same; letter case and Chinese script where a recipe says so.
+    Composes characters, turns runs of white space into one space, and strips the ends. If the
+    recipe asks for it, lower-cases and converts Chinese between simplified and traditional script.
     """
 
     lang: str
     lowercase: bool = False
     form: Form = "nfc"
-    """Unicode normalisation form; `none` keeps the code points as they are."""
+    """Unicode normalisation form; `none` keeps the code points."""
     chinese: Script = "keep"
     """Script that Chinese text is converted to."""
 
     def __call__(self, sentence: str) -> str:
-        """The sentence as it is cut into tokens; normalising it again changes nothing.
+        """Normalise a sentence; doing it twice changes nothing more.
 
         Raises:
             ConfigError: converting the script needs a package that is not installed.
@@ -51,7 +52,7 @@ class Normalizer:
         return self._compose(cased.lower()) if self.lowercase else cased
 
     def keep_case(self, sentence: str) -> str:
-        """The same in the letter case of the original.
+        """Normalise everything but letter case.
 
         Raises:
             ConfigError: converting the script needs a package that is not installed.
@@ -62,11 +63,13 @@ class Normalizer:
         return " ".join(text.split()).lstrip(f"{BYTE_ORDER_MARK} ")
 
     def trace(self, sentence: str) -> list[tuple[int, int]] | None:
-        """For each character of the normalised sentence the slice of the original it comes from.
+        """Align the normalised sentence with the original.
 
-        None where they cannot be told apart, as in some compatibility characters.
+        Returns:
+            For each character of the normalised sentence the slice of the original that it comes
+            from; None if that cannot be determined, as for some compatibility characters.
         """
-        places: list[tuple[int, int]] = []
+        slices: list[tuple[int, int]] = []
         gap: tuple[int, int] | None = None
         for match in CHARACTER.finditer(sentence):
             start, end = match.span()
@@ -74,15 +77,15 @@ class Normalizer:
             if not cluster:
                 gap = gap or (start, end)
                 continue
-            if gap and places:
-                places.append(gap)
+            if gap and slices:
+                slices.append(gap)
             gap = None
             is_plain = len(cluster) == end - start
-            places += [
+            slices += [
                 (start + i, start + i + 1) if is_plain else (start, end)
                 for i in range(len(cluster))
             ]
-        return places if len(places) == len(self(sentence)) else None
+        return slices if len(slices) == len(self(sentence)) else None
 
     def _compose(self, text: str) -> str:
         match self.form:
@@ -96,7 +99,7 @@ class Normalizer:
 
 @cache
 def _load_converter(script: Script) -> Callable[[str], str]:
-    """OpenCC's conversion to a script, phrase by phrase.
+    """Load OpenCC's converter, which converts phrase by phrase.
 
     Raises:
         ConfigError: OpenCC is not installed.

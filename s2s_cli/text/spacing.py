@@ -1,13 +1,13 @@
-"""Spaces between tokens: a default rule, and marks on tokens where the text differs from it.
+"""Reversible tokens: marks on tokens say where the spaces between them are not the default.
 
-A token is a slice of the text. Most texts need no mark between most tokens: words have a space
-between them, and neighbours of a script that is written without spaces (Han, kana, Thai, ...) have
-none. Elsewhere an affix of one of the two tokens says what is between them, in the manner of
-OpenNMT's joiner: `JOIN` no space, `SPACE` a space. Marks sit on punctuation rather than on words,
-so that an ordinary word has one form: `It ￭’￭ s 10 ￭:￭ 30 ￭.`
+A token is a slice of the text. By default there is a space between two tokens, but none next to a
+script that is written without spaces (Han, kana, Thai, ...). Where the text differs, one of the two
+tokens gets a mark at that end, like the joiner of OpenNMT: `JOIN` for no space, `SPACE` for a
+space. Punctuation takes the mark rather than a word, so that an ordinary word has a single form:
+`It ￭’￭ s 10 ￭:￭ 30 ￭.`
 
-Marks that stand in the text itself are escaped. Any sequence of tokens spells some text, also one
-that no text is cut into.
+Mark characters that occur in the text are escaped. Every sequence of tokens can be joined to a
+text, including sequences that no text is tokenised into, as a model may output.
 """
 
 import unicodedata
@@ -22,9 +22,9 @@ JOIN = "\uffed"
 SPACE = "\u2423"
 """OPEN BOX: a space on this side of the token."""
 PIECE_SPACE = "\u2581"
-"""LOWER ONE EIGHTH BLOCK: how sentencepiece writes a space; a word never holds it unescaped."""
+"""LOWER ONE EIGHTH BLOCK: sentencepiece's space; always escaped in words."""
 ESCAPE = "\u241b"
-"""SYMBOL FOR ESCAPE: comes before the name of a character that would be taken for a mark."""
+"""SYMBOL FOR ESCAPE: precedes the name of a character that would be taken for a mark."""
 
 MARKS = JOIN + SPACE
 """The two marks."""
@@ -35,10 +35,10 @@ _ESCAPED = {name: character for character, name in _NAMES.items()}
 _SPECIAL = regex.compile(f"[{''.join(_NAMES)}]")
 
 CACHED_PAIRS = 2**16
-"""Neighbouring characters whose mark is remembered."""
+"""Pairs of characters whose result is cached."""
 
 DefaultSpace = Callable[[str, str], bool]
-"""Whether two tokens that end and begin with these characters have a space between them."""
+"""Whether there is a space by default, given the characters on both sides."""
 
 Span = tuple[int, int]
 """Start and end of a token in its text."""
@@ -57,17 +57,17 @@ _IS_UNSPACED = regex.compile(f"[{UNSPACED_SCRIPTS}]")
 
 
 def always(_before: str, _after: str) -> bool:
-    """A space between any two tokens: text whose tokens are what spaces separate."""
+    """Put a space between all tokens: for text that is split at spaces."""
     return True
 
 
 def never(_before: str, _after: str) -> bool:
-    """No space between any two tokens: text whose tokens are characters."""
+    """Put no space between tokens: for text that is split into characters."""
     return False
 
 
 def by_script(before: str, after: str) -> bool:
-    """A space, except next to a script that is written without spaces."""
+    """Put a space between tokens, except next to a script that is written without spaces."""
     return not (is_unspaced(before) or is_unspaced(after))
 
 
@@ -78,17 +78,17 @@ def is_unspaced(character: str) -> bool:
 
 
 def escape(text: str) -> str:
-    """Text of a token, in which no character can be taken for a mark."""
+    """Replace the characters that would be taken for marks."""
     return text.translate(_ESCAPES)
 
 
 def mark_tokens(text: str, spans: Sequence[Span], default: DefaultSpace) -> list[str]:
-    """The slices of a text as tokens, each with the marks that it needs.
+    """Turn the slices of a text into tokens, with marks where spacing is not the default.
 
     Args:
-        text: with single spaces between its words, and none at its ends.
-        spans: slices in order, which leave out spaces only.
-        default: whether two neighbours have a space between them unless a mark says otherwise.
+        text: normalised: single spaces, and none at the ends.
+        spans: slices, in order, that cover everything but spaces.
+        default: the default spacing.
     """
     tokens = [text[start:end] for start, end in spans]
     if _SPECIAL.search(text):
@@ -109,14 +109,14 @@ def mark_tokens(text: str, spans: Sequence[Span], default: DefaultSpace) -> list
 def _find_mark(
     before: str, after: str, has_space: bool, default: DefaultSpace
 ) -> tuple[str, Literal["left", "right"]] | None:
-    """The mark between two neighbours, and which of them carries it; None if they need none."""
+    """Return the mark between two tokens and the side that takes it; None for default spacing."""
     if has_space == default(before, after):
         return None
     return SPACE if has_space else JOIN, _choose_side(before, after)
 
 
 def _choose_side(before: str, after: str) -> Literal["left", "right"]:
-    """Which of two neighbours carries the mark: punctuation, else digits, else the right one."""
+    """Choose the token that takes the mark: punctuation, else digits, else the right one."""
     left, right = _rank_carrier(before), _rank_carrier(after)
     if left == right == 0:
         return "left" if unicodedata.category(before) in {"Ps", "Pi"} else "right"
@@ -138,12 +138,12 @@ def join_tokens(
     default: DefaultSpace,
     fill: Callable[[str], str] | None = None,
 ) -> str:
-    """The text that tokens spell, whatever they are.
+    """Join any tokens to a text.
 
     Args:
-        tokens: with their marks, as `mark_tokens` or a model writes them.
-        default: as in `mark_tokens`.
-        fill: changes the text of each token, if anything.
+        tokens: with marks, from `mark_tokens` or a model.
+        default: the default spacing.
+        fill: changes the text of each token.
     """
     parts: list[str] = []
     last, mark = "", ""
@@ -161,7 +161,7 @@ def join_tokens(
 
 
 def _strongest(*marks: str) -> str:
-    """The one mark that counts among several in one place: no space, if any says so."""
+    """Return the mark that decides among several: `JOIN` wins."""
     found = "".join(marks)
     return JOIN if JOIN in found else found[:1]
 
@@ -172,14 +172,14 @@ _INNER = regex.compile(
 
 
 def _split_marks(token: str) -> tuple[str, str, str]:
-    """The marks before a token's text, the text, still escaped, and the marks after it."""
+    """Split a token into the marks before its text, the escaped text, and the marks after it."""
     rest = token.lstrip(MARKS)
     content = rest.rstrip(MARKS)
     return token[: len(token) - len(rest)], content, rest[len(content) :]
 
 
 def _read_token(token: str) -> tuple[str, str, str]:
-    """The text of a token, and the mark before and the one after it, if there are any."""
+    """Return the text of a token, the mark before it and the mark after it (or empty strings)."""
     if not _SPECIAL.search(token):
         return token, "", ""
     before, content, after = _split_marks(token)
@@ -187,7 +187,7 @@ def _read_token(token: str) -> tuple[str, str, str]:
 
 
 def _unescape(content: str) -> str:
-    """The text of a token; a mark inside it, which only a model writes, is a space or nothing."""
+    """Undo `escape`; marks inside a token, which only a model writes, become a space or nothing."""
 
     def replace(match: "regex.Match[str]") -> str:
         found = str(match.group())
@@ -199,11 +199,11 @@ def _unescape(content: str) -> str:
 
 
 def locate_characters(token: str, span: Span) -> Iterator[int]:
-    """For each character of a marked token the place in the text that it stands for.
+    """Yield, for each character of a marked token, its position in the text.
 
     Args:
-        token: as `mark_tokens` made it.
-        span: the slice of the text that it is.
+        token: from `mark_tokens`.
+        span: its slice of the text.
     """
     before, content, after = _split_marks(token)
     start, end = span

@@ -1,27 +1,31 @@
-"""Drawing other segmentations of the same words: BPE-dropout and subword regularisation.
+"""Sample segmentations of words: BPE-dropout and subword regularisation.
 
-Written here, because sentencepiece's own sampler draws otherwise in every process, whatever its
-seed. No piece holds a space but at its start, so words are drawn one by one.
+Implemented here because sentencepiece's sampler cannot be seeded: every process draws differently.
+Pieces contain a space only at their start, so each word is sampled independently.
+
+BPE-dropout (Provilkov et al. 2020) applies the merges as usual, but ignores each candidate merge
+with a fixed probability at every step. Subword regularisation (Kudo 2018) samples a segmentation
+with probability proportional to `P(pieces) ** alpha` by forward filtering and backward sampling:
+`make_lattice` sums over all segmentations of each prefix, `sample_path` draws pieces from the end.
 """
 
 import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import lru_cache
 
 from s2s_cli.text.spacing import MARKS, PIECE_SPACE
 from s2s_cli.text.subwords import Subwords
 
 Draw = Callable[[], float]
-"""Gives a number of [0, 1)."""
+"""Returns a random number in [0, 1)."""
 
 Lattice = list[list[tuple[float, int]]]
-"""For each end of a piece its starts, each with the chance of it or of those before it."""
+"""For each end of a piece, its possible starts with their cumulative probabilities."""
 
 UNKNOWN_PENALTY = 10.0
-"""An unknown character is so much less likely, in nats, than the least likely piece."""
+"""How much less likely an unknown character is than the least likely piece, in nats."""
 
 CACHED_WORDS = 2**14
 
@@ -29,37 +33,42 @@ _WORDS = re.compile(f"{PIECE_SPACE}?[^{PIECE_SPACE}]*")
 
 
 class SubwordSampler:
-    """Draws segmentations; remembers what it worked out about frequent words."""
+    """Samples segmentations; caches the lattices of frequent words."""
 
     def __init__(self, subwords: Subwords, amount: float) -> None:
         """Make a sampler.
 
         Args:
             subwords: pieces and their scores.
-            amount: for BPE the share of merges dropped, 0 to 1; for unigram the smoothing alpha,
-                above 0: the smaller, the more even the draw.
+            amount: for BPE the probability, 0 to 1, that a merge is dropped; for unigram the
+                exponent alpha, above 0: the smaller, the closer to uniform.
         """
         self._scores = subwords.scores
         self._draw_word: Callable[[str, Draw], list[str]]
         if subwords.kind == "bpe":
             self._draw_word = lambda word, draw: drop_merges(word, self._scores, amount, draw)
         else:
-            pieces = UnigramPieces.of(self._scores)
-            lattice = lru_cache(CACHED_WORDS)(partial(make_lattice, pieces=pieces, alpha=amount))
-            self._draw_word = lambda word, draw: draw_path(word, lattice(word), draw)
+            max_length = max(map(len, self._scores))
+            unknown = min(self._scores.values()) - UNKNOWN_PENALTY
+
+            @lru_cache(CACHED_WORDS)
+            def lattice(word: str) -> Lattice:
+                return make_lattice(word, self._scores, amount, max_length, unknown)
+
+            self._draw_word = lambda word, draw: sample_path(word, lattice(word), draw)
 
     def draw(self, pieces: Sequence[str], seed: int) -> list[str]:
-        """Another segmentation of a sentence.
+        """Sample a segmentation of a sentence.
 
         Args:
             pieces: any segmentation of it.
-            seed: all that the draw depends on.
+            seed: the same seed gives the same result, in any process.
         """
         draw = random.Random(seed).random  # noqa: S311 (no secret)
         drawn: list[str] = []
         for word in _WORDS.findall("".join(pieces)):
             for piece in self._draw_word(word, draw):
-                # As in sentencepiece: unknown neighbours are one unknown piece.
+                # As in sentencepiece, adjacent unknown pieces become one.
                 if drawn and piece not in self._scores and drawn[-1] not in self._scores:
                     drawn[-1] += piece
                 else:
@@ -68,13 +77,13 @@ class SubwordSampler:
 
 
 def drop_merges(word: str, scores: Mapping[str, float], dropout: float, draw: Draw) -> list[str]:
-    """BPE-dropout (Provilkov et al. 2020): merge the best pair of those not dropped at each step.
+    """Apply BPE-dropout: in each step, merge the best pair among those that are not dropped.
 
     Args:
-        word: characters to merge.
-        scores: the earlier a piece was learnt, the higher.
-        dropout: chance that a merge is passed over in one step.
-        draw: the source of chance.
+        word: the characters to merge.
+        scores: score of each piece, higher if it was learnt earlier.
+        dropout: probability that a merge is dropped in a step.
+        draw: source of random numbers.
     """
     pieces = split_symbols(word, scores)
     while True:
@@ -89,10 +98,10 @@ def drop_merges(word: str, scores: Mapping[str, float], dropout: float, draw: Dr
 
 
 def split_symbols(word: str, scores: Mapping[str, float]) -> list[str]:
-    """The characters of a word that merging starts from.
+    """Split a word into the symbols that merging starts from: its characters.
 
-    A mark of spacing at an end of the word is no character of its own: it stays with its neighbour
-    where both are a piece, so that marked punctuation is cut no oftener than it was without marks.
+    A spacing mark at an end of the word is not a symbol of its own: it stays with its neighbour if
+    the two form a piece. So marked punctuation is split no more often than without marks.
     """
     symbols = list(word)
     if len(symbols) > 2 and symbols[-1] in MARKS and word[-2:] in scores:
@@ -102,35 +111,22 @@ def split_symbols(word: str, scores: Mapping[str, float]) -> list[str]:
     return symbols
 
 
-class UnigramPieces(NamedTuple):
-    """Pieces of a unigram model, and what follows from them."""
-
-    log_probs: Mapping[str, float]
-    longest: int
-    """Characters of the longest piece."""
-    unknown: float
-    """Log-probability of a character without a piece."""
-
-    @classmethod
-    def of(cls, log_probs: Mapping[str, float]) -> "UnigramPieces":
-        """Measure the pieces once."""
-        longest = max(map(len, log_probs))
-        return cls(log_probs, longest, min(log_probs.values()) - UNKNOWN_PENALTY)
-
-
-def make_lattice(word: str, pieces: UnigramPieces, alpha: float) -> Lattice:
-    """All segmentations of a word, each with a chance in proportion to `P(pieces) ** alpha`.
+def make_lattice(
+    word: str, log_probs: Mapping[str, float], alpha: float, max_length: int, unknown: float
+) -> Lattice:
+    """Sum over all segmentations of a word.
 
     Args:
-        word: characters to cut.
-        pieces: what it may be cut into.
-        alpha: 0 makes all equal, 1 follows the model (Kudo 2018).
+        word: the characters to split.
+        log_probs: log-probability of each piece.
+        alpha: exponent of the probabilities; 0 makes all segmentations equally likely.
+        max_length: length of the longest piece, in characters.
+        unknown: log-probability of a character without a piece.
     """
-    log_probs, longest, unknown = pieces
     totals, lattice = [0.0], [[]]  # type: tuple[list[float], Lattice]
     for end in range(1, len(word) + 1):
         starts, sums = [], []
-        for start in range(max(0, end - longest), end):
+        for start in range(max(0, end - max_length), end):
             score = log_probs.get(word[start:end], unknown if start == end - 1 else None)
             if score is not None:
                 starts.append(start)
@@ -139,21 +135,21 @@ def make_lattice(word: str, pieces: UnigramPieces, alpha: float) -> Lattice:
         weights = [math.exp(value - top) for value in sums]
         total = sum(weights)
         totals.append(top + math.log(total))
-        reached, column = 0.0, []
+        cumulative, column = 0.0, []
         for start, weight in zip(starts, weights, strict=True):
-            reached += weight / total
-            column.append((reached, start))
+            cumulative += weight / total
+            column.append((cumulative, start))
         lattice.append(column)
     return lattice
 
 
-def draw_path(word: str, lattice: Lattice, draw: Draw) -> list[str]:
-    """One segmentation, drawn from its end (forward filtering, backward sampling)."""
+def sample_path(word: str, lattice: Lattice, draw: Draw) -> list[str]:
+    """Sample a segmentation from a lattice, last piece first."""
     pieces, end = [], len(word)
     while end:
-        chance = draw()
-        # The last start takes what rounding leaves below 1.
-        start = next((s for reached, s in lattice[end] if chance < reached), lattice[end][-1][1])
+        threshold = draw()
+        # By default the last start: rounding may leave the last sum below 1.
+        start = next((s for sum_, s in lattice[end] if threshold < sum_), lattice[end][-1][1])
         pieces.append(word[start:end])
         end = start
     return pieces[::-1]

@@ -1,9 +1,9 @@
-"""Subwords: words cut into pieces by a sentencepiece model, and put together again.
+"""Subwords: a sentencepiece model splits words into pieces, and joins pieces to words.
 
-The words of a sentence go to the model joined by spaces. Its pieces write a space as U+2581, which
-no word holds (`spacing.py` escapes it), and join to exactly what went in, unknown characters
-included. So pieces are all that need be kept: other segmentations are drawn from them, and the
-words come back from them.
+The model gets the words of a sentence joined by spaces. Its pieces write a space as U+2581, which
+`spacing.py` escapes inside words, and they concatenate to exactly the input, unknown characters
+included. So the pieces are all that has to be stored: both the words and other segmentations of
+them can be recovered.
 """
 
 import io
@@ -18,14 +18,14 @@ from s2s_cli.text.spacing import PIECE_SPACE
 from s2s_cli.text.vocabulary import MARKERS, Vocabulary
 
 NUM_THREADS = 4
-"""Fixed, because sums over threads, and so the pieces, depend on it; more cores change nothing."""
+"""Fixed, because the pieces depend on it (sums over threads), and must not on the machine."""
 
 TABLE_WORDS, TABLE_WORD_LENGTH = 1 << 18, 40
-"""Words that a table of pieces remembers, and their greatest length in characters: tokeniser `none`
-gives whole sentences of languages without spaces, of which few come twice."""
+"""Words whose pieces are remembered, and their maximum length in characters: for languages without
+spaces the tokeniser `none` gives whole sentences, of which few occur twice."""
 
-LONGEST_LINE = 2**30
-"""In bytes; the trainer would pass over lines beyond its own limit of 4,192 without a word."""
+MAX_LINE_BYTES = 2**30
+"""By default the trainer silently skips lines of more than 4,192 bytes."""
 
 
 class Subwords:
@@ -35,9 +35,9 @@ class Subwords:
         """Load a model from its bytes.
 
         Args:
-            content: what `train_subwords` or a file holds.
+            content: from `train_subwords` or a file.
             kind: `bpe` or `unigram`.
-            where: names the model in errors.
+            where: name of the model in messages.
 
         Raises:
             DataError: it is not a sentencepiece model.
@@ -60,7 +60,7 @@ class Subwords:
 
     @property
     def pieces(self) -> list[str]:
-        """All that text can be cut into; what lies beyond them is left as it is, and unknown."""
+        """All pieces; a character that is in none of them is unknown."""
         return list(self.scores)
 
     def __eq__(self, other: object) -> bool:
@@ -70,7 +70,7 @@ class Subwords:
         return hash(self.content)
 
     def segment(self, words: Iterable[str]) -> list[str]:
-        """The likeliest pieces of a sentence's words.
+        """Split the words of a sentence into the most likely pieces.
 
         No piece crosses a space, so each word is cut by itself, and a table remembers the pieces
         of words that were cut before: several times as fast as cutting whole sentences.
@@ -92,7 +92,7 @@ class Subwords:
         return pieces
 
     def join(self, pieces: Iterable[str]) -> list[str]:
-        """The words that pieces spell."""
+        """Join pieces to words."""
         return [word for word in "".join(pieces).split(PIECE_SPACE) if word]
 
     def check_fits(self, vocabulary: Vocabulary, where: str) -> None:
@@ -103,13 +103,13 @@ class Subwords:
         """
         if {*vocabulary.tokens} != {*self.scores, *MARKERS, *vocabulary.tags}:
             raise DataError(
-                f"{where}: its pieces are not the tokens of the vocabulary beside it; both must "
-                "come from one `s2s vocab build`"
+                f"{where}: its pieces are not the tokens of the vocabulary next to it; both must "
+                "come from the same `s2s vocab build`"
             )
 
 
 SubwordPair = tuple[Subwords | None, Subwords | None]
-"""What cuts the words of source and target, if anything."""
+"""Subwords of source and target; None for a side that has none."""
 
 
 def train_subwords(
@@ -119,17 +119,17 @@ def train_subwords(
     coverage: float,
     num_tags: int = 0,
 ) -> Subwords:
-    """Learn pieces from the words of a text; as many as the text gives, up to `max_size`.
+    """Learn pieces from the words of a text; at most `max_size`, fewer from little text.
 
     Args:
         kind: `bpe` or `unigram`.
-        words: how often each occurs.
-        max_size: most entries of the vocabulary, the four markers included.
-        coverage: share of running characters that get a piece; the rarest of the rest get none.
-        num_tags: entries of the vocabulary that are tags of languages, and no pieces.
+        words: how often each word occurs.
+        max_size: maximum size of the vocabulary, including the four markers and the tags.
+        coverage: share of running characters that get a piece; the rarest get none.
+        num_tags: number of language tags in the vocabulary.
 
     Raises:
-        ConfigError: `max_size` has no room for the characters alone.
+        ConfigError: the text has more characters than `max_size` allows.
     """
     written = io.BytesIO()
     order = sorted(words, key=lambda word: (-words[word], word))
@@ -139,12 +139,12 @@ def train_subwords(
             input_format="tsv",
             model_writer=written,
             model_type=kind,
-            vocab_size=max_size - len(MARKERS) - num_tags + 1,  # the model has an <unk> of its own
+            vocab_size=max_size - len(MARKERS) - num_tags + 1,  # the model adds its own <unk>
             hard_vocab_limit=False,
             character_coverage=coverage,
-            # No NFKC: full-width punctuation is what Chinese is written with.
+            # Not NFKC, which would replace the full-width punctuation of Chinese.
             normalization_rule_name="identity",
-            max_sentence_length=LONGEST_LINE,
+            max_sentence_length=MAX_LINE_BYTES,
             num_threads=NUM_THREADS,
             unk_id=0,
             bos_id=-1,
@@ -156,12 +156,12 @@ def train_subwords(
         found = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
         if found is None:
             raise ConfigError(
-                f"text: no {kind} subwords can be learnt from this text ({error}); give more text, "
-                "or choose the other kind"
+                f"text: {kind} subwords cannot be learnt from this text ({error}); provide more "
+                "text, or choose the other kind"
             ) from error
         raise ConfigError(
-            f"vocab.max_size: {max_size} entries are too few, the characters of the text alone "
-            f"take {int(found[1]) + len(MARKERS) + num_tags - 1}; raise it (--max-size), or lower "
+            f"vocab.max_size: {max_size} entries are too few: the characters of the text alone "
+            f"need {int(found[1]) + len(MARKERS) + num_tags - 1}; raise it (--max-size), or lower "
             "vocab.character_coverage"
         ) from error
     return Subwords(written.getvalue(), kind, f"{kind} subwords")

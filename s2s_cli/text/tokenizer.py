@@ -1,8 +1,13 @@
-"""Sentences to tokens and back, by language.
+"""From sentences to tokens to token ids, and back.
 
-A sentence is normalised (`normalize.py`) and cut into slices (`word_boundaries.py`), the tokens.
-Marks on them say where the spaces between them are not the usual ones (`spacing.py`). So
-detokenising gives back the normalised sentence, for any text.
+1. Normalise the sentence (`normalize.py`).
+2. Split it into words, which are slices of it (`word_boundaries.py`).
+3. Mark the words where the spaces between them are not the default (`spacing.py`).
+4. Split the words into pieces, if there are subwords (`subwords.py`).
+5. Look up the ids of the tokens (`vocabulary.py`).
+
+Steps 2 to 4 lose nothing, so detokenising returns the normalised sentence, for any text. The
+tokens of a model are joined by the same rules, whatever they are.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,29 +35,29 @@ from s2s_cli.text.spacing import (
 )
 from s2s_cli.text.subwords import SubwordPair, Subwords
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.text.word_boundaries import Cut, choose_tokenizer, make_cut
+from s2s_cli.text.word_boundaries import Splitter, choose_tokenizer, make_splitter
 
 _GAP = "\n"
-"""Stands for a literal inside a word; no token holds white space."""
+"""Placeholder of a literal inside a word; no token contains white space."""
 
 
-class Tokenized(NamedTuple):
-    """A sentence, and where its tokens are in it."""
+class LocatedTokens(NamedTuple):
+    """The tokens of a sentence, with their positions."""
 
     text: str
     """Normalised."""
     tokens: list[str]
     spans: list[Span]
-    """For each token its slice of `text`."""
+    """Slice of `text` of each token."""
     word_spans: list[Span]
-    """For each token the slice that the word tokeniser made; the token itself without subwords."""
+    """Slice of `text` of the word that each token belongs to; without subwords, of the token."""
     sentence: str
-    """As it was before it was normalised."""
-    places: list[Span] | None
-    """For each character of `text` the slice of `sentence` that it comes from, if that is known."""
+    """The original sentence."""
+    slices: list[Span] | None
+    """Slice of `sentence` that each character of `text` comes from, if known."""
 
-    def truncate(self, count: int) -> "Tokenized":
-        """The first `count` tokens only."""
+    def truncate(self, count: int) -> "LocatedTokens":
+        """Keep only the first `count` tokens."""
         return self._replace(
             tokens=self.tokens[:count],
             spans=self.spans[:count],
@@ -60,30 +65,30 @@ class Tokenized(NamedTuple):
         )
 
     def original(self, span: Span) -> str:
-        """A slice of the text as it was before it was normalised."""
+        """Return the part of the original sentence that a slice of `text` comes from."""
         start, end = span
-        if self.places is None or start == end:
+        if self.slices is None or start == end:
             return self.text[start:end]
-        return self.sentence[self.places[start][0] : self.places[end - 1][1]]
+        return self.sentence[self.slices[start][0] : self.slices[end - 1][1]]
 
 
 class Tokenizer(NamedTuple):
-    """Splits sentences of one language into tokens, and joins tokens into a sentence.
+    """Splits sentences of one language into tokens, and joins tokens to sentences.
 
-    Tokens are words or, where there are subwords, their pieces.
+    Tokens are words or, with subwords, pieces.
     """
 
     name: str
     normalize: Normalizer
-    cut: Cut
+    split: Splitter
     default_space: DefaultSpace
     subwords: Subwords | None = None
     finds_words: bool = True
-    """Whether what it parts, at spaces or otherwise, are words of the language; not where whole
-    sentences without spaces go to the subwords, and not with characters."""
+    """Whether it finds words of the language, which are then split by subwords. It does not as
+    `char`, nor as `none` for a language without spaces."""
 
     def tokenize(self, sentence: str) -> list[str]:
-        """The tokens of a sentence; none for a blank one."""
+        """Split a sentence into tokens; a blank one has none."""
         text = self.normalize(sentence)
         words = mark_tokens(text, self._find_spans(text), self.default_space)
         return self.subwords.segment(words) if self.subwords else words
@@ -91,12 +96,12 @@ class Tokenizer(NamedTuple):
     def detokenize(
         self, tokens: Sequence[str], literals: Mapping[int, str] = MappingProxyType({})
     ) -> str:
-        """The sentence that tokens spell, whatever they are.
+        """Join any tokens to a sentence.
 
         Args:
-            tokens: of `tokenize`, or of a model.
-            literals: for some tokens, by place, text that stands for the word that the token is
-                or is part of, whatever else that word is made of.
+            tokens: from `tokenize` or a model.
+            literals: text by position of a token; it replaces the whole word that the token is
+                part of.
         """
         if literals:
             tokens = [_GAP if i in literals else token for i, token in enumerate(tokens)]
@@ -112,23 +117,23 @@ class Tokenizer(NamedTuple):
 
         return join_tokens(words, self.default_space, fill)
 
-    def locate(self, sentence: str) -> Tokenized:
-        """The same tokens as `tokenize` makes, and where they are in the sentence."""
+    def locate(self, sentence: str) -> LocatedTokens:
+        """Tokenise a sentence as `tokenize` does, and locate the tokens in it."""
         text = self.normalize(sentence)
         spans = self._find_spans(text)
         words = mark_tokens(text, spans, self.default_space)
-        places = self.normalize.trace(sentence)
+        slices = self.normalize.trace(sentence)
         if self.subwords is None:
-            return Tokenized(text, words, spans, spans, sentence, places)
+            return LocatedTokens(text, words, spans, spans, sentence, slices)
         pieces = self.subwords.segment(words)
         located = _locate_pieces(pieces, words, spans)
-        return Tokenized(text, pieces, *located, sentence, places)
+        return LocatedTokens(text, pieces, *located, sentence, slices)
 
     def _find_spans(self, text: str) -> list[Span]:
-        """The slices of a normalised text that are its words."""
+        """Return the slices of a normalised text that are its words."""
         spans: list[Span] = []
         start = 0
-        for length in map(len, self.cut(text)):
+        for length in map(len, self.split(text)):
             if text[start : start + length].strip(" "):
                 spans.append((start, start + length))
             start += length
@@ -136,7 +141,7 @@ class Tokenizer(NamedTuple):
 
 
 def _first(rest: Iterator[str], count: int) -> str:
-    """The first of the next `count` literals: those of one word stand for it once."""
+    """Take the next `count` literals, all of the same word, and return the first."""
     first, *_others = islice(rest, count)
     return first
 
@@ -144,15 +149,15 @@ def _first(rest: Iterator[str], count: int) -> str:
 def _locate_pieces(
     pieces: Sequence[str], words: Sequence[str], spans: Sequence[Span]
 ) -> tuple[list[Span], list[Span]]:
-    """For each piece its slice of the text, and that of its word."""
-    places: list[tuple[int, int]] = []  # of each character of all words: its place, and its word
+    """Return the slice of the text of each piece, and that of its word."""
+    places: list[tuple[int, int]] = []  # position and word of each character of the words
     for number, (word, span) in enumerate(zip(words, spans, strict=True)):
         places += [(place, number) for place in locate_characters(word, span)]
     piece_spans, word_spans = [], []
     done = 0
     for piece in pieces:
         count = len(piece) - piece.count(PIECE_SPACE)
-        first = min(done, len(places) - 1)  # a piece that is a space alone goes with what follows
+        first = min(done, len(places) - 1)  # a piece that is only a space belongs to the next
         last = max(done + count - 1, first)
         done += count
         start, end = spans[places[last][1]]
@@ -165,7 +170,7 @@ _GAPPED_WORD = regex.compile(
     rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}]--[{UNSPACED_SCRIPTS}]]*{_GAP}"
     rf"[[\p{{L}}\p{{M}}\p{{N}}{_GAP}]--[{UNSPACED_SCRIPTS}]]*"
 )
-"""Letters and digits around literals; Han and its like do not belong to their neighbours."""
+"""Letters and digits around literals, except of scripts without spaces, such as Han."""
 
 
 def make_tokenizer(
@@ -176,22 +181,22 @@ def make_tokenizer(
     normalize: Form = "nfc",
     chinese: Script = "keep",
 ) -> Tokenizer:
-    """A tokeniser by its name in the recipe (`auto`, `jieba`, `moses`, `char`, `space`, `none`).
+    """Make a tokeniser.
 
     Args:
-        name: what splits sentences into words.
+        name: `auto`, `jieba`, `moses`, `char`, `space` or `none`.
         lang: language of the sentences.
-        lowercase: whether they are lower-cased before.
-        subwords: what cuts the words into pieces, if anything.
+        lowercase: whether to lower-case them first.
+        subwords: splits the words into pieces.
         normalize: Unicode normalisation form.
-        chinese: script that Chinese text is converted to.
+        chinese: script to convert Chinese text to.
     """
     chosen = choose_tokenizer(name, lang)
     is_whole = chosen == "none" and is_written_without_spaces(lang)
     return Tokenizer(
         chosen,
         Normalizer(lang, lowercase, normalize, chinese),
-        make_cut(chosen, lang),
+        make_splitter(chosen, lang),
         _DEFAULT_SPACES[chosen],
         subwords,
         not (is_whole or chosen == "char"),
@@ -210,12 +215,12 @@ _DEFAULT_SPACES: dict[str, DefaultSpace] = {
 def make_tokenizers(
     text: Text, languages: Direction, subwords: SubwordPair = (None, None)
 ) -> tuple[Tokenizer, Tokenizer]:
-    """Tokenisers of source and target.
+    """Make the tokenisers of source and target.
 
     Args:
-        text: names of the tokenisers, and how text is normalised.
+        text: the settings.
         languages: source and target language.
-        subwords: what cuts the words of each side further, if anything.
+        subwords: of source and target.
     """
     src, tgt = (
         make_tokenizer(name, lang, text.lowercase, side, text.normalize, text.chinese)
@@ -227,15 +232,15 @@ def make_tokenizers(
 
 
 class Codec(NamedTuple):
-    """From sentences to token ids and back."""
+    """Turns sentences into token ids and back: a tokeniser and its vocabulary."""
 
     tokenizer: Tokenizer
     vocabulary: Vocabulary
 
     def encode(self, sentence: str) -> list[int]:
-        """Token ids of a sentence, without bos and eos."""
+        """Return the token ids of a sentence, without bos and eos."""
         return self.vocabulary.encode(self.tokenizer.tokenize(sentence))
 
     def decode(self, token_ids: Iterable[int]) -> str:
-        """The sentence that the ids, without bos and eos, spell."""
+        """Return the sentence of token ids without bos and eos."""
         return self.tokenizer.detokenize(self.vocabulary.decode(token_ids))

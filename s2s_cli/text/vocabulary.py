@@ -13,28 +13,26 @@ _TAG = re.compile(r"<2[a-z]{2,3}(_[A-Za-z0-9]+)*>")
 
 
 def make_tag(lang: str) -> str:
-    """The entry that asks for translations into a language: `<2de>`."""
+    """Return the tag that asks for a translation into a language: `<2de>`."""
     return f"<2{lang}>"
 
 
 class Vocabulary:
-    """A two-way table between tokens and contiguous ids; ids 0 to 3 are the markers.
+    """Maps tokens to ids and back. Ids 0 to 3 are the markers.
 
-    Behind them stand the tags of target languages, where a model has several directions.
-
-    The spelling of a marker or a tag that occurs in text is text like any other: it is unknown,
-    never control.
+    In a model of several directions the tags of the target languages follow, then the tokens. A
+    marker or tag that occurs in text is ordinary text: it is unknown, and never has an effect.
     """
 
     def __init__(
         self, tokens: Sequence[str], counts: Sequence[int], tags: Sequence[str] = ()
     ) -> None:
-        """Number `tokens` (without markers and tags) in the given order, from 4 on or behind tags.
+        """Number markers, tags and tokens, in this order.
 
         Args:
-            tokens: all that text can be made of.
-            counts: how often each of them occurs in the training text.
-            tags: of target languages, as `make_tag` spells them.
+            tokens: without markers and tags.
+            counts: frequency of each token in the training text.
+            tags: from `make_tag`.
         """
         self.tags = tuple(tags)
         self.tokens = (*MARKERS, *tags, *tokens)
@@ -45,13 +43,13 @@ class Vocabulary:
     def build(
         cls, frequencies: Counter[str], max_size: int, min_freq: int, tags: Sequence[str] = ()
     ) -> "Vocabulary":
-        """Keep the most frequent tokens; ties are broken by code point, alike on every machine.
+        """Keep the most frequent tokens; equally frequent ones are ordered by code point.
 
         Args:
-            frequencies: how often each token occurs in the training text.
-            max_size: most entries, the four markers and the tags included.
-            min_freq: rarer tokens are left out.
-            tags: of target languages.
+            frequencies: frequency of each token in the training text.
+            max_size: maximum number of entries, including the four markers and the tags.
+            min_freq: minimum frequency of a token.
+            tags: from `make_tag`.
         """
         control = {*MARKERS, *tags}
         kept = [
@@ -65,7 +63,7 @@ class Vocabulary:
 
     @property
     def num_control(self) -> int:
-        """Entries before the first that text can be made of: markers and tags."""
+        """Number of markers and tags, which come before the tokens."""
         return len(MARKERS) + len(self.tags)
 
     @property
@@ -74,17 +72,17 @@ class Vocabulary:
         return range(len(MARKERS), self.num_control)
 
     def encode_tag(self, lang: str) -> list[int]:
-        """What stands before a source that is to be translated into `lang`; nothing without tags.
+        """Return the ids to put before a source sentence; none if there are no tags.
 
         Raises:
-            ConfigError: there are tags, but none of this language.
+            ConfigError: there are tags, but none for this language.
         """
         if not self.tags:
             return []
         tag = make_tag(lang)
         if tag not in self.tags:
             raise ConfigError(
-                f"{lang}: the vocabulary has no tag of it, only {', '.join(self.tags)}"
+                f"{lang}: the vocabulary has no tag for this language, only {', '.join(self.tags)}"
             )
         return [self.tag_ids[self.tags.index(tag)]]
 
@@ -103,33 +101,37 @@ class Vocabulary:
         return hash(self.tokens)
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Ids of the tokens, `UNK_ID` for the unknown."""
+        """Return the ids of tokens, `UNK_ID` for unknown ones."""
         return [self._ids.get(token, UNK_ID) for token in tokens]
 
     def decode(self, token_ids: Iterable[int]) -> list[str]:
-        """Tokens of the ids, the markers by their spelling."""
+        """Return the tokens of ids, including markers."""
         return [self.tokens[token_id] for token_id in token_ids]
 
     def coverage(self, frequencies: Counter[str]) -> float:
-        """Share of running tokens, 0 to 1, that the vocabulary knows."""
+        """Return the share of running tokens, 0 to 1, that the vocabulary contains."""
         total = frequencies.total()
         known = sum(count for token, count in frequencies.items() if token in self)
         return known / total if total else 0.0
 
     def to_tsv(self) -> str:
-        """`token TAB count` lines in id order."""
+        """Format as lines `token TAB count` in the order of ids."""
         rows = zip(self.tokens, self.counts, strict=True)
         return "".join(f"{token}\t{count}\n" for token, count in rows)
 
     @classmethod
     def from_tsv(cls, text: str, where: str) -> "Vocabulary":
-        """Read what `to_tsv` wrote; what is spelled as a tag right behind the markers is one.
+        """Parse what `to_tsv` wrote.
 
-        No text can be mistaken for a tag there: what text is made of stands in the order of its
-        frequency, and tags are counted 0 times.
+        Entries after the markers that look like tags and have count 0 are tags. A token cannot be
+        mistaken for one: tokens are ordered by frequency, and the first has a count above 0.
+
+        Args:
+            text: the lines.
+            where: name of the file in messages.
 
         Raises:
-            DataError: a line is not `token TAB count`, a token stands twice, or the first four
+            DataError: a line is not `token TAB count`, a token occurs twice, or the first four
                 are not the markers.
         """
         tokens: list[str] = []
@@ -141,16 +143,21 @@ class Vocabulary:
             tokens.append(token)
             counts.append(int(count))
         if tuple(tokens[: len(MARKERS)]) != MARKERS:
-            raise DataError(f"{where}: the first four tokens must be {' '.join(MARKERS)}")
+            raise DataError(
+                f"{where}: the first four tokens must be {' '.join(MARKERS)}; restore the file "
+                "from a copy"
+            )
         first = len(MARKERS)
         while first < len(tokens) and counts[first] == 0 and _TAG.fullmatch(tokens[first]):
             first += 1
         vocabulary = cls(tokens[first:], counts[first:], tokens[len(MARKERS) : first])
-        if len(vocabulary._ids) != len(tokens) - first or _has_twice(vocabulary.tags):
+        if len(vocabulary._ids) != len(tokens) - first or _has_duplicates(vocabulary.tags):
             twice = next(token for token, n in Counter(tokens).items() if n > 1)
-            raise DataError(f"{where}: the token {twice!r} stands twice; ids must be unique")
+            raise DataError(
+                f"{where}: the token {twice!r} occurs twice; restore the file from a copy"
+            )
         return vocabulary
 
 
-def _has_twice(tokens: Sequence[str]) -> bool:
+def _has_duplicates(tokens: Sequence[str]) -> bool:
     return len({*tokens}) < len(tokens)

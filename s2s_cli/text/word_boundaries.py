@@ -1,6 +1,7 @@
-"""Where sentences are cut into words: by jieba, by Moses, between characters, or at spaces.
+"""Split sentences into words: with jieba, with Moses, into characters, or at spaces.
 
-The tokenisers are only asked for places. What they would escape, replace or drop stays in the text.
+Of the tokenisers only the boundaries are used. What they would escape, replace or drop stays in the
+text.
 """
 
 import logging
@@ -15,12 +16,12 @@ from s2s_cli.text.language import base_language, is_written_without_spaces
 from s2s_cli.text.normalize import CHARACTER
 from s2s_cli.text.spacing import CACHED_PAIRS, is_unspaced
 
-Cut = Callable[[str], list[str]]
-"""Cuts a text into parts that make it up, spaces included."""
+Splitter = Callable[[str], list[str]]
+"""Splits a text into parts that concatenate to it, spaces included."""
 
 
 def choose_tokenizer(name: str, lang: str) -> str:
-    """Resolve `auto`: jieba for Chinese, characters where no spaces are written, else Moses."""
+    """Resolve `auto`: jieba for Chinese, characters for others without spaces, else Moses."""
     if name != "auto":
         return name
     if base_language(lang) == "zh":
@@ -29,19 +30,19 @@ def choose_tokenizer(name: str, lang: str) -> str:
 
 
 def depends_on_language(name: str) -> bool:
-    """Whether a tokeniser splits otherwise in another language."""
+    """Whether the result of a tokeniser depends on the language."""
     return name in ("auto", "moses")
 
 
-def make_cut(name: str, lang: str) -> Cut:
-    """What cuts text of a language, by a tokeniser whose name is resolved."""
-    return _CUTS[name](base_language(lang))
+def make_splitter(name: str, lang: str) -> Splitter:
+    """Make the splitter of a tokeniser (not `auto`) for a language."""
+    return _SPLITTERS[name](base_language(lang))
 
 
 def split_plain(lang: str) -> Callable[[str], list[str]]:
-    """Plain jieba or Moses, as published figures of "BLEU on tokens" use them: words for scoring.
+    """Make the tokeniser for "BLEU on tokens": jieba or Moses with their usual output.
 
-    Characters for languages written without spaces that have no word tokeniser here.
+    Languages without spaces that have no word tokeniser here are split into characters.
     """
     chosen, code = choose_tokenizer("auto", lang), base_language(lang)
     match chosen:
@@ -56,17 +57,17 @@ def split_plain(lang: str) -> Callable[[str], list[str]]:
 
 @cache
 def _load_jieba() -> Any:
-    """A cutter of our own; its dictionary takes half a second, so it is read once."""
+    """Load jieba once: its dictionary takes half a second."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in its sources, pkg_resources' farewell
+        warnings.simplefilter("ignore")  # invalid escapes in its sources, deprecated pkg_resources
         import jieba  # noqa: PLC0415
     jieba.setLogLevel(logging.ERROR)
-    cutter = jieba.Tokenizer()
-    # What `initialize` does, less its cache: a world-writable file in the temporary folder that
-    # is unmarshalled unchecked and saves nothing.
-    cutter.FREQ, cutter.total = cutter.gen_pfdict(cutter.get_dict_file())
-    cutter.initialized = True
-    return cutter
+    tokenizer = jieba.Tokenizer()
+    # What `initialize` does, without its cache: a world-writable file in the temporary folder,
+    # which is unmarshalled unchecked and saves no time.
+    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    tokenizer.initialized = True
+    return tokenizer
 
 
 @cache
@@ -76,15 +77,15 @@ def _load_moses(lang: str) -> Any:
     return MosesTokenizer(lang=lang)
 
 
-def _cut_by_jieba(_lang: str) -> Cut:
-    cutter = _load_jieba()
-    return lambda text: keep_letters_together(list(cutter.cut(text)))
+def _split_with_jieba(_lang: str) -> Splitter:
+    jieba = _load_jieba()
+    return lambda text: keep_letters_together(list(jieba.cut(text)))
 
 
-def _cut_by_moses(lang: str) -> Cut:
+def _split_with_moses(lang: str) -> Splitter:
     moses = _load_moses(lang)
 
-    def cut(text: str) -> list[str]:
+    def split(text: str) -> list[str]:
         tokens = moses.tokenize(_LOST_BY_MOSES.sub(_stand_in, text), escape=False)
         parts: list[str] = []
         place = 0
@@ -96,15 +97,15 @@ def _cut_by_moses(lang: str) -> Cut:
             place += len(token)
         return keep_letters_together(parts)
 
-    return cut
+    return split
 
 
 _LOST_BY_MOSES = regex.compile(r"[\x00-\x1f]|(?:DOT)+MULTI")
-"""Control characters, which Moses drops, and its own word for a run of dots."""
+"""Control characters, which Moses drops, and its placeholder for a run of dots."""
 
 
 def _stand_in(match: "regex.Match[str]") -> str:
-    """As many characters that Moses cuts alike and keeps: a rare symbol, or a word."""
+    """Return as many characters that Moses splits in the same way and keeps."""
     found = match.group()
     return "\u00a4" if len(found) == 1 else found.lower()
 
@@ -113,13 +114,13 @@ _LETTER = regex.compile(r"[\p{L}\p{M}\u200c\u200d]")
 
 
 def keep_letters_together(parts: Sequence[str]) -> list[str]:
-    """The parts of a text without cuts inside a word of letters or inside a character.
+    """Undo splits inside a word of letters or inside a character.
 
-    Both tokenisers know the letters of their languages only, and no combining marks: jieba cuts
-    `Björk` at its `ö`, Moses `Mu\u0308ller` at its diaeresis.
+    Both tokenisers know only the letters of their languages, and no combining marks: jieba splits
+    `Björk` at its `ö`, Moses splits `Mu\u0308ller` at its diaeresis.
 
     Args:
-        parts: all of the text, spaces included.
+        parts: the whole text, spaces included.
     """
     text = "".join(parts)
     if text.isascii():
@@ -143,7 +144,7 @@ def keep_letters_together(parts: Sequence[str]) -> list[str]:
 
 
 def _are_separate(before: str, after: str) -> bool:
-    """Whether two characters are known to be cut rightly: ASCII and Han, so nearly all of them."""
+    """Whether a split between two characters is surely right: both ASCII, or both Han."""
     return (before < "\x80" and after < "\x80") or (
         "\u4e00" <= before <= "\u9fff" and "\u4e00" <= after <= "\u9fff"
     )
@@ -151,26 +152,26 @@ def _are_separate(before: str, after: str) -> bool:
 
 @lru_cache(CACHED_PAIRS)
 def _is_inside_word(before: str, after: str) -> bool:
-    """Whether both are letters of a script that separates words by spaces."""
+    """Whether both are letters of a script that writes spaces between words."""
     return all(
         _LETTER.match(character) is not None and not is_unspaced(character)
         for character in (before, after)
     )
 
 
-def _cut_characters(_lang: str) -> Cut:
+def _split_into_characters(_lang: str) -> Splitter:
     return list
 
 
-def _cut_at_spaces(_lang: str) -> Cut:
+def _split_at_spaces(_lang: str) -> Splitter:
     return partial(regex.findall, r"[^ ]+| ")
 
 
-_CUTS: dict[str, Callable[[str], Cut]] = {
-    "jieba": _cut_by_jieba,
-    "moses": _cut_by_moses,
-    "char": _cut_characters,
-    "space": _cut_at_spaces,
-    # Whole sentences go to the subwords, which find the words between spaces by themselves.
-    "none": _cut_at_spaces,
+_SPLITTERS: dict[str, Callable[[str], Splitter]] = {
+    "jieba": _split_with_jieba,
+    "moses": _split_with_moses,
+    "char": _split_into_characters,
+    "space": _split_at_spaces,
+    # No word tokeniser: subwords never cross a space in any case.
+    "none": _split_at_spaces,
 }

@@ -5,9 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from torch import Tensor, nn
-from torch.optim import Optimizer
-
 from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
 from s2s_cli.errors import CheckpointError, NotFiniteError, UnsavedError
@@ -15,8 +12,7 @@ from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.parallel import ALONE, Ranks
 from s2s_cli.run import RunFolder
-from s2s_cli.storage.atomic import describe_os_error
-from s2s_cli.storage.checksummed import free_bytes
+from s2s_cli.storage.atomic import describe_os_error, remove_folder
 from s2s_cli.training.averaging import (
     epochs_to_average,
     make_moving_average,
@@ -24,7 +20,7 @@ from s2s_cli.training.averaging import (
 )
 from s2s_cli.training.loop import Lessons, Position, Progress, train
 from s2s_cli.training.not_finite import explain_skipped, find_not_finite
-from s2s_cli.training.optimizer import count_copies, make_optimizer, make_scaler
+from s2s_cli.training.optimizer import make_optimizer, make_scaler
 from s2s_cli.training.random_state import gather_random_states, seed_rank
 from s2s_cli.training.record import Averaging, Record, Validation, describe_epoch
 from s2s_cli.training.state import Learner, pack_state, restore_state
@@ -126,9 +122,6 @@ class Fit:
             yield from self._average_epochs()
 
     def _train(self, should_stop: Callable[[], bool]) -> Iterator[Progress | Validation]:
-        if self.ranks.is_first:
-            has_ema = self.moving is not None
-            check_room(self.run, self.loaded.model, self.optimizer, has_ema=has_ema)
         if self.record.position.step == 0:
             # Before the first update: a disk that is full or read-only shows now, not in an hour.
             self._save_last()
@@ -257,7 +250,7 @@ class Fit:
         for folder in set(self.run.epochs()) - set(
             epochs_to_average(self.run, self.config, self.criterion)
         ):
-            self.run.remove(folder)
+            remove_folder(folder)
 
     def _find_divergence(self, loss: float) -> str | None:
         best_loss = self.record.best_loss if self.record.best_epoch else None
@@ -323,50 +316,26 @@ class Fit:
         random_states = gather_random_states(self.ranks, self.device)
         if self.ranks.is_first:
             with saving(self.run, self.record.position.step):
-                self._write_checkpoint(self.run, random_states)
+                folder = self.run.checkpoint_path(self.record.position.step)
+                state = pack_state(self._learner, self.record, random_states)
+                save_model(folder, self._present(), state)
                 self.run.remove_old_checkpoints()
-
-    def rescue(self, run: RunFolder) -> None:
-        """Write a checkpoint of now to another run folder, as one process would."""
-        self._write_checkpoint(run, gather_random_states(ALONE, self.device))
-
-    def _write_checkpoint(self, run: RunFolder, random_states: dict[str, Tensor]) -> None:
-        folder = run.checkpoint_path(self.record.position.step)
-        state = pack_state(self._learner, self.record, random_states)
-        save_model(folder, self._present(), state)
-
-
-ROOM = 2.5
-"""Checkpoints that there must be room for: those that are kept, and the model."""
-
-
-def check_room(run: RunFolder, model: nn.Module, optimizer: Optimizer, *, has_ema: bool) -> None:
-    """Refuse to begin what the disk has no room for.
-
-    Raises:
-        CheckpointError: there is too little.
-    """
-    weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-    need = ROOM * weights * (1 + count_copies(optimizer) + has_ema)
-    free = free_bytes(run.path)
-    if free < need:
-        raise CheckpointError(
-            f"{run.path}: {free / 1e6:,.0f} MB are free, and the states of this training need "
-            f"{need / 1e6:,.0f} MB; make room, or train elsewhere with --run DIR"
-        )
 
 
 @contextmanager
 def saving(run: RunFolder, step: int) -> Iterator[None]:
-    """Say what it means that something of a run could not be saved.
+    """Name the update that could not be saved.
 
     Raises:
         UnsavedError: the disk is full or read-only, the run folder is gone, or the like.
     """
     try:
         if step and not run.path.is_dir():
-            raise CheckpointError(f"{run.path}: is not there any more")
+            raise CheckpointError(f"{run.path}: was deleted or moved; put it back")
         yield
     except (CheckpointError, OSError) as error:
         reason = str(error) if isinstance(error, CheckpointError) else describe_os_error(error)
-        raise UnsavedError(f"update {step:,} could not be saved: {reason}") from error
+        raise UnsavedError(
+            f"update {step:,} could not be saved: {reason}; what was saved before is complete, "
+            "and the same command goes on from there"
+        ) from error

@@ -14,10 +14,10 @@ NAMES = ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "ftruncate")
 
 
 class Calls:
-    """Calls that write, rename, remove or make durable, numbered from 1 in the order they come."""
+    """Calls that write, rename, remove or sync, numbered from 1 in their order."""
 
     def __init__(self, at: Callable[[int, str], None]) -> None:
-        """`at` is told of each call before it is made: its number and name."""
+        """Watch nothing yet; `at` gets the number and name of each call before it is made."""
         self.number = 0
         self._at = at
 
@@ -30,8 +30,8 @@ class Calls:
         def watched_open(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
             stream = opened(file, mode, *rest, **more)
             if set(mode) & set("wax+") and not isinstance(file, int):
-                self._told("open")
-                return WatchedStream(stream, self._told)
+                self._notify("open")
+                return WatchedStream(stream, self._notify)
             return stream
 
         patch.setattr(io, "open", watched_open)
@@ -39,27 +39,27 @@ class Calls:
 
     def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **more: Any) -> Any:
-            self._told(name)
+            self._notify(name)
             return call(*args, **more)
 
         return watched
 
-    def _told(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         self.number += 1
         self._at(self.number, name)
 
 
 class WatchedStream:
-    """A file that tells of each write; half of what is written gets there first."""
+    """A file that reports each write when half of it is done."""
 
-    def __init__(self, stream: Any, told: Callable[[str], None]) -> None:
-        self._stream, self._told_of = stream, told
+    def __init__(self, stream: Any, notify: Callable[[str], None]) -> None:
+        self._stream, self._notify = stream, notify
 
     def write(self, content: Any) -> int:
         half = len(content) // 2
         self._stream.write(content[:half])
         self._stream.flush()
-        self._told_of("write")
+        self._notify("write")
         self._stream.write(content[half:])
         return len(content)
 
@@ -78,12 +78,12 @@ class WatchedStream:
 
 
 def killed_at(number: int) -> Callable[[], None]:
-    """Setup of a life that ends at its so many-th call."""
+    """Setup of a life that ends at its n-th call."""
     return _signalled_at(number, signal.SIGKILL)
 
 
 def interrupted_at(number: int) -> Callable[[], None]:
-    """Setup of a life that gets a Ctrl-C at its so many-th call."""
+    """Setup of a life that gets a Ctrl-C at its n-th call."""
     return _signalled_at(number, signal.SIGINT)
 
 
@@ -96,7 +96,7 @@ def _signalled_at(number: int, with_signal: signal.Signals) -> Callable[[], None
 
 
 def failing_at(number: int, code: int, *, forever: bool = False) -> Callable[[], None]:
-    """Setup of a life whose so many-th write, sync or making of a folder fails."""
+    """Setup of a life whose n-th write, sync or making of a folder fails."""
 
     def at(found: int, name: str) -> None:
         can_fail = name in {"write", "fsync", "mkdir", "open"}
@@ -107,7 +107,7 @@ def failing_at(number: int, code: int, *, forever: bool = False) -> Callable[[],
 
 
 def counted_in(path: Path) -> Callable[[], None]:
-    """Setup of a life that writes the number of its calls to a file, each time anew."""
+    """Setup of a life that keeps the number of its calls in a file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     return lambda: Calls(lambda number, _: _write(descriptor, number)).install(pytest.MonkeyPatch())
 

@@ -1,4 +1,4 @@
-"""A small training in a process of its own that may be killed, and what must hold afterwards."""
+"""A small training in a process that may be killed, and what must be true afterwards."""
 
 import os
 import signal
@@ -31,12 +31,12 @@ CONFIG = Training(
     save_every=SAVE_EVERY,
     patience=9,
 )
-"""Ten updates an epoch; dropout, Adam, and a learning rate that changes with every update."""
+"""Ten updates per epoch; dropout, Adam, and a learning rate that changes with every update."""
 
 MODEL = Model(embed_size=4, hidden_size=6, attention_size=4, dropout=0.3)
 
 Setup = Callable[[], None]
-"""Done in the process before the training: planted faults, a call that kills it, and the like."""
+"""Called in the process before the training, to plant faults or kill it at some call."""
 
 
 def live(
@@ -45,13 +45,13 @@ def live(
     error_status: int = 1,
     work: Callable[[Path], None] | None = None,
 ) -> int:
-    """Begin or go on training in a process of its own; its pid.
+    """Start or resume a training in a new process, and return its pid.
 
     Args:
-        folder: of the run; steps done go to `steps` beside it, one line each.
-        setup: done before.
-        error_status: exit status if the training ends in an error of ours.
-        work: what is done with the run folder, if it is not `train`.
+        folder: of the run; the steps are logged next to it (`steps_path`), one a line.
+        setup: called before it.
+        error_status: exit status if the training ends with an `S2SError`.
+        work: what to do with the run folder; `train` by default.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -66,17 +66,17 @@ def live(
         status = 0
     except S2SError:
         status = error_status
-    except BaseException:  # noqa: BLE001 (the parent is to know of it, whatever it is)
+    except BaseException:  # noqa: BLE001 (reported to the parent, whatever it is)
         traceback.print_exc()
     finally:
         os._exit(status)
 
 
 def train(folder: Path) -> None:
-    """What `s2s train` does with a run folder: repair it, go on, train to the end.
+    """Do what `s2s train` does with a run folder: repair it, resume, train to the end.
 
     Raises:
-        CheckpointError: something with a name is not whole.
+        CheckpointError: something that has its final name is incomplete.
     """
     run = RunFolder(folder)
     run.repair()
@@ -92,7 +92,7 @@ def train(folder: Path) -> None:
 
 
 def train_with_log(folder: Path) -> None:
-    """A training that averages at its end, and writes its log as `s2s train` does."""
+    """Train with averaging at the end, and write the log as `s2s train` does."""
     run = RunFolder(folder)
     run.repair()
     fit = make_fit(folder, CONFIG.model_copy(update={"average": 2, "log_every": 4}), MODEL)
@@ -103,48 +103,48 @@ def train_with_log(folder: Path) -> None:
 
 
 def steps_path(folder: Path) -> Path:
-    """Which updates were done, life by life; not in the run folder."""
+    """The log of updates of all lives; outside the run folder."""
     return folder.with_name(f"{folder.name}.steps")
 
 
 def wait(pid: int) -> int:
-    """Exit status of a life; negative if a signal ended it."""
+    """Return the exit status of a life; negative if a signal ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, whatever it is doing."""
+    """Send SIGKILL."""
     os.kill(pid, signal.SIGKILL)
 
 
 def final_state(folder: Path) -> dict[str, bytes]:
-    """The bytes of the model and of the newest checkpoint."""
+    """Read the bytes of the model and of the newest checkpoint."""
     run = RunFolder(folder)
     found = {}
     for place in (run.model_path, run.checkpoints()[0]):
         for path in sorted(place.iterdir()):
-            if path.suffix != ".json":  # which have times of saving
+            if path.suffix != ".json":  # which contain the time
                 found[f"{place.name}/{path.name}"] = path.read_bytes()
     return found
 
 
 def undisturbed(folder: Path) -> dict[str, bytes]:
-    """What a run comes to that nobody disturbs.
+    """Train without any disturbance, and return the final state.
 
-    It runs in this very process, which from then on has all that a training imports on its way.
+    It runs in this process, so that the lives that are forked from it import nothing.
     """
     train(folder)
     return final_state(folder)
 
 
 def count_calls(folder: Path) -> int:
-    """How many calls of such a run change the disk."""
+    """Count the calls of an undisturbed run that change the disk."""
     assert wait(live(folder / "run", counted_in(folder / "calls"))) == 0
     return int((folder / "calls").read_text())
 
 
 def repeated_steps(folder: Path) -> int:
-    """The most updates that a life had to do again."""
+    """Return the largest number of updates that a life had to repeat."""
     lives = steps_path(folder).read_text().split("begun\n")[1:]
     done, repeated = 0, 0
     for life in lives:
@@ -156,17 +156,17 @@ def repeated_steps(folder: Path) -> int:
 
 
 def debris(folder: Path) -> list[str]:
-    """What should not be there when a training has ended."""
+    """List temporary names, which must be gone when a training has ended."""
     return [str(path) for path in folder.rglob(".*") if path.name.startswith((".tmp-", ".old-"))]
 
 
 def check(folder: Path, reference: dict[str, bytes], setup: Setup = lambda: None) -> None:
-    """Train to the end; then the weights, the work done twice, and the folder must be right.
+    """Train to the end, then check the weights, the repeated updates and the folder.
 
     Raises:
-        AssertionError: one of them is not.
+        AssertionError: one of them is wrong.
     """
-    assert wait(live(folder, setup)) == 0, "did not go on"
-    assert final_state(folder) == reference, "other weights than those of an undisturbed run"
-    assert repeated_steps(folder) <= SAVE_EVERY, f"{repeated_steps(folder)} updates done again"
+    assert wait(live(folder, setup)) == 0, "did not resume"
+    assert final_state(folder) == reference, "the weights differ from those of an undisturbed run"
+    assert repeated_steps(folder) <= SAVE_EVERY, f"{repeated_steps(folder)} updates repeated"
     assert not debris(folder), f"debris: {debris(folder)}"

@@ -1,4 +1,4 @@
-"""Savers that are broken on purpose: the suite must find each of them out."""
+"""Savers that are broken on purpose: the suite must detect each of them."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import s2s_cli.checkpoint
+import s2s_cli.storage.atomic
 import s2s_cli.storage.checksummed
 from s2s_cli.checkpoint import TrainingState
 from s2s_cli.run import RunFolder
@@ -21,9 +22,9 @@ class Planted(NamedTuple):
     """A broken saver."""
 
     plant: Callable[[pytest.MonkeyPatch], None]
-    """Puts it into this process."""
+    """Breaks the saver of this process."""
     shows_in_kills: bool = True
-    """Or only when power is lost."""
+    """Whether kills reveal it; otherwise only a loss of power does."""
 
 
 def _manifest(files: Mapping[str, bytes], facts: Mapping[str, object]) -> bytes:
@@ -32,7 +33,7 @@ def _manifest(files: Mapping[str, bytes], facts: Mapping[str, object]) -> bytes:
 
 
 def in_place(patch: pytest.MonkeyPatch) -> None:
-    """Files are written where they belong, the manifest first."""
+    """Files are written to their final place, the manifest first."""
 
     def write(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,19 +41,19 @@ def in_place(patch: pytest.MonkeyPatch) -> None:
         for name, content in files.items():
             write_synced(folder / name, content)
 
-    patch.setattr(s2s_cli.checkpoint, "write_sealed", write)
+    patch.setattr(s2s_cli.checkpoint, "write_checksummed", write)
 
 
 def rename_before_sync(patch: pytest.MonkeyPatch) -> None:
-    """Nothing is waited for: what was written may not be on the disk when it gets its name."""
+    """Nothing is synced: a file may not be on the disk yet when it gets its name."""
     patch.setattr(
         s2s_cli.storage.checksummed, "write_synced", lambda path, content: path.write_bytes(content)
     )
-    patch.setattr(s2s_cli.storage.checksummed, "sync_folder", lambda _: None)
+    patch.setattr(s2s_cli.storage.atomic, "sync_folder", lambda _: None)
 
 
 def no_manifest(patch: pytest.MonkeyPatch) -> None:
-    """Whatever is there is taken for whole."""
+    """Whatever is there is believed to be complete."""
 
     def write(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
         del facts
@@ -65,8 +66,8 @@ def no_manifest(patch: pytest.MonkeyPatch) -> None:
         found = [*names, *(name for name in optional if (folder / name).exists())]
         return {name: (folder / name).read_bytes() for name in found}
 
-    patch.setattr(s2s_cli.checkpoint, "write_sealed", write)
-    patch.setattr(s2s_cli.checkpoint, "read_sealed", read)
+    patch.setattr(s2s_cli.checkpoint, "write_checksummed", write)
+    patch.setattr(s2s_cli.checkpoint, "read_checksummed", read)
     patch.setattr(RunFolder, "checkpoints", _all_checkpoints)
 
 
@@ -82,12 +83,12 @@ def _forgetting(
 
 
 def forgotten_random_state(patch: pytest.MonkeyPatch) -> None:
-    """Dropout begins anew."""
+    """The state of the random generator is lost, and with it the dropout masks."""
     patch.setattr(fit_module, "find_random_state", lambda *_: {})
 
 
 def forgotten_adam_step(patch: pytest.MonkeyPatch) -> None:
-    """The optimizer takes itself for new."""
+    """The step counts of Adam are lost."""
     _forgetting(
         patch,
         lambda state: state._replace(
@@ -105,7 +106,7 @@ def _with_position(state: TrainingState, **changes: int) -> TrainingState:
 
 
 def forgotten_scheduler(patch: pytest.MonkeyPatch) -> None:
-    """The learning rate warms up once more."""
+    """The learning rate warms up again."""
 
     def forget(state: TrainingState) -> TrainingState:
         return _with_position(state, step=0)
@@ -121,7 +122,7 @@ def data_order_off_by_one(patch: pytest.MonkeyPatch) -> None:
 
 
 def from_scratch(patch: pytest.MonkeyPatch) -> None:
-    """What was saved is not looked at: the weights come out right, and all is done twice."""
+    """Nothing saved is used: the weights are right, but all work is done twice."""
     repair = RunFolder.repair
 
     def forget(run: RunFolder) -> None:

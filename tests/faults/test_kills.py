@@ -25,7 +25,7 @@ from job import (
 from savers import PLANTED, Planted
 from tally import IS_FULL, Tally, trials
 
-from s2s_cli.storage import checksummed as sealed
+from s2s_cli.storage import checksummed
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +126,14 @@ def killed_soon_after(count: int, seconds: float) -> Setup:
         kill(os.getpid())
 
     def setup() -> None:
-        write, saved = sealed.write_synced, itertools.count(1)
+        write, saved = checksummed.write_synced, itertools.count(1)
 
         def write_and_kill(path: Path, content: bytes) -> None:
             if next(saved) == count:
                 threading.Thread(target=kill_itself).start()
             write(path, content)
 
-        sealed.write_synced = write_and_kill
+        checksummed.write_synced = write_and_kill
 
     return setup
 

@@ -7,7 +7,6 @@ from corpora import learn_subwords
 
 from s2s_cli.text.subword_sampling import (
     SubwordSampler,
-    UnigramPieces,
     drop_merges,
     make_lattice,
     split_symbols,
@@ -78,7 +77,7 @@ def test_unigram_draws_follow_the_smoothed_probabilities_of_all_segmentations(
             pieces = tuple(word[a:b] for a, b in pairwise(ends))
             if all(piece in log_probs for piece in pieces):
                 weights[pieces] = math.exp(alpha * sum(log_probs[piece] for piece in pieces))
-    lattice = make_lattice(word, UnigramPieces.of(log_probs), alpha)
+    lattice = make_lattice(word, log_probs, alpha, max_length=3, unknown=-14.0)
 
     def chance(pieces: tuple[str, ...]) -> float:
         """The product of the lattice's chances along one path, from its end."""

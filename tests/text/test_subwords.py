@@ -129,15 +129,15 @@ def test_a_size_is_kept_to(kind: str) -> None:
     assert len(learn_subwords(kind, words, 40, 1.0).pieces) == 40 - 4
 
 
-def test_too_few_entries_for_the_characters_say_how_many_it_takes(kind: str) -> None:
+def test_too_few_entries_for_the_characters_say_how_many_they_need(kind: str) -> None:
     words = [list("abcdefghij")]
-    with pytest.raises(ConfigError, match=r"vocab.max_size: 9 entries .* take 15; raise it"):
+    with pytest.raises(ConfigError, match=r"vocab.max_size: 9 entries .* need 15; raise it"):
         learn_subwords(kind, words, 9, 1.0)
     assert {*"abcdefghij"} <= {*learn_subwords(kind, words, 15, 1.0).pieces}
 
 
 def test_text_without_words_teaches_nothing(kind: str) -> None:
-    with pytest.raises(ConfigError, match=f"no {kind} subwords can be learnt"):
+    with pytest.raises(ConfigError, match=f"{kind} subwords cannot be learnt"):
         learn_subwords(kind, [[], []], 100, 1.0)
 
 

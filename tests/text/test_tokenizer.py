@@ -12,8 +12,10 @@ from corpora import learn_subwords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from s2s_cli.config import Text
+from s2s_cli.sources import Direction
 from s2s_cli.text.normalize import Form
-from s2s_cli.text.tokenizer import Codec, Tokenizer, make_tokenizer
+from s2s_cli.text.tokenizer import Codec, Tokenizer, make_tokenizer, make_tokenizers
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.text.word_boundaries import choose_tokenizer, keep_letters_together, split_plain
 
@@ -289,3 +291,19 @@ def test_jieba_is_silent_and_neither_reads_nor_writes_its_cache(tmp_path: Path) 
     assert done.stderr == ""
     assert [path.name for path in tmp_path.iterdir()] == ["jieba.cache"]
     assert poison.read_bytes() == b"not a marshalled dictionary"
+
+
+def test_a_recipes_normalisation_reaches_both_sides() -> None:
+    text = Text(src_tokenizer="char", lowercase=True, normalize="nfkc")
+    src, tgt = make_tokenizers(text, Direction("zh", "en"))
+    assert (src.name, tgt.name) == ("char", "moses")
+    assert src.tokenize("ＡＢ") == ["a", "b"]
+    assert tgt.tokenize("ＡＢ.") == ["ab", "￭."]
+
+
+def test_chinese_text_of_a_model_is_of_one_script() -> None:
+    pytest.importorskip("opencc")
+    text = Text(src_tokenizer="char", chinese="simplified")
+    src, tgt = make_tokenizers(text, Direction("zh", "en"))
+    assert src.tokenize("醫院") == ["医", "院"]
+    assert tgt.detokenize(tgt.tokenize("醫院")) == "醫院"

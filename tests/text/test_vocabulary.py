@@ -77,7 +77,7 @@ def test_a_vocabulary_survives_its_file() -> None:
         ("<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\na\n", "v.tsv:5: expected `token TAB count`"),
         ("<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\na\tmany\n", "v.tsv:5"),
         ("a\t1\nb\t1\n", "the first four tokens"),
-        ("<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\na\t1\na\t1\n", "'a' stands twice"),
+        ("<unk>\t0\n<pad>\t0\n<sos>\t0\n<eos>\t0\na\t1\na\t1\n", "'a' occurs twice"),
         ("", "v.tsv:1"),
     ],
 )
@@ -97,7 +97,7 @@ def test_tags_stand_behind_the_markers_and_count_as_entries() -> None:
     assert vocabulary.counts[4:] == (0, 0, 3, 2)
     assert vocabulary.encode_tag("zh_TW") == [5]
     assert vocabulary.decode([5, 6]) == ["<2zh_TW>", "a"]
-    with pytest.raises(ConfigError, match="fr: the vocabulary has no tag of it"):
+    with pytest.raises(ConfigError, match="fr: the vocabulary has no tag for this language"):
         vocabulary.encode_tag("fr")
 
 
@@ -114,5 +114,5 @@ def test_tags_are_read_back_as_tags_and_text_as_text() -> None:
     plain = Vocabulary(["<2fr>", "a"], [3, 2])
     assert Vocabulary.from_tsv(plain.to_tsv(), "v.tsv") == plain
     assert plain.encode_tag("fr") == []
-    with pytest.raises(DataError, match="'<2de>' stands twice"):
+    with pytest.raises(DataError, match="'<2de>' occurs twice"):
         Vocabulary.from_tsv(Vocabulary(["a"], [1], ("<2de>", "<2de>")).to_tsv(), "v.tsv")

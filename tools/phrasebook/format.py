@@ -1,6 +1,6 @@
-"""How a phrasebook is written: classes of dictionary entries, and sentence patterns over them.
+"""Parse a phrasebook: classes of dictionary entries, and sentence patterns over them.
 
-`phrasebook.txt` beside this file explains the format in its head; `phrasebook.py` expands it.
+The comment at the top of `phrasebook.txt` describes the format; `expand.py` expands it.
 """
 
 import re
@@ -17,7 +17,7 @@ _PIECE = re.compile(r"\{([a-z_]+\d*)(?:\.([a-z_]+))?\}|\[([^\[\]]*)\]")
 
 
 class Entry(NamedTuple):
-    """One dictionary entry: what each column of its class says; `zh` and `en` always stand."""
+    """A dictionary entry: its text by column; every entry has the columns `zh` and `en`."""
 
     number: int
     forms: dict[str, str]
@@ -38,7 +38,7 @@ class Agreement(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """One sentence pattern: both templates, and the entries each slot may take."""
+    """A sentence pattern: both templates, and the class of each slot."""
 
     line: int
     zh: tuple[str | Slot, ...]
@@ -47,7 +47,7 @@ class Pattern(NamedTuple):
 
 
 class Phrasebook(NamedTuple):
-    """The file as read: the entries a class can give, the patterns, the literal test pairs."""
+    """A parsed phrasebook: entries, classes with their columns, patterns, literal test pairs."""
 
     entries: list[Entry]
     classes: dict[str, list[Entry]]
@@ -57,10 +57,10 @@ class Phrasebook(NamedTuple):
 
 
 def parse_phrasebook(text: str) -> Phrasebook:
-    """Read the phrasebook format, and refuse what cannot be expanded.
+    """Parse and check a phrasebook.
 
     Raises:
-        DataError: a line breaks the format; the message names it.
+        DataError: a line is malformed; the message names it.
     """
     book = Phrasebook([], {}, {}, [], [])
     read_line: Callable[[int, str], None] | None = None
@@ -71,19 +71,21 @@ def parse_phrasebook(text: str) -> Phrasebook:
         if line.startswith("["):
             read_line = _open_section(book, number, line)
         elif read_line is None:
-            raise fault(number, "a line before the first section", "open one: `[name] zh | en`")
+            raise fault(
+                number, "a line before the first section", "start one with `[name] zh | en`"
+            )
         else:
             read_line(number, line)
     return book
 
 
 def fault(number: int, wrong: str, right: str) -> DataError:
-    """Word an error so that its line is found at once."""
+    """Return an error that names the line."""
     return DataError(f"{FILE}:{number}: {wrong}; {right}")
 
 
 def _open_section(book: Phrasebook, number: int, line: str) -> Callable[[int, str], None]:
-    """Read a section's header, and hand back what reads the lines under it."""
+    """Read the header of a section and return the reader of its lines."""
     if line == "[patterns]":
         return lambda at, content: book.patterns.append(_read_pattern(book, at, content))
     if line == "[test]":
@@ -98,8 +100,8 @@ def _open_section(book: Phrasebook, number: int, line: str) -> Callable[[int, st
     if not (header := _CLASS.fullmatch(line)):
         raise fault(
             number,
-            f"no header reads {line!r}",
-            "it is `[name] zh | en | …`, `[name] = class + class`, `[patterns]` or `[test]`",
+            f"{line!r} is not a section header",
+            "write `[name] zh | en | …`, `[name] = class + class`, `[patterns]` or `[test]`",
         )
     name = header[1]
     _new_class(book, number, name)
@@ -109,13 +111,13 @@ def _open_section(book: Phrasebook, number: int, line: str) -> Callable[[int, st
 
 
 def _new_class(book: Phrasebook, number: int, name: str) -> None:
-    """Refuse a class name that is there already."""
+    """Refuse a class name that is already in use."""
     if name in book.classes:
-        raise fault(number, f"class {name!r} is there twice", "rename one or join the two")
+        raise fault(number, f"class {name!r} is defined twice", "rename one or join the two")
 
 
 def _columns(book: Phrasebook, number: int, name: str) -> list[str]:
-    """The columns of a class, or an error that lists the classes there are."""
+    """Return the columns of a class; an error lists the known classes."""
     if name not in book.classes:
         known = ", ".join(book.classes)
         raise fault(number, f"unknown class {name!r}", f"classes are {known}")
@@ -123,12 +125,12 @@ def _columns(book: Phrasebook, number: int, name: str) -> list[str]:
 
 
 def _refuse_entry(number: int, name: str) -> None:
-    """A union takes its entries from its classes and has none of its own."""
+    """Refuse an entry under a union, whose entries are those of its classes."""
     raise fault(number, f"an entry under the union [{name}]", "put it under one of its classes")
 
 
 def _read_entry(book: Phrasebook, name: str, number: int, line: str) -> None:
-    """Add one dictionary line to its class."""
+    """Add an entry to its class."""
     cells = line.split(" | ")
     columns = book.columns[name]
     if len(cells) != len(columns) or not all(cells):
@@ -149,7 +151,7 @@ def _read_entry(book: Phrasebook, name: str, number: int, line: str) -> None:
 
 
 def _read_test(number: int, line: str) -> tuple[str, str]:
-    """Read a literal pair of the test part."""
+    """Read a line `zh | en`."""
     zh, bar, en = line.partition(" | ")
     if not bar or " | " in en:
         raise fault(number, "not a pair", "write `zh | en`")
@@ -157,7 +159,7 @@ def _read_test(number: int, line: str) -> tuple[str, str]:
 
 
 def _read_pattern(book: Phrasebook, number: int, line: str) -> Pattern:
-    """Read both templates of a pattern and check that they fit each other."""
+    """Read both templates of a pattern and check that they match."""
     left, right = _read_test(number, line)
     slots: dict[str, str] = {}
     zh = _read_template(book, number, left, slots)
@@ -180,7 +182,7 @@ def _read_pattern(book: Phrasebook, number: int, line: str) -> Pattern:
 def _read_template(
     book: Phrasebook, number: int, template: str, slots: dict[str, str]
 ) -> tuple[str | Slot | Agreement, ...]:
-    """Cut a template into text, slots and agreements, and note each slot's class in `slots`."""
+    """Split a template into text, slots and agreements; add the class of each slot to `slots`."""
     pieces: list[str | Slot | Agreement] = []
     end = 0
     for found in _PIECE.finditer(template):
@@ -197,7 +199,7 @@ def _read_template(
 
 
 def _read_slot(book: Phrasebook, number: int, name: str, form: str, slots: dict[str, str]) -> Slot:
-    """Check one `{class.form}` against the dictionary."""
+    """Read `{class.form}` and check that the class has this form."""
     of_class = name.rstrip("0123456789")
     columns = _columns(book, number, of_class)
     if form and form not in columns:
@@ -209,7 +211,7 @@ def _read_slot(book: Phrasebook, number: int, name: str, form: str, slots: dict[
 def _read_agreement(
     book: Phrasebook, number: int, content: str, slots: dict[str, str]
 ) -> Agreement:
-    """Read what stands between the brackets of `[like|likes]` or `[are|is:fruit]`."""
+    """Read the content of `[like|likes]` or `[are|is:fruit]`."""
     choices, _, subject = content.partition(":")
     options = []
     for option in choices.split("|"):
@@ -223,7 +225,7 @@ def _read_agreement(
 def _with_subject(
     book: Phrasebook, number: int, choice: Agreement, slots: dict[str, str]
 ) -> Agreement:
-    """Settle which slot a choice agrees with: the one it names, or the first that can."""
+    """Set the slot that a choice agrees with: the one it names, or the first that has `agree`."""
     able = [slot for slot, of_class in slots.items() if "agree" in book.columns[of_class]]
     subject = choice.subject or next(iter(able), "")
     if subject not in able:

@@ -1,6 +1,12 @@
-"""The embedded Chinese-English phrasebook, expanded into sentence pairs.
+"""Expand the Chinese-English phrasebook into sentence pairs.
 
-The expansion is the same on every machine: one seeded generator, of which only `.random()` is
+1. Draw sentences: each pattern in turn gives one new sentence, its slots filled with entries dealt
+   from shuffled decks, until there are enough pairs or every pattern is used up.
+2. Hold out valid and test: again each pattern in turn gives a sentence, but only one whose words,
+   entries and neighbouring characters all remain in train often enough (`_marks`). So nothing in
+   valid or test is unknown to a model trained on train.
+
+The result is the same on every machine: a single seeded generator, of which only `.random()` is
 used, and no unordered set.
 """
 
@@ -12,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from s2s_cli.data.phrasebook_format import (
+from tools.phrasebook.format import (
     FILE,
     Agreement,
     Entry,
@@ -28,20 +34,21 @@ TRAIN_PAIRS, VALID_PAIRS, TEST_PAIRS = 10_000, 500, 500
 _T = TypeVar("_T")
 
 _SEED = 20_260_101
-# How often train must hold what stands in valid or test: words and neighbouring characters,
-_KNOWN_FROM_TRAIN = 4
-# and by the first character of a mark: entries, short words between their neighbours, which Chinese
-# cutters treat differently from place to place, and longer ones after one character, the rarest.
+# Minimum number of occurrences in train of whatever occurs in valid or test: of words and character
+# bigrams, and, by the prefix of the mark, of dictionary entries, of short words with both
+# neighbours (Chinese word segmenters split these differently depending on context), and of words
+# with the character before them (the rarest).
+_MIN_IN_TRAIN = 4
 _ENTRY, _SHORT, _JOINED = "#", "<", "+"
-_KNOWN_SPECIALLY = {_ENTRY: 5, _SHORT: 6, _JOINED: 2}
-_SPARING = 12  # patterns with fewer sentences than this keep them all for train
-_LIST_ALL = 100  # patterns with at most this many combinations are listed, others drawn from
-_TRIES = 200  # draws without anything new before a pattern counts as used up
+_MIN_BY_PREFIX = {_ENTRY: 5, _SHORT: 6, _JOINED: 2}
+_MIN_HELD_OUT_SIZE = 12  # patterns with fewer sentences give none to valid and test
+_MAX_LISTED = 100  # patterns with more combinations of entries are sampled, not listed
+_MAX_MISSES = 200  # draws without a new combination after which a pattern counts as used up
 
 _ARTICLE = re.compile(r"\b([Aa])\(n\) (\w+)")
 _WORD = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*|'[a-z]+|[^\sA-Za-z']")
 _SOUNDS_LIKE_CONSONANT = re.compile(r"(?:uni(?!n)|us[eu]|eu|one\b|once\b)", re.IGNORECASE)
-_COUNTED = re.compile(".[一二两三四五六七八九十百千半]+.")  # cutters may join these
+_COUNTED = re.compile(".[一二两三四五六七八九十百千半]+.")  # segmenters may join these
 _SILENT_H = re.compile(r"(?:hour|honest|honou?r|heir)", re.IGNORECASE)
 
 
@@ -54,7 +61,7 @@ class Splits(NamedTuple):
 
 
 class _Sentence(NamedTuple):
-    """One drawn pair, the pattern it came from, and the marks by which it counts as known."""
+    """A drawn pair, the number of its pattern, and what train must contain to prepare for it."""
 
     pair: tuple[str, str]
     pattern: int
@@ -62,47 +69,47 @@ class _Sentence(NamedTuple):
 
 
 def expand_phrasebook(text: str | None = None) -> Splits:
-    """10,000 train, 500 valid, 500 test pairs, the same on every machine.
+    """Expand a phrasebook into 10,000 train, 500 valid and 500 test pairs.
 
-    A book too small for that many gives all it has, with valid and test in proportion.
+    A smaller phrasebook gives as many as it can, with valid and test in proportion.
 
     Args:
-        text: a phrasebook in the format of the embedded file, which is taken if there is none.
+        text: a phrasebook; `phrasebook.txt` by default.
 
     Raises:
-        DataError: the text breaks the format, or gives one sentence two translations.
+        DataError: a line is malformed, or a sentence has two translations.
     """
     if text is None:
         text = Path(__file__).with_name(FILE).read_text(encoding="utf-8")
     book = parse_phrasebook(text)
-    rng = Random(_SEED)  # noqa: S311 (no secret here: it must be repeatable)
+    rng = Random(_SEED)  # noqa: S311 (repeatable, not secret)
     wanted = TRAIN_PAIRS + VALID_PAIRS + TEST_PAIRS - len(book.test)
     sentences = _draw(book, wanted, rng)
     if len(sentences) == wanted:
         to_valid, to_test = VALID_PAIRS, TEST_PAIRS - len(book.test)
     else:
         to_valid = to_test = len(sentences) // 22
-    spared = _spare(sentences, len(book.patterns), to_valid + to_test, rng)
-    taken = frozenset(spared)
+    held_out = _hold_out(sentences, len(book.patterns), to_valid + to_test, rng)
+    taken = frozenset(held_out)
     train = [one.pair for number, one in enumerate(sentences) if number not in taken]
     _shuffle(train, rng)
-    held_out = [sentences[number].pair for number in spared]
-    return Splits(train, held_out[to_test:], book.test + held_out[:to_test])
+    pairs = [sentences[number].pair for number in held_out]
+    return Splits(train, pairs[to_test:], book.test + pairs[:to_test])
 
 
 def _draw(book: Phrasebook, wanted: int, rng: Random) -> list[_Sentence]:
-    """Let every pattern give one sentence after the other, until there are enough."""
+    """Draw new sentences from all patterns in turn until there are enough."""
     to_en = dict(book.test)
     to_zh = {en: zh for zh, en in book.test}
     decks = {name: _deck(entries, rng) for name, entries in book.classes.items()}
-    giving = [
+    active = [
         (number, pattern, _choices(book, pattern, decks, rng))
         for number, pattern in enumerate(book.patterns)
     ]
     sentences: list[_Sentence] = []
-    while giving and len(sentences) < wanted:
-        still_giving = []
-        for number, pattern, choices in giving:
+    while active and len(sentences) < wanted:
+        still_active = []
+        for number, pattern, choices in active:
             for chosen in choices:
                 zh, en = _render(pattern, chosen)
                 if to_en.get(zh, en) != en or to_zh.get(en, zh) != zh:
@@ -111,14 +118,14 @@ def _draw(book: Phrasebook, wanted: int, rng: Random) -> list[_Sentence]:
                 if zh not in to_en:
                     to_en[zh], to_zh[en] = en, zh
                     sentences.append(_Sentence((zh, en), number, _marks(zh, en, chosen)))
-                    still_giving.append((number, pattern, choices))
+                    still_active.append((number, pattern, choices))
                     break
-        giving = still_giving
+        active = still_active
     return sentences[:wanted]
 
 
 def _deck(entries: list[Entry], rng: Random) -> Iterator[Entry]:
-    """Deal a class's entries without end, each once before any comes again."""
+    """Yield entries forever in random order; all of them before any is repeated."""
     while True:
         deck = list(entries)
         _shuffle(deck, rng)
@@ -128,12 +135,12 @@ def _deck(entries: list[Entry], rng: Random) -> Iterator[Entry]:
 def _choices(
     book: Phrasebook, pattern: Pattern, decks: dict[str, Iterator[Entry]], rng: Random
 ) -> Iterator[dict[str, Entry]]:
-    """Ways to fill a pattern's slots: all of a small pattern, else as the decks deal them."""
+    """Yield ways to fill the slots of a pattern: all if they are few, otherwise random ones."""
     pools = [book.classes[of_class] for of_class in pattern.slots.values()]
     combinations = 1
     for pool in pools:
         combinations *= len(pool)
-    if combinations <= _LIST_ALL:
+    if combinations <= _MAX_LISTED:
         listed = list(itertools.product(*pools))
         _shuffle(listed, rng)
         for entries in listed:
@@ -142,7 +149,7 @@ def _choices(
         return
     dealt: dict[tuple[int, ...], None] = {}
     misses = 0
-    while misses < _TRIES:
+    while misses < _MAX_MISSES:
         hand = [next(decks[of_class]) for of_class in pattern.slots.values()]
         key = tuple(entry.number for entry in hand)
         if key in dealt or not _all_differ(hand):
@@ -154,12 +161,12 @@ def _choices(
 
 
 def _all_differ(entries: list[Entry]) -> bool:
-    """No entry stands in two slots of one sentence: nobody is taller than himself."""
+    """Whether no entry fills two slots: nobody is taller than himself."""
     return len({entry.number for entry in entries}) == len(entries)
 
 
 def _render(pattern: Pattern, chosen: dict[str, Entry]) -> tuple[str, str]:
-    """Write out one sentence pair."""
+    """Fill a pattern with the chosen entries."""
     zh = "".join(_fill(piece, chosen, "zh") for piece in pattern.zh)
     parts: list[str] = []
     for piece in pattern.en:
@@ -174,23 +181,24 @@ def _render(pattern: Pattern, chosen: dict[str, Entry]) -> tuple[str, str]:
 
 
 def _fill(piece: str | Slot, chosen: dict[str, Entry], side: str) -> str:
-    """The text of one piece of a template."""
+    """Return the text of one piece of a template."""
     return piece if isinstance(piece, str) else chosen[piece.name].forms[piece.form or side]
 
 
 def _article(found: re.Match[str]) -> str:
-    """Write `a(n)` out by the sound that follows, which is not always the letter's."""
+    """Replace `a(n)` by `a` or `an`, going by the sound of the next word, not its spelling."""
     letter, word = found[1], found[2]
     vowel = word[0] in "aeiouAEIOU" and not _SOUNDS_LIKE_CONSONANT.match(word)
     return f"{letter}{'n' if vowel or _SILENT_H.match(word) else ''} {word}"
 
 
 def _marks(zh: str, en: str, chosen: dict[str, Entry]) -> Counter[str]:
-    """What a model must have met to read a pair: words, neighbouring characters, entries.
+    """Count what a model must have seen in train to read a pair: words, characters, entries.
 
-    Chinese words are cut by a program this module does without. It looks at neighbours: two
-    characters in a row, an entry and the character before it, and for a word of one character,
-    or a number, what stands on both sides. A cut that a cutter makes here it also makes in train.
+    Which Chinese words a segmenter finds depends on their neighbours, and no segmenter is used
+    here. So the marks are character bigrams, entries with the character before them, and words of
+    one character and numbers with the characters on both sides. Where all of these occur in train,
+    a segmenter finds the same words there.
     """
     bounded = f"^{zh}$"
     marks = Counter(_WORD.findall(en))
@@ -206,42 +214,52 @@ def _marks(zh: str, en: str, chosen: dict[str, Entry]) -> Counter[str]:
     return marks
 
 
-def _needed(mark: str) -> int:
-    """How often train must hold a mark that stands in valid or test."""
-    return _KNOWN_SPECIALLY.get(mark[0], _KNOWN_FROM_TRAIN)
+def _min_in_train(mark: str) -> int:
+    """Return how often a mark of a held-out sentence must occur in train."""
+    return _MIN_BY_PREFIX.get(mark[0], _MIN_IN_TRAIN)
 
 
-def _spare(sentences: list[_Sentence], patterns: int, wanted: int, rng: Random) -> list[int]:
-    """Numbers of sentences for valid and test, from all patterns in turn, train's words only."""
-    known: Counter[str] = Counter()
-    queues: list[list[int]] = [[] for _ in range(patterns)]
-    for number, one in enumerate(sentences):
-        known.update(one.marks)
-        queues[one.pattern].append(number)
-    # A pattern gives one sentence in four at most, and the smallest give none.
-    left = [len(queue) // 4 if len(queue) >= _SPARING else 0 for queue in queues]
+def _hold_out(sentences: list[_Sentence], num_patterns: int, wanted: int, rng: Random) -> list[int]:
+    """Choose sentences for valid and test, from all patterns in turn.
+
+    Args:
+        sentences: everything that was drawn.
+        num_patterns: number of patterns.
+        wanted: number of sentences to hold out.
+        rng: the generator.
+
+    Returns:
+        Their numbers, in random order.
+    """
+    in_train: Counter[str] = Counter()
+    queues: list[list[int]] = [[] for _ in range(num_patterns)]
+    for number, sentence in enumerate(sentences):
+        in_train.update(sentence.marks)
+        queues[sentence.pattern].append(number)
+    # A pattern gives at most a quarter of its sentences, a small one none.
+    left = [len(queue) // 4 if len(queue) >= _MIN_HELD_OUT_SIZE else 0 for queue in queues]
     for queue in queues:
         _shuffle(queue, rng)
-    spared: list[int] = []
-    while len(spared) < wanted and any(left):
+    held_out: list[int] = []
+    while len(held_out) < wanted and any(left):
         for pattern, queue in enumerate(queues):
             while left[pattern] and queue:
                 number = queue.pop()
                 marks = sentences[number].marks
-                if all(known[mark] - n >= _needed(mark) for mark, n in marks.items()):
-                    known.subtract(marks)
-                    spared.append(number)
+                if all(in_train[mark] - n >= _min_in_train(mark) for mark, n in marks.items()):
+                    in_train.subtract(marks)
+                    held_out.append(number)
                     left[pattern] -= 1
                     break
             else:
                 left[pattern] = 0
-    del spared[wanted:]
-    _shuffle(spared, rng)
-    return spared
+    del held_out[wanted:]
+    _shuffle(held_out, rng)
+    return held_out
 
 
 def _shuffle(items: list[_T], rng: Random) -> None:
-    """Shuffle in place by `.random()` alone, whose sequence no Python release changes."""
+    """Shuffle in place with `.random()`, whose sequence is the same in every Python release."""
     for last in range(len(items) - 1, 0, -1):
         other = int(rng.random() * (last + 1))
         items[last], items[other] = items[other], items[last]

@@ -1,5 +1,6 @@
-"""The embedded phrasebook: its size, its splits, its grammar, and what it refuses."""
+"""The phrasebook: its size, its splits, its grammar, its errors, and the shipped tables."""
 
+import gzip
 import hashlib
 import logging
 import os
@@ -13,12 +14,14 @@ import jieba
 import pytest
 import sacremoses
 
-from s2s_cli.data import phrasebook as module
-from s2s_cli.data.phrasebook import Splits, expand_phrasebook
-from s2s_cli.data.phrasebook_format import parse_phrasebook
 from s2s_cli.errors import S2SError
+from tools.phrasebook.__main__ import TABLES, write_tables
+from tools.phrasebook.expand import Splits, expand_phrasebook
+from tools.phrasebook.format import parse_phrasebook
 
 jieba.setLogLevel(logging.ERROR)
+
+ROOT = Path(__file__).parents[2]
 
 TINY = """
 [person] zh | en | agree
@@ -43,7 +46,7 @@ SEED = ("我喜欢学习机器学习。", "I like studying machine learning.")
 
 @cache
 def embedded_text() -> str:
-    return Path(module.__file__).with_name("phrasebook.txt").read_text(encoding="utf-8")
+    return (ROOT / "tools/phrasebook/phrasebook.txt").read_text(encoding="utf-8")
 
 
 @cache
@@ -78,12 +81,13 @@ def test_every_sentence_is_there_once_in_each_language() -> None:
 
 def test_two_hash_seeds_expand_alike() -> None:
     program = (
-        "import hashlib; from s2s_cli.data.phrasebook import expand_phrasebook as e; "
+        "import hashlib; from tools.phrasebook.expand import expand_phrasebook as e; "
         "print(hashlib.sha256(repr(e()).encode()).hexdigest())"
     )
     digests = [
         subprocess.run(
             [sys.executable, "-c", program],
+            cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
@@ -210,8 +214,8 @@ def test_a_union_gives_the_entries_of_its_classes() -> None:
         ("{fruit}好。 | {fruit} [is|are:thing] well.", "nothing for 'thing' to agree with"),
         ("{fruit}好。 | {fruit} [is] well.", "1 options"),
         ("{fruit}好。 | {fruit} [is well.", "a stray '['"),
-        ("[fruit] zh | en", "class 'fruit' is there twice"),
-        ("[oops", "no header reads '[oops'"),
+        ("[fruit] zh | en", "class 'fruit' is defined twice"),
+        ("[oops", "'[oops' is not a section header"),
     ],
 )
 def test_an_error_names_its_line(line: str, says: str) -> None:
@@ -246,3 +250,15 @@ def test_one_sentence_with_two_translations_is_refused() -> None:
         expand_phrasebook("[patterns]\n你好。 | Hello.\n你好。 | Hi.")
     with pytest.raises(S2SError, match="two translations"):
         expand_phrasebook("[patterns]\n你好。 | Hello.\n您好。 | Hello.")
+
+
+def test_the_package_ships_what_the_generator_writes(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    for name in ("train.tsv.gz", "valid.tsv.gz", "test.tsv.gz"):
+        shipped, written = (TABLES / name).read_bytes(), (tmp_path / name).read_bytes()
+        # Each zlib compresses in its own way, so that only what is inside must be the same.
+        assert gzip.decompress(shipped) == gzip.decompress(written)
+        assert shipped[:8] == b"\x1f\x8b\x08" + bytes(5)  # neither a name nor a time
+    write_tables(tmp_path / "again")
+    for path in tmp_path.glob("*.gz"):
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
