@@ -9,11 +9,11 @@ import typer
 
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, tokenize, train, translate, vocab
-from s2s_cli.commands.processes import refuse_company
+from s2s_cli.commands.processes import refuse_several_processes
 from s2s_cli.commands.usage import Command, refuse_undecoded_arguments
 from s2s_cli.errors import (
-    EchoedError,
     ReaderGoneError,
+    ReportedElsewhereError,
     S2SError,
     StoppedError,
     is_out_of_memory,
@@ -58,7 +58,7 @@ def _options(
     ] = False,
 ) -> None:
     del version
-    refuse_company(context.invoked_subcommand)
+    refuse_several_processes(context.invoked_subcommand)
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def _run() -> int:
         if isinstance(end.__context__, BrokenPipeError):
             return 0  # Typer was printing help, and the reader has enough of it
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except (EchoedError, ReaderGoneError) as error:
+    except (ReportedElsewhereError, ReaderGoneError) as error:
         return error.status
     except StoppedError as error:
         message, status = str(error), error.status

@@ -26,17 +26,17 @@ from s2s_cli.errors import ReaderGoneError, S2SError
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-_HUSHED = ContextVar("_HUSHED", default=False)
+_IS_QUIET = ContextVar("_IS_QUIET", default=False)
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Say nothing while the block runs: another process of the same job speaks for all."""
-    token = _HUSHED.set(True)
+    token = _IS_QUIET.set(True)
     try:
         yield
     finally:
-        _HUSHED.reset(token)
+        _IS_QUIET.reset(token)
 
 
 class _StderrConsole(Console):
@@ -54,7 +54,7 @@ def make_console() -> Console:
         emoji=False,
         highlight=False,
         soft_wrap=True,
-        quiet=_HUSHED.get(),
+        quiet=_IS_QUIET.get(),
     )
 
 
@@ -122,7 +122,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 def is_terminal() -> bool:
     """Whether people watch stderr."""
-    return sys.stderr.isatty() and make_console().is_terminal and not _HUSHED.get()
+    return sys.stderr.isatty() and make_console().is_terminal and not _IS_QUIET.get()
 
 
 def write_result(text: str) -> None:

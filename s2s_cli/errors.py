@@ -35,7 +35,7 @@ class NotFiniteError(S2SError):
         """Indices of the training pairs that gave them."""
 
 
-class UnsavedError(S2SError):
+class SaveError(S2SError):
     """The state of a training could not be saved; it is still in memory."""
 
 
@@ -66,7 +66,7 @@ class ReaderGoneError(S2SError):
     status = 0
 
 
-class EchoedError(S2SError):
+class ReportedElsewhereError(S2SError):
     """An error that another process of the same job tells; this one ends without a word."""
 
     def __init__(self, status: int) -> None:

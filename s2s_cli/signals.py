@@ -16,7 +16,7 @@ GRACE_SECONDS = 5.0
 """For how long a process that has nothing to say waits until `torchrun` ends it."""
 
 
-ENDINGS = tuple(
+TERMINATION_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
 )
 """What ends a process beside SIGINT; not every system has them all."""
@@ -28,7 +28,7 @@ def unwind_on_signals() -> None:
     def stop(number: int, _frame: FrameType | None) -> None:
         raise StoppedError(f"ended by {signal.Signals(number).name}", number)
 
-    for number in ENDINGS:
+    for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
 
@@ -38,7 +38,7 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def stand_back() -> None:
+def wait_for_sigterm() -> None:
     """Leave it to another process to say what is wrong, and to SIGTERM to end this one."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(GRACE_SECONDS)
@@ -54,7 +54,7 @@ class StopRequest:
         self._former: dict[int, signal.Handlers] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, *ENDINGS):
+        for number in (signal.SIGINT, *TERMINATION_SIGNALS):
             former = signal.getsignal(number)
             if former != signal.SIG_IGN:
                 self._former[number] = former  # type: ignore[assignment]

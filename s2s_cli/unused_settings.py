@@ -22,7 +22,7 @@ SCHEDULES = {"decay_after": "exponential", "decay_every": "step", "decay_patienc
 """Keys that belong to one `training.schedule`."""
 
 
-def find_idle(config: Config) -> Iterator[str]:
+def find_unused(config: Config) -> Iterator[str]:
     """A sentence for each key that was set and does nothing beside the others."""
     for case in _cases(config):
         for key in case.keys:

@@ -15,7 +15,7 @@ from s2s_cli.recipe import (
     shipped_recipes,
 )
 from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
-from s2s_cli.unused_settings import find_idle
+from s2s_cli.unused_settings import find_unused
 
 
 def sections() -> list[type[BaseModel]]:
@@ -247,13 +247,13 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
     ],
 )
 def test_keys_that_do_nothing_are_told(tree: dict[str, object], message: str) -> None:
-    (problem,) = find_idle(check_config(tree, "my.yaml"))
+    (problem,) = find_unused(check_config(tree, "my.yaml"))
     assert message in problem
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_no_shipped_recipe_sets_a_key_that_does_nothing(name: str) -> None:
-    assert not list(find_idle(load_recipe(name).config))
+    assert not list(find_unused(load_recipe(name).config))
 
 
 def test_a_recipe_with_text_of_its_own_never_validates_on_the_phrasebook(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from s2s_cli.errors import DataError
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
     from s2s_cli.checks.coverage import Known
-    from s2s_cli.commands.loading import Loaded, ModelPlace
+    from s2s_cli.commands.loading import Loaded, ModelLocation
     from s2s_cli.config import Config, Data
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.data.fingerprints import Fingerprints
@@ -82,7 +82,7 @@ def read_tests(data: "Data") -> "list[Corpus]":
 
 
 def warn_of_tests_in_train(
-    place: "ModelPlace", card: "ModelCard", tests: "Sequence[Corpus]"
+    place: "ModelLocation", card: "ModelCard", tests: "Sequence[Corpus]"
 ) -> None:
     """Warn of a model's test sets likewise, if its run has the pairs that it was trained on."""
     train = _read_fingerprints(place, card)
@@ -91,7 +91,7 @@ def warn_of_tests_in_train(
             warn_of_leakage(f"test set {test.name}", [test], train)
 
 
-def _read_fingerprints(place: "ModelPlace", card: "ModelCard") -> "Fingerprints | None":
+def _read_fingerprints(place: "ModelLocation", card: "ModelCard") -> "Fingerprints | None":
     """Those of the pairs that a model was trained on; None if the run does not have them."""
     from s2s_cli.data.encoded_corpus import HASHES, read_fingerprints
     from s2s_cli.data.manifest import find_damage, read_manifest

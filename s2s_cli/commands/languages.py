@@ -22,7 +22,7 @@ SAMPLED_PAIRS = 500
 """Of each source, from its beginning, whose script is looked at."""
 
 
-def settle_languages(
+def resolve_languages(
     data: "Data", named_by: str | None, explicit: Collection[str]
 ) -> list[tuple[str, object]]:
     """The languages that file names give where none is named; reports which are assumed.

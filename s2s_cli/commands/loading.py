@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from s2s_cli.run import RunFolder
 
 
-class ModelPlace(NamedTuple):
+class ModelLocation(NamedTuple):
     """Where a model is."""
 
     folder: Path
@@ -58,7 +58,7 @@ class Loaded(NamedTuple):
 
 def locate_model(
     config: str | None, run: Path | None, models: Sequence[Path] | None = None
-) -> ModelPlace:
+) -> ModelLocation:
     """The model folder that the options mean; without any, the run trained last, named on stderr.
 
     Of several models the first one's run, languages and search settings count.
@@ -76,7 +76,7 @@ def locate_model(
     if models:
         folder, *others = map(find_model, models)
         owner = RunFolder(folder.absolute().parent)
-        return ModelPlace(folder, owner if owner.config_path.is_file() else None, tuple(others))
+        return ModelLocation(folder, owner if owner.config_path.is_file() else None, tuple(others))
     if run is not None:
         found = RunFolder(run)
     elif config is not None:
@@ -84,11 +84,11 @@ def locate_model(
     else:
         found = latest_run()
         say(f"model: {found.model_path} (the run trained last)")
-    return ModelPlace(found.model_path, found)
+    return ModelLocation(found.model_path, found)
 
 
 def load_translator(
-    place: ModelPlace,
+    place: ModelLocation,
     device: str | None,
     given: Sequence[tuple[str, object]],
     sets: Sequence[str],

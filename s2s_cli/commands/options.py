@@ -263,7 +263,7 @@ def make_job(
         sets: `--set`.
         inherited: overrides, before all others, from the model that training starts from.
     """
-    from s2s_cli.commands.languages import SIDES, settle_languages
+    from s2s_cli.commands.languages import SIDES, resolve_languages
     from s2s_cli.console import say
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe, parse_override
     from s2s_cli.run import RUNS, RunFolder
@@ -274,7 +274,7 @@ def make_job(
     explicit = frozenset(
         side for side in SIDES if any(key == f"data.{side}_lang" for key, _ in given)
     )
-    if not inherited and (languages := settle_languages(recipe.config.data, config, explicit)):
+    if not inherited and (languages := resolve_languages(recipe.config.data, config, explicit)):
         recipe = load_recipe(config or DEFAULT_RECIPE, [*overrides, *languages])
     given_keys = {key for key, _ in options}
     for note in recipe.assumed:

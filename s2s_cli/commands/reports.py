@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from s2s_cli.commands.loading import Loaded, ModelPlace
+    from s2s_cli.commands.loading import Loaded, ModelLocation
     from s2s_cli.commands.scores import Scores
     from s2s_cli.data.corpus import Corpus
     from s2s_cli.scoring.metrics import ScoredLines, ScoringSettings
@@ -46,7 +46,9 @@ class Evaluated(NamedTuple):
         return sum(not rows[number][0].strip() for number in self.scored.numbers)
 
 
-def choose_folders(place: "ModelPlace", tests: "list[Corpus]", report: Path | None) -> list[Path]:
+def choose_folders(
+    place: "ModelLocation", tests: "list[Corpus]", report: Path | None
+) -> list[Path]:
     """Where the report of each test set goes; none replaces the report of another test set.
 
     Test sets of the same name are told apart by the hashes of their text. In a folder that several

@@ -18,10 +18,10 @@ from s2s_cli.commands.inherited_settings import (
     settings_of,
 )
 from s2s_cli.commands.languages import check_scripts
-from s2s_cli.commands.processes import together
+from s2s_cli.commands.processes import join_processes
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.start import FRESH, StartOptions, prepare
-from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError, UnsavedError
+from s2s_cli.errors import ConfigError, DataError, NotFiniteError, SaveError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ def train(
     process = read_launch()
     on_request = _say_stopping if process.is_first else _say_nothing
     # Before anything heavy is imported: some imports swallow a KeyboardInterrupt.
-    with together(process) as launch, StopRequest(on_request) as stop:
+    with join_processes(process) as launch, StopRequest(on_request) as stop:
         data = opt.DataOptions(
             src_lang,
             tgt_lang,
@@ -109,7 +109,7 @@ def train(
         )
         asked = _Asked(config, run, init_from, data, given, sets or ())
         job, are_languages_named = _make_job(asked)
-        warn_of_idle(job.recipe.config)
+        warn_of_unused(job.recipe.config)
         # Begun anew by torchrun, the run is not to be thrown away a second time.
         is_heeded = launch.marks.has(FRESH) if launch.marks else launch.num_restarts > 0
         if fresh and is_heeded:
@@ -163,12 +163,12 @@ def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
     return job, are_languages_named
 
 
-def warn_of_idle(config: "Config") -> None:
+def warn_of_unused(config: "Config") -> None:
     """Name the keys that were set and do nothing."""
     from s2s_cli.console import warn
-    from s2s_cli.unused_settings import find_idle
+    from s2s_cli.unused_settings import find_unused
 
-    for problem in find_idle(config):
+    for problem in find_unused(config):
         warn(problem)
 
 
@@ -270,9 +270,9 @@ def rescuing(fit: "Fit", rescue_dir: Path | None) -> "Iterator[None]":
     vocabularies = fit.run.load_vocabularies() if is_ready else None
     try:
         yield
-    except UnsavedError as error:
+    except SaveError as error:
         if rescue_dir is None or vocabularies is None:
-            raise UnsavedError(
+            raise SaveError(
                 f"{error}; what was saved before is whole, where it is still there; --rescue-dir "
                 "DIR would have saved this state elsewhere"
             ) from error
@@ -281,7 +281,7 @@ def rescuing(fit: "Fit", rescue_dir: Path | None) -> "Iterator[None]":
             write_file(rescue.path / path.name, content)
         rescue.save_vocabularies(vocabularies)
         fit.rescue(rescue)
-        raise UnsavedError(
+        raise SaveError(
             f"{error}; the state is in {rescue.path}: with --run {rescue.path} the same command "
             "goes on from here"
         ) from error

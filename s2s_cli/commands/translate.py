@@ -16,7 +16,7 @@ from s2s_cli.commands.loading import (
     refuse_idle_options,
     tell_recipe_search,
 )
-from s2s_cli.commands.processes import together
+from s2s_cli.commands.processes import join_processes
 from s2s_cli.commands.rendering import Rendering
 from s2s_cli.commands.streaming import Sinks, Write, translate_stream
 from s2s_cli.commands.usage import Named, refuse_clashes
@@ -94,7 +94,7 @@ def translate(
         decoding__keep_unk=keep_unk,
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
-    with together(launch):
+    with join_processes(launch):
         refuse_clashes(
             [
                 Named("FILE", file or Path("-")),

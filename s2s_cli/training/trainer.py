@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
-from s2s_cli.errors import CheckpointError, NotFiniteError, UnsavedError
+from s2s_cli.errors import CheckpointError, NotFiniteError, SaveError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.parallel import ALONE, Ranks
 from s2s_cli.run import RunFolder
@@ -360,7 +360,7 @@ def saving(run: RunFolder, step: int) -> Iterator[None]:
     """Say what it means that something of a run could not be saved.
 
     Raises:
-        UnsavedError: the disk is full or read-only, the run folder is gone, or the like.
+        SaveError: the disk is full or read-only, the run folder is gone, or the like.
     """
     try:
         if step and not run.path.is_dir():
@@ -368,4 +368,4 @@ def saving(run: RunFolder, step: int) -> Iterator[None]:
         yield
     except (CheckpointError, OSError) as error:
         reason = str(error) if isinstance(error, CheckpointError) else describe_os_error(error)
-        raise UnsavedError(f"update {step:,} could not be saved: {reason}") from error
+        raise SaveError(f"update {step:,} could not be saved: {reason}") from error
