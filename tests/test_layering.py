@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 
 RANKS = {
-    **dict.fromkeys(("errors", "section"), 0),
+    **dict.fromkeys(("differences", "errors", "section"), 0),
     "sources": 1,
     **dict.fromkeys(("config", "console", "core_yaml", "launch", "signals", "storage"), 2),
     "text": 3,
@@ -27,9 +27,19 @@ RANKS = {
     "__main__": 11,
 }
 TORCH_FREE = {
-    *("checks", "cli", "commands", "config", "console", "core_yaml", "errors", "launch"),
-    *("preparation", "recipe", "results", "results_page", "run", "scoring", "section", "signals"),
-    *("sources", "storage", "text", "unused_settings", "vocabularies"),
+    *(
+        "checks",
+        "cli",
+        "commands",
+        "config",
+        "console",
+        "core_yaml",
+        "differences",
+        "errors",
+        "launch",
+    ),
+    *("preparation", "recipe", "results", "results_page", "run", "scoring", "section"),
+    *("signals", "sources", "storage", "text", "unused_settings", "vocabularies"),
 }
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

@@ -121,7 +121,7 @@ def test_vocabularies_of_other_subwords_are_refused(
 ) -> None:
     found = describe_vocabularies(configure(BOTH), HASHES)
     wanted = describe_vocabularies(configure(text, **vocab), HASHES)
-    with pytest.raises(ConfigError, match=f"was built {problem}; build it anew"):
+    with pytest.raises(ConfigError, match=f"was built {problem}; build it again"):
         check_vocabularies(found, wanted, RunFolder(Path("r")))
     sizes = configure(BOTH, max_size=99, min_freq=9, character_coverage=0.99)
     check_vocabularies(found, describe_vocabularies(sizes, HASHES), RunFolder(Path("r")))

@@ -178,23 +178,15 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
         ConfigError: languages, text settings or vocabularies differ.
     """
     from s2s_cli.checkpoint import load_model
-
-    def describe(model: "LoadedModel") -> dict[str, object]:
-        card = model.card
-        directions = ", ".join(sorted(card.directions)) or "not given"
-        facts = {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang, "directions": directions}
-        of_training = {"subword_sampling", "tgt_subword_sampling"}
-        text = card.text.model_dump(exclude=of_training)
-        return facts | {f"text.{key}": value for key, value in text.items()}
+    from s2s_cli.differences import diff
 
     other = load_model(other_folder)
-    first, second = describe(loaded), describe(other)
-    for key, value in first.items():
-        if second[key] != value:
-            raise ConfigError(
-                f"--model {other_folder}: {key} is {second[key]}, but {value} in {folder}; an "
-                "ensemble needs the same languages, text settings and vocabularies"
-            )
+    may_differ = ("text.subword_sampling", "text.tgt_subword_sampling")  # used in training only
+    for key, ours, theirs in diff(_comparable(loaded.card), _comparable(other.card), may_differ):
+        raise ConfigError(
+            f"--model {other_folder}: {key} is {theirs}, but {ours} in {folder}; an ensemble "
+            "needs the same languages, text settings and vocabularies"
+        )
     for side, ours, theirs in (
         ("source", loaded.src, other.src),
         ("target", loaded.tgt, other.tgt),
@@ -211,6 +203,16 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
                 "the members of an ensemble with the same vocabularies"
             )
     return other
+
+
+def _comparable(card: "ModelCard") -> dict[str, object]:
+    """What the members of an ensemble have in common, apart from their vocabularies."""
+    return {
+        "src_lang": card.src_lang,
+        "tgt_lang": card.tgt_lang,
+        "directions": ", ".join(sorted(card.directions)) or "not given",
+        "text": card.text,
+    }
 
 
 _OF_BEAM = {
@@ -242,14 +244,15 @@ def refuse_idle_options(decoding: "Decoding", given: Sequence[tuple[str, object]
 def tell_recipe_search(config: str, loaded: "Loaded") -> None:
     """Say where the search that a recipe names is not the one used, and how to use it."""
     from s2s_cli.console import say
+    from s2s_cli.differences import diff
     from s2s_cli.recipe import load_recipe
 
-    recipe = load_recipe(config).config.decoding.model_dump()
-    own, used = loaded.card.decoding.model_dump(), loaded.decoding.model_dump()
-    unlike = [key for key in recipe if used[key] == own[key] != recipe[key]]
-    if unlike:
-        here = ", ".join(f"decoding.{key}={_as_yaml(used[key])}" for key in unlike)
-        there = " ".join(f"--set decoding.{key}={_as_yaml(recipe[key])}" for key in unlike)
+    own, used = loaded.card.decoding, loaded.decoding
+    overridden = {change.key for change in diff(own, used)}
+    changes = diff(used, load_recipe(config).config.decoding, overridden)
+    if changes:
+        here = ", ".join(f"decoding.{key}={_as_yaml(used)}" for key, used, _ in changes)
+        there = " ".join(f"--set decoding.{key}={_as_yaml(wanted)}" for key, _, wanted in changes)
         say(f"the search is the model's own, with {here}; as {config} has it: {there}")
 
 
