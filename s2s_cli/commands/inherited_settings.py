@@ -62,46 +62,37 @@ def check_languages(config: "Config") -> None:
 
 
 def refuse_vocab_sets(config: "Config", sets: Sequence[str]) -> None:
-    """Refuse `--set vocab.*`: vocabularies are those of the model to begin with.
+    """Refuse `--set vocab.*`: fine-tuning keeps the vocabularies of the model.
 
     Raises:
         ConfigError: naming the keys.
     """
-    from s2s_cli.recipe import parse_override
+    from s2s_cli.commands.options import name_given
+    from s2s_cli.unused_settings import refuse_unused
 
-    keys = [key for key, _ in map(parse_override, sets) if key.partition(".")[0] == "vocab"]
-    if keys:
-        raise ConfigError(
-            f"--set {', '.join(keys)}: {_no_effect(config)}; leave it out, or train without --from"
-        )
+    named = name_given({}, (), sets)
+    refuse_unused({key: name for key, name in named.items() if key.startswith("vocab.")}, config)
 
 
 def check_recipes_vocab(config: "Config", *, names_model: bool) -> None:
-    """Name the keys of a recipe that would choose other vocabularies than those of the model.
+    """Report the keys of a recipe that have no effect on the vocabularies of the model.
 
     Args:
-        config: of the recipe.
-        names_model: whether the recipe itself says what to begin with. If not, it is one for
+        config: the recipe's.
+        names_model: whether the recipe itself has `training.init_from`. If not, it is one for
             training from scratch, such as the one that trained the model.
 
     Raises:
         ConfigError: there are some in a recipe for fine-tuning.
     """
     from s2s_cli.console import warn
+    from s2s_cli.unused_settings import find_unused
 
-    vocab = config.vocab
-    keys = [f"vocab.{key}" for key in type(vocab).model_fields if key in vocab.model_fields_set]
-    if keys and names_model:
-        problem = f"{', '.join(keys)}: {_no_effect(config)}"
-        raise ConfigError(f"{problem}; take it out of the recipe, or training.init_from")
-    if keys:
-        warn(f"{', '.join(keys)}: {_no_effect(config)}")
-
-
-def _no_effect(config: "Config") -> str:
-    return (
-        f"no effect when fine-tuning, which keeps the vocabularies of {config.training.init_from}"
-    )
+    for unused in find_unused(config, [f"vocab.{key}" for key in config.vocab.model_fields_set]):
+        if names_model:
+            remedy = "remove it from the recipe, or remove training.init_from"
+            raise ConfigError(f"{unused.describe()}; {remedy}")
+        warn(unused.describe())
 
 
 def show_known_text(

@@ -9,7 +9,7 @@ from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import LoadedModel, ModelCard
-    from s2s_cli.config import Decoding
+    from s2s_cli.config import Config, Decoding
     from s2s_cli.decoding.translator import Translator
     from s2s_cli.run import RunFolder
 
@@ -40,6 +40,15 @@ class Loaded(NamedTuple):
         """Of the only direction, or the first."""
         return next(iter(self.translators.values()))
 
+    @property
+    def config(self) -> "Config":
+        """The settings with which it translates."""
+        from s2s_cli.config import Config
+
+        # Not checked together: another member of an ensemble may have what this one lacks.
+        sections = {"model": self.card.model, "text": self.card.text, "decoding": self.decoding}
+        return Config().model_copy(update=sections)
+
     def between(self, src: str | None, tgt: str | None) -> "Loaded":
         """The same for the direction that `--from` and `--to` mean.
 
@@ -65,14 +74,11 @@ def locate_model(
 
     Raises:
         CheckpointError: no run has a model.
-        ConfigError: both a run and models are named.
     """
     from s2s_cli.console import say
     from s2s_cli.recipe import load_recipe
     from s2s_cli.run import RUNS, RunFolder, latest_run
 
-    if models and run is not None:
-        raise ConfigError("--run: of no use beside --model, which names the model; leave one out")
     if models:
         folder, *others = map(find_model, models)
         owner = RunFolder(folder.absolute().parent)
@@ -215,34 +221,8 @@ def _comparable(card: "ModelCard") -> dict[str, object]:
     }
 
 
-_OF_BEAM = {
-    "beam_size": "keeps no beam",
-    "length_penalty": "compares no hypotheses",
-}
-"""Settings that sampling does not use, and why."""
-
-
-def refuse_idle_options(decoding: "Decoding", given: Sequence[tuple[str, object]]) -> None:
-    """Refuse options of the other kind of search.
-
-    Args:
-        decoding: the settings with which there will be a search.
-        given: keys that options set.
-
-    Raises:
-        ConfigError: one of them would change nothing.
-    """
-    keys = {key.removeprefix("decoding.") for key, _ in given}
-    if decoding.search == "beam" and "seed" in keys:
-        raise ConfigError("--seed: of no use to beam search, which draws nothing; add --sample")
-    for key, reason in _OF_BEAM.items():
-        if decoding.search == "sample" and key in keys:
-            option = f"--{key.replace('_', '-')}"
-            raise ConfigError(f"{option}: of no use to sampling, which {reason}; leave it out")
-
-
-def tell_recipe_search(config: str, loaded: "Loaded") -> None:
-    """Say where the search that a recipe names is not the one used, and how to use it."""
+def report_search_of_recipe(config: str, loaded: "Loaded") -> None:
+    """Report where the search differs from that of the recipe named, and how to change it."""
     from s2s_cli.console import say
     from s2s_cli.differences import diff
     from s2s_cli.recipe import load_recipe
@@ -253,7 +233,7 @@ def tell_recipe_search(config: str, loaded: "Loaded") -> None:
     if changes:
         here = ", ".join(f"decoding.{key}={_as_yaml(used)}" for key, used, _ in changes)
         there = " ".join(f"--set decoding.{key}={_as_yaml(wanted)}" for key, _, wanted in changes)
-        say(f"the search is the model's own, with {here}; as {config} has it: {there}")
+        say(f"the search has the model's own {here}; for the search of {config}, add {there}")
 
 
 def _as_yaml(value: object) -> str:

@@ -1,7 +1,7 @@
 """Options that commands share, and what they mean together."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -267,6 +267,7 @@ def make_job(
     from s2s_cli.console import say
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe, parse_override
     from s2s_cli.run import RUNS, RunFolder
+    from s2s_cli.unused_settings import refuse_unused
 
     given = [*options, *(parse_override(text) for text in sets or ())]
     overrides = [*inherited, *given]
@@ -276,15 +277,9 @@ def make_job(
     )
     if not inherited and (languages := resolve_languages(recipe.config.data, config, explicit)):
         recipe = load_recipe(config or DEFAULT_RECIPE, [*overrides, *languages])
-    given_keys = {key for key, _ in options}
     for note in recipe.assumed:
         say(note)
-    for side in ("src", "tgt"):
-        if recipe.config.data.directions and f"data.{side}_lang" in given_keys:
-            raise ConfigError(
-                f"--{side}-lang: of no use with data.directions "
-                f"({', '.join(recipe.config.data.directions)}), which name the languages"
-            )
+    refuse_unused(name_given({}, options), recipe.config)
     return Job(recipe, RunFolder(run or RUNS / recipe.name), explicit)
 
 
@@ -293,3 +288,29 @@ def given(**options: object) -> list[tuple[str, object]]:
     return [
         (name.replace("__", "."), value) for name, value in options.items() if value is not None
     ]
+
+
+NAMES = {"data.folder": "--data-dir", "decoding.search": "--sample", "training.init_from": "--from"}
+"""Options that are not called like the keys that they set."""
+
+
+def name_given(
+    options: Mapping[str, object],
+    overrides: Iterable[tuple[str, object]],
+    sets: Iterable[str] = (),
+) -> dict[str, str]:
+    """List what the command line gives, each key or option with how it is written there.
+
+    Args:
+        options: options that set no key, by their names; None stands for one that is not given.
+        overrides: keys that options set, as `given` has them.
+        sets: `--set`.
+    """
+    from s2s_cli.recipe import parse_override
+
+    keys = [key for key, _ in overrides]
+    return {
+        **{name: name for name, value in options.items() if value is not None},
+        **{key: NAMES.get(key, f"--{key.split('.')[1].replace('_', '-')}") for key in keys},
+        **{key: f"--set {key}" for key, _ in map(parse_override, sets)},
+    }

@@ -146,13 +146,11 @@ def read_prefixes(text: str | None, path: Path | None) -> Prefixes:
     """What the two options mean.
 
     Raises:
-        ConfigError: both are given.
+        ConfigError: the text has several lines.
         DataError: the file cannot be read.
     """
     from s2s_cli.data.lines import read_lines
 
-    if text is not None and path is not None:
-        raise ConfigError("--prefix: of no use with --prefix-file, which has one for each line")
     if text is not None and "\n" in text:
         raise ConfigError("--prefix: holds a line break; give one line")
     return Prefixes(text or "", None if path is None else read_lines(path), path)

@@ -28,20 +28,6 @@ class Files(NamedTuple):
     refs: list[Path]
 
 
-def refuse_beside_files(options: dict[str, object]) -> None:
-    """Refuse options that need a model, by their names; those not given are None.
-
-    Raises:
-        ConfigError: one is given.
-    """
-    needless = [name for name, value in options.items() if value is not None]
-    if needless:
-        raise ConfigError(
-            f"{', '.join(needless)}: cannot be combined with --hyp and --ref, which score "
-            "translations that exist; leave it out"
-        )
-
-
 def _choose_language(tgt_lang: str | None, config: str | None, files: list[Path]) -> str:
     """The target language given, else the recipe's or that of the file names; says which it took.
 
@@ -109,40 +95,6 @@ def score_files(
 
 
 HEADER = "log_prob\tlog_prob_per_token\ttokens"
-
-
-def refuse_beside_pairs(**options: object) -> None:
-    """Options of a translation, or of its scores, that were given beside `--score-pairs`.
-
-    Raises:
-        ConfigError: one has a value.
-    """
-    needless = [name for name, value in options.items() if value is not None]
-    if needless:
-        raise ConfigError(
-            f"{', '.join(needless)}: of no use with --score-pairs, which neither translates nor "
-            "compares; leave it out"
-        )
-
-
-BATCH_SIZE = "decoding.batch_size"
-
-
-def refuse_search_settings(sets: Sequence[str]) -> None:
-    """Refuse settings of a search: scores are the model's own, in float32, by its plain steps.
-
-    Raises:
-        ConfigError: a `--set` names a key of the section `decoding` other than the batch size.
-    """
-    from s2s_cli.recipe import parse_override
-
-    keys = (parse_override(text)[0] for text in sets)
-    needless = [key for key in keys if key.startswith("decoding.") and key != BATCH_SIZE]
-    if needless:
-        raise ConfigError(
-            f"--set {', '.join(needless)}: has no effect with --score-pairs, which does not search "
-            f"and always computes in float32; leave it out ({BATCH_SIZE} may be set)"
-        )
 
 
 def show_pair_scores(loaded: "Loaded", tests: "Sequence[Corpus]") -> None:

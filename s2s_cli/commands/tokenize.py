@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from s2s_cli.commands.options import check_language
+from s2s_cli.commands.options import check_language, name_given
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,11 +50,9 @@ def tokenize(
     from s2s_cli.console import warn, write_stdout
     from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.data.stream import open_source, read_blocks
+    from s2s_cli.unused_settings import refuse_unused
 
-    if model is not None and name is not None:
-        raise ConfigError(
-            "--tokenizer: cannot be combined with --model, which has a tokeniser; remove one"
-        )
+    refuse_unused(name_given({"--tokenizer": name, "--model": model}, ()))
     if model is None and side is not None:
         raise ConfigError("--side: has no effect without --model; remove it")
     if model is None:

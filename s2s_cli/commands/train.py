@@ -164,12 +164,12 @@ def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
 
 
 def warn_of_unused(config: "Config") -> None:
-    """Name the keys that were set and do nothing."""
+    """Name the keys that were set and have no effect."""
     from s2s_cli.console import warn
     from s2s_cli.unused_settings import find_unused
 
-    for problem in find_unused(config):
-        warn(problem)
+    for unused in find_unused(config):
+        warn(unused.describe())
 
 
 def _train(

@@ -13,8 +13,7 @@ from s2s_cli.commands.data_warnings import describe_unknown
 from s2s_cli.commands.loading import (
     load_translator,
     locate_model,
-    refuse_idle_options,
-    tell_recipe_search,
+    report_search_of_recipe,
 )
 from s2s_cli.commands.processes import join_processes
 from s2s_cli.commands.rendering import Rendering
@@ -82,6 +81,8 @@ def translate(
     sets: opt.SetOption = None,
 ) -> None:
     """Translate a file, stdin, or what is typed at a prompt; one line out per line in."""
+    from s2s_cli.unused_settings import refuse_unused
+
     launch = read_launch()
     given = opt.given(
         decoding__search="sample" if sample else None,
@@ -103,17 +104,20 @@ def translate(
             ],
             [Named("--output", output or Path("-")), Named("--alignments", alignments)],
         )
+        options = {"--run": run, "--model": model, "--prefix": prefix, "--prefix-file": prefix_file}
+        named = opt.name_given(options, given, sets or ())
+        refuse_unused(named)
         task = _read_task(file, prefix, prefix_file, launch)
         if config is not None and (model or run):
             other = "--model" if model else "--run"
             raise ConfigError(
-                f"--config: of no use beside {other}, which names the model; leave it out"
+                f"--config: cannot be combined with {other}, which names the model; remove one"
             )
         loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
         loaded = loaded.between(src_lang, tgt_lang)
-        refuse_idle_options(loaded.decoding, given)
+        refuse_unused(named, loaded.config)
         if config is not None:
-            tell_recipe_search(config, loaded)
+            report_search_of_recipe(config, loaded)
         rendering = Rendering(loaded, as_json, alignments is not None)
         with _open_sinks(output, alignments, launch) as sinks:
             if task.is_typed:
@@ -150,7 +154,7 @@ def _read_task(
     prefixes = read_prefixes(prefix, prefix_file)
     is_typed = path == STDIN and sys.stdin.isatty()
     if is_typed and prefix_file is not None:
-        raise ConfigError("--prefix-file: of no use at a prompt; give --prefix, or a FILE")
+        raise ConfigError("--prefix-file: has no effect at a prompt; give --prefix, or a FILE")
     return Task(source, path, prefixes, is_typed)
 
 

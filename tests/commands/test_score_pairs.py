@@ -66,7 +66,7 @@ def test_pairs_with_a_blank_side_are_refused_for_their_lines(
 
 def test_options_about_translating_are_refused_beside_score_pairs(ask: list[object]) -> None:
     message = error_of(*ask, "--score-pairs", "--bleu", "--beam-size", 3, "--tokenized")
-    assert "--bleu, --beam-size, --tokenized: of no use with --score-pairs" in message
+    assert "--bleu, --tokenized, --beam-size: have no effect with --score-pairs" in message
 
 
 def test_settings_of_a_search_are_refused_beside_score_pairs(ask: list[object]) -> None:

@@ -133,13 +133,19 @@ def test_an_ensemble_of_models_that_do_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--prefix", "a", "--prefix-file", "p"], "--prefix: of no use with --prefix-file"),
+        (["--prefix", "a", "--prefix-file", "p"], "--prefix: has no effect with --prefix-file"),
         (["--prefix-file", "none"], "none: no such file"),
-        (["--seed", "3"], "--seed: of no use to beam search"),
-        (["--sample", "--beam-size", "3"], "--beam-size: of no use to sampling"),
-        (["--sample", "--length-penalty", "1"], "--length-penalty: of no use to sampling"),
-        (["--run", "r"], "--run: of no use beside --model"),
-        (["-c", "quickstart"], "--config: of no use beside --model"),
+        (["--seed", "3"], "--seed: has no effect with decoding.search beam"),
+        (
+            ["--sample", "--beam-size", "3"],
+            "--beam-size: has no effect",
+        ),
+        (
+            ["--sample", "--length-penalty", "1"],
+            "--length-penalty: has no effect",
+        ),
+        (["--run", "r"], "--run: has no effect with --model"),
+        (["-c", "quickstart"], "--config: cannot be combined with --model"),
         (["--dictionary", "none"], "decoding.dictionary: no such file: none"),
         (["--set", "decoding.top_p=0"], "decoding.top_p: "),
         (["--set", "decoding.min_length_factor=3"], "no translation can be both"),
