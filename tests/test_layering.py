@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 RANKS = {
     **dict.fromkeys(("differences", "errors", "section"), 0),
     "sources": 1,
-    **dict.fromkeys(("config", "console", "core_yaml", "launch", "signals", "storage"), 2),
+    **dict.fromkeys(("config", "console", "launch", "signals", "storage"), 2),
     "text": 3,
-    **dict.fromkeys(("kernels", "recipe", "unused_settings"), 4),
-    **dict.fromkeys(("data", "model", "run", "scoring"), 5),
+    **dict.fromkeys(("config_errors", "kernels", "unused_settings"), 4),
+    **dict.fromkeys(("data", "model", "recipe", "run", "scoring"), 5),
     **dict.fromkeys(
         ("checkpoint", "device", "parallel", "results", "results_page", "vocabularies"), 6
     ),

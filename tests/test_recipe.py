@@ -4,12 +4,12 @@ import pytest
 from pydantic import BaseModel
 
 from s2s_cli.config import Config
-from s2s_cli.core_yaml import load_yaml
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import (
     check_config,
     dump_yaml,
     load_recipe,
+    load_yaml,
     parse_override,
     recipes_folder,
     shipped_recipes,
@@ -149,7 +149,10 @@ def test_a_source_of_one_kind_takes_the_place_of_another() -> None:
         ({"data": {"train": [FILES, {"src": "a"}]}}, "data.train.1.tgt: field required"),
         ({"data": {"train": {**TABLE, "src": 0}}}, "data.train.src: input should be greater than"),
         ({"data": {"train": {**TABLE, "tgt": [1, 0]}}}, "data.train.tgt.1: input should be"),
-        ({"data": {"train": {**TABLE, "rows": "0-5"}}}, "data.train.rows: not of a form"),
+        (
+            {"data": {"train": {**TABLE, "rows": "0-5"}}},
+            "data.train.rows: does not have",
+        ),
         ({"data": {"train": {**TABLE, "rows": "5-1"}}}, "rows 5-1 end before they begin"),
         ({"data": {"train": {**TABLE, "format": "xls"}}}, "'tsv', 'csv' or 'jsonl'"),
         ({"data": {"train": {**TABLE, "haeder": True}}}, "did you mean 'header'?"),
@@ -209,7 +212,9 @@ def test_an_unknown_recipe_gets_a_suggestion() -> None:
 def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     path.write_text("decoding: {dictionary: words.tsv}", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"my\.yaml: decoding\.dictionary: belongs to a call"):
+    with pytest.raises(
+        ConfigError, match=r"my\.yaml: decoding\.dictionary: cannot be set in a recipe"
+    ):
         load_recipe(str(path))
     assert (
         load_recipe(str(path), [("decoding.dictionary", None)]).config.decoding.dictionary is None

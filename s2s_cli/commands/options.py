@@ -53,7 +53,7 @@ def check_language(value: str | None, parameter: typer.CallbackParam) -> str | N
 
     if value is not None and (code := suggest_code(value)) is not None:
         raise ConfigError(
-            f"{parameter.opts[0]} {value}: languages go by their codes; did you mean {code}?"
+            f"{parameter.opts[0]} {value}: languages are named by their codes; did you mean {code}?"
         )
     return value
 

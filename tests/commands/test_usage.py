@@ -95,7 +95,7 @@ def test_the_name_of_a_language_suggests_its_code(
 ) -> None:
     message = error_of(*command.split(), option, name)
     assert message == (
-        f"ConfigError: {option} {name}: languages go by their codes; did you mean {code}?"
+        f"ConfigError: {option} {name}: languages are named by their codes; did you mean {code}?"
     )
 
 
@@ -105,7 +105,7 @@ def test_names_of_languages_in_recipes_suggest_codes_too() -> None:
         ("directions", "[Chinese-English]", "zh-en"),
     ):
         message = error_of("train", "--set", f"data.{key}={value}")
-        assert f"languages go by their codes; did you mean {code}?" in message
+        assert f"languages are named by their codes; did you mean {code}?" in message
 
 
 @pytest.mark.parametrize(
