@@ -143,7 +143,7 @@ def test_tags_take_room_from_words_on_the_sides_that_have_them(kind: str, shared
 
 
 def test_a_vocabulary_without_room_for_tags_is_refused() -> None:
-    with pytest.raises(ValueError, match="6 entries are too few for four markers, 2 tags"):
+    with pytest.raises(ValueError, match="6 is too small for four markers, 2 tags"):
         Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=6))
     Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=7))
 

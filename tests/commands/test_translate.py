@@ -148,7 +148,7 @@ def test_an_ensemble_of_models_that_do_not_fit_is_refused(
         (["-c", "quickstart"], "--config: cannot be combined with --model"),
         (["--dictionary", "none"], "decoding.dictionary: no such file: none"),
         (["--set", "decoding.top_p=0"], "decoding.top_p: "),
-        (["--set", "decoding.min_length_factor=3"], "no translation can be both"),
+        (["--set", "decoding.min_length_factor=3"], "no translation satisfies both"),
         (["--set", "decoding.search=greedy"], "decoding.search: "),
     ],
     ids=str,
