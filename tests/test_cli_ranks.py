@@ -129,7 +129,7 @@ def test_torchrun_itself_is_told_to_stop(texts: Path) -> None:
 def test_an_error_is_told_once_and_ends_all(texts: Path) -> None:
     for arguments, message in (
         (tiny_train("--set", "training.epoch=3"), "training.epoch: no such key"),
-        (["eval", "--bleu"], "s2s eval: is the work of one process, and torchrun started 2"),
+        (["eval", "--bleu"], "s2s eval: runs in one process, but torchrun started 2"),
         (["translate"], "2 processes cannot share stdin; name a FILE"),
     ):
         process = start(*arguments, cwd=texts)

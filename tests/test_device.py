@@ -35,7 +35,7 @@ def test_a_gpu_number_past_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_tf32_is_for_gpus() -> None:
-    with pytest.raises(DeviceError, match="tf32: a kind of product of NVIDIA's GPUs, not of cpu"):
+    with pytest.raises(DeviceError, match="tf32: requires an NVIDIA GPU, and the device is cpu"):
         allow_tf32(torch.device("cpu"))
 
 

@@ -153,7 +153,7 @@ def test_a_source_of_one_kind_takes_the_place_of_another() -> None:
             {"data": {"train": {**TABLE, "rows": "0-5"}}},
             "data.train.rows: does not have",
         ),
-        ({"data": {"train": {**TABLE, "rows": "5-1"}}}, "rows 5-1 end before they begin"),
+        ({"data": {"train": {**TABLE, "rows": "5-1"}}}, "rows 5-1 end before they start"),
         ({"data": {"train": {**TABLE, "format": "xls"}}}, "'tsv', 'csv' or 'jsonl'"),
         ({"data": {"train": {**TABLE, "haeder": True}}}, "did you mean 'header'?"),
         ({"data": {"train": {**FILES, "weight": 0}}}, "data.train.weight: input should be"),

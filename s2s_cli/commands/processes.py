@@ -1,4 +1,4 @@
-"""Commands that `torchrun` starts in several processes: of what all would say, one says it."""
+"""Commands under `torchrun`: only the first process prints messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,18 +8,18 @@ from s2s_cli.launch import Launch, read_launch
 from s2s_cli.signals import wait_for_sigterm
 
 DISTRIBUTED = ("train", "translate")
-"""The commands that several processes can share."""
+"""Commands that can run in several processes."""
 
 
 @contextmanager
 def join_processes(launch: Launch) -> Iterator[Launch]:
-    """Join the other processes, if there are any; all but the first are silent meanwhile.
+    """Join the other processes of the job, if any; all but the first are silent meanwhile.
 
-    Returns:
-        The same, knowing what was noted before torchrun began anew.
+    Yields:
+        The launch, with the marks that were left before a restart by torchrun.
 
     Raises:
-        ReportedElsewhereError: instead of an error that another process tells.
+        ReportedElsewhereError: in place of an error that another process reports.
     """
     if launch.size == 1:
         yield launch
@@ -27,20 +27,20 @@ def join_processes(launch: Launch) -> Iterator[Launch]:
     from s2s_cli.console import quiet
     from s2s_cli.parallel import joined
 
-    with joined(launch) as known:
+    with joined(launch) as launch_with_marks:
         if launch.is_first:
-            yield known
+            yield launch_with_marks
         else:
             with quiet():
-                yield known
+                yield launch_with_marks
 
 
 def refuse_several_processes(command: str | None) -> None:
-    """Refuse several processes where one does the work.
+    """Refuse several processes for a command that runs in one.
 
     Raises:
         ConfigError: there are several.
-        ReportedElsewhereError: instead, in all but the first of them.
+        ReportedElsewhereError: instead, in all processes but the first.
     """
     launch = read_launch()
     if launch.size == 1 or command in DISTRIBUTED:
@@ -50,6 +50,6 @@ def refuse_several_processes(command: str | None) -> None:
         raise ReportedElsewhereError(1)
     names = " and ".join(f"`s2s {name}`" for name in DISTRIBUTED)
     raise ConfigError(
-        f"s2s {command}: is the work of one process, and torchrun started {launch.size}; run it "
-        f"without torchrun, which is for {names}"
+        f"s2s {command}: runs in one process, but torchrun started {launch.size}; run it without "
+        f"torchrun, which is for {names}"
     )

@@ -102,7 +102,7 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
                 continue
             epoch, batch, _ = event.position
             if label != (label := f"epoch {epoch + 1}/{fit.config.epochs}"):
-                bar.begin(label, event.num_batches, batch)
+                bar.start(label, event.num_batches, batch)
             bar.advance(batch, _status(fit))
 
 
