@@ -249,4 +249,4 @@ def test_results_of_runs_are_written_as_a_page(learnt: Path) -> None:
     assert "s2s train --epochs" in text
     assert json.loads(page.with_suffix(".json").read_bytes())["quickstart"]["seed"] == 1
     assert "nothing" not in s2s("results", "runs/quickstart", cwd=learnt).stdout
-    assert "no evaluated run" in s2s("results", "nowhere", cwd=learnt, status=1).stderr
+    assert "runs: none is evaluated" in s2s("results", "nowhere", cwd=learnt, status=1).stderr

@@ -208,4 +208,4 @@ def test_a_run_that_replaces_another_on_a_page_is_reported(tmp_path: Path) -> No
         if not (path / "model").exists():
             make_run(path, bleu)
         said = CliRunner().invoke(app, ["results", str(path), "-o", str(page)]).stderr
-        assert ("replaces the former entry quickstart" in said) == (who == "ben")
+        assert ("replaces the entry quickstart" in said) == (who == "ben")

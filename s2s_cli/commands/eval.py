@@ -47,11 +47,11 @@ def evaluate(
     to_lang: opt.ToOption = None,
     hyp: Annotated[
         Path | None,
-        typer.Option("--hyp", metavar="FILE", help="Score these translations; no model is used."),
+        typer.Option("--hyp", metavar="FILE", help="Score these translations, without a model."),
     ] = None,
     ref: Annotated[
         list[Path] | None,
-        typer.Option("--ref", metavar="FILE", help="Raw references for --hyp; may be repeated."),
+        typer.Option("--ref", metavar="FILE", help="Raw references for --hyp; repeat for several."),
     ] = None,
     tgt_lang: opt.TgtLangOption = None,
     test_src: opt.TestSrcOption = None,
@@ -59,23 +59,24 @@ def evaluate(
     data_dir: opt.DataDirOption = None,
     tokenize: Annotated[
         str | None,
-        typer.Option("--tokenize", metavar="NAME", help="sacrebleu's tokeniser for BLEU."),
+        typer.Option("--tokenize", metavar="NAME", help="sacrebleu tokeniser for BLEU."),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--no-lowercase",
-            help="Ignore case in every score (default: if the model's text is lower-cased).",
+            help="Ignore case in all scores (default: if the model's text is lower-cased).",
         ),
     ] = None,
     tokenized: Annotated[
         bool,
-        typer.Option("--tokenized", help="Also BLEU of words: jieba's for zh, else Moses'."),
+        typer.Option("--tokenized", help="Also BLEU of words (jieba for zh, else Moses)."),
     ] = False,
     accuracy: Annotated[
         bool | None,
         typer.Option(
-            "--accuracy/--no-accuracy", help="Exact match (default: if references are labels)."
+            "--accuracy/--no-accuracy",
+            help="Exact-match accuracy (default: if references are labels).",
         ),
     ] = None,
     beam_size: opt.BeamSizeOption = None,
@@ -86,10 +87,10 @@ def evaluate(
     dictionary: opt.DictionaryOption = None,
     pairs: Annotated[
         bool,
-        typer.Option("--score-pairs", help="Log-probabilities of the pairs, as TSV, instead."),
+        typer.Option("--score-pairs", help="Print log-probabilities of the pairs as TSV instead."),
     ] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="DIR", help="Folder of the report.")
+        Path | None, typer.Option("--report", metavar="DIR", help="Folder for the report.")
     ] = None,
     device: opt.DeviceOption = None,
     sets: opt.SetOption = None,

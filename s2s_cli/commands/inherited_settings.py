@@ -1,4 +1,4 @@
-"""`s2s train --from MODEL`: what the model decides, and what cannot be chosen next to it."""
+"""Settings that `s2s train` takes from a model (`--from`) or from an existing run (`--run`)."""
 
 import json
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from s2s_cli.training.setup import Texts
 
 
-LEAST_COVERAGE = 0.5
-"""Share of the running tokens: text of which less is known is hardly of the model's languages."""
+MIN_KNOWN_SHARE = 0.5
+"""If the vocabularies know a smaller share of the running tokens, the language is likely wrong."""
 
 
 def settings_of(model: Path) -> list[tuple[str, object]]:
-    """Text, architecture and languages of a model to begin with, where no recipe is named."""
+    """Overrides with the text settings, architecture and languages of a model to fine-tune."""
     from s2s_cli.console import say
     from s2s_cli.training.initialize import load_former_card
 
@@ -40,10 +40,10 @@ def settings_of(model: Path) -> list[tuple[str, object]]:
 
 
 def check_languages(config: "Config") -> None:
-    """Refuse text whose languages are not the model's, unless they are named.
+    """Refuse to fine-tune on text whose languages, which nobody named, are not the model's.
 
     Raises:
-        ConfigError: the names of the files, or the recipe, give other languages.
+        ConfigError: the file names or the recipe give other languages.
     """
     from s2s_cli.commands.languages import find_contradictions
     from s2s_cli.training.initialize import load_former_card
@@ -56,7 +56,7 @@ def check_languages(config: "Config") -> None:
         languages = f"{src}-{tgt}" if found else ", ".join(map(str, ours))
         raise ConfigError(
             f"{model}: translates {', '.join(map(str, theirs))}, but the text is {languages}; "
-            "train without --from, or, to fine-tune on it all the same, add "
+            "train without --from, or, to fine-tune on it anyway, add "
             f"--src-lang {src} --tgt-lang {tgt}"
         )
 
@@ -98,10 +98,10 @@ def check_recipes_vocab(config: "Config", *, names_model: bool) -> None:
 def show_known_text(
     config: "Config", texts: "Texts", vocabularies: "Vocabularies", *, are_languages_named: bool
 ) -> None:
-    """Show how much of the new text the vocabularies of the model know.
+    """Show how much of the new text the model's vocabularies know.
 
     Raises:
-        ConfigError: hardly any text of a side is known, and the languages are not named.
+        ConfigError: most text of a side is unknown, and the languages are not named.
     """
     from s2s_cli.commands.vocab import show_coverage
     from s2s_cli.console import warn
@@ -114,18 +114,18 @@ def show_known_text(
     title = f"the text in the vocabularies of {model}"
     show_coverage(title, vocabularies, {"train": counts, "valid": valid})
     found = measure_coverage("train", counts, vocabularies)
-    unknown = [side for side in found if side.share < LEAST_COVERAGE]
+    unknown = [side for side in found if side.share < MIN_KNOWN_SHARE]
     if not unknown:
         return
     shares = ", ".join(f"{side.share:.1%} of {side.label}" for side in unknown)
-    problem = f"{model}: its vocabularies know only {shares}, all else is <unk>"
+    problem = f"{model}: its vocabularies know only {shares}; the rest is <unk>"
     if are_languages_named:
-        warn(f"{problem}; training without --from would build vocabularies of this text")
+        warn(f"{problem}; without --from, training builds vocabularies from this text")
         return
     src, tgt = config.data.languages
     raise ConfigError(
-        f"{problem}; is the text really {src}-{tgt}? Train without --from, or, to fine-tune on it "
-        f"all the same, name its languages with --src-lang and --tgt-lang"
+        f"{problem}; if the text is not {src}-{tgt}, train without --from; to fine-tune on it "
+        "anyway, name its languages with --src-lang and --tgt-lang"
     )
 
 
@@ -135,11 +135,11 @@ def _count(preparation: "Preparation", vocabularies: "Vocabularies") -> "TokenCo
 
 
 def find_own_config(run: Path, data: "DataOptions") -> Path | None:
-    """The run's own recipe; None if it has none, or options name other text or languages.
+    """The recipe in a run folder; None if there is none, or options name a text or languages.
 
     Args:
         run: the run folder that the options name.
-        data: the options about data; the same files in another folder are the same text.
+        data: the options about data; `--data-dir` alone names no other text.
     """
     from s2s_cli.run import RunFolder
 
@@ -149,7 +149,7 @@ def find_own_config(run: Path, data: "DataOptions") -> Path | None:
 
 
 def name_recipe(run: Path) -> str:
-    """The name of the recipe that a run was begun with; the run's own where that is not known."""
+    """The name of the recipe that started a run; the name of the run if that is not known."""
     from s2s_cli.run import RunFolder
 
     try:

@@ -1,4 +1,4 @@
-"""Finding and loading the model that a command means."""
+"""Find and load the model of a command."""
 
 import json
 from collections.abc import Sequence
@@ -15,42 +15,42 @@ if TYPE_CHECKING:
 
 
 class ModelLocation(NamedTuple):
-    """Where a model is."""
+    """The folders of a model or an ensemble."""
 
     folder: Path
     run: "RunFolder | None"
-    """The run folder that it stands in, if any."""
+    """The run folder that contains the model, if any."""
     others: tuple[Path, ...] = ()
-    """Model folders that predict together with it, as an ensemble."""
+    """Folders of the other members of an ensemble."""
 
 
 class Loaded(NamedTuple):
     """A model ready to translate."""
 
     translators: "dict[str, Translator]"
-    """By the names of their directions, such as `de-en`."""
+    """Translators by the names of their directions, such as `de-en`."""
     decoding: "Decoding"
-    """Its search settings, with what the options override."""
+    """The search settings of the model, with the options' overrides."""
     card: "ModelCard"
     others: "tuple[ModelCard, ...]" = ()
-    """Of the other members of an ensemble."""
+    """Cards of the other members of an ensemble."""
 
     @property
     def translator(self) -> "Translator":
-        """Of the only direction, or the first."""
+        """The translator of the only direction, or of the first."""
         return next(iter(self.translators.values()))
 
     @property
     def config(self) -> "Config":
-        """The settings with which it translates."""
+        """The settings for translating, in a configuration."""
         from s2s_cli.config import Config
 
-        # Not checked together: another member of an ensemble may have what this one lacks.
+        # Not validated together: another member of an ensemble may have attention, for instance.
         sections = {"model": self.card.model, "text": self.card.text, "decoding": self.decoding}
         return Config().model_copy(update=sections)
 
     def between(self, src: str | None, tgt: str | None) -> "Loaded":
-        """The same for the direction that `--from` and `--to` mean.
+        """Keep only the translator of the direction that `--from` and `--to` name.
 
         Raises:
             ConfigError: the model has no such direction, or more than one.
@@ -68,9 +68,9 @@ class Loaded(NamedTuple):
 def locate_model(
     config: str | None, run: Path | None, models: Sequence[Path] | None = None
 ) -> ModelLocation:
-    """The model folder that the options mean; without any, the run trained last, named on stderr.
+    """Find the model folder; without options, that of the last training, reported on stderr.
 
-    Of several models the first one's run, languages and search settings count.
+    In an ensemble, the run, the languages and the search settings of the first model count.
 
     Raises:
         CheckpointError: no run has a model.
@@ -89,7 +89,7 @@ def locate_model(
         found = RunFolder(RUNS / load_recipe(config).name)
     else:
         found = latest_run()
-        say(f"model: {found.model_path} (the run trained last)")
+        say(f"model: {found.model_path} (the last training)")
     return ModelLocation(found.model_path, found)
 
 
@@ -99,11 +99,11 @@ def load_translator(
     given: Sequence[tuple[str, object]],
     sets: Sequence[str],
 ) -> Loaded:
-    """Load a model onto a device; options, and `--set decoding.*`, override its search settings.
+    """Load a model onto a device; options and `--set decoding.*` override its search settings.
 
     Raises:
         ConfigError: an override is not of the decoding section, or of the wrong type; the models
-            of an ensemble do not fit together.
+            of an ensemble do not match.
     """
     from s2s_cli.checkpoint import load_model
     from s2s_cli.console import warn
@@ -123,8 +123,8 @@ def load_translator(
     cards = [loaded.card, *(other.card for other in others)]
     if dictionary and all(card.model.context != "attention" for card in cards):
         warn(
-            f"{decoding.dictionary}: of no use to a model without attention, which cannot tell "
-            "source words in whose place it says <unk>"
+            f"{decoding.dictionary}: has no effect with a model without attention, which does not "
+            "show which source word an <unk> translates"
         )
     members = [
         prepare_search(model.to(chosen).eval(), card.model, decoding)
@@ -138,27 +138,29 @@ def load_translator(
 def _override_decoding(
     card: "ModelCard", given: Sequence[tuple[str, object]], sets: Sequence[str]
 ) -> "Decoding":
-    """The model's search settings with what options and `--set` override."""
+    """The model's search settings, overridden by options and `--set`."""
     from s2s_cli.recipe import check_config, parse_override
 
     settings = card.decoding.model_dump()
     for key, value in [*given, *(parse_override(text) for text in sets)]:
         section, _, name = key.partition(".")
         if section != "decoding":
-            raise ConfigError(f"--set {key}: a trained model takes only decoding.* keys here")
+            raise ConfigError(
+                f"--set {key}: a trained model takes only keys of decoding here; remove it"
+            )
         settings[name] = value
     return check_config({"decoding": settings}, where="options").decoding
 
 
 def find_model(path: Path) -> Path:
-    """The model folder itself, or that of a run folder."""
+    """The folder itself if it is a model, or the model folder in a run folder."""
     from s2s_cli.storage.checksummed import is_sealed
 
     return path / "model" if not is_sealed(path) and (path / "model").exists() else path
 
 
 def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
-    """The dictionary for unknown words."""
+    """Read the dictionary for unknown words; empty if none is given."""
     from s2s_cli.data.dictionary import read_dictionary
     from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.text.normalize import Normalizer
@@ -168,8 +170,8 @@ def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
     path = Path(decoding.dictionary)
     if not path.exists() and path != STDIN:
         raise ConfigError(
-            f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or do "
-            "without: --set decoding.dictionary=null"
+            f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or use "
+            "none: --set decoding.dictionary=null"
         )
     text = card.text
     return read_dictionary(
@@ -178,7 +180,7 @@ def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
 
 
 def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "LoadedModel":
-    """Another member of an ensemble; it must mean the same by its token ids as the first.
+    """Load another member of an ensemble, whose token ids must mean the same as the first one's.
 
     Raises:
         ConfigError: languages, text settings or vocabularies differ.
@@ -212,7 +214,7 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
 
 
 def _comparable(card: "ModelCard") -> dict[str, object]:
-    """What the members of an ensemble have in common, apart from their vocabularies."""
+    """The settings that the members of an ensemble must share."""
     return {
         "src_lang": card.src_lang,
         "tgt_lang": card.tgt_lang,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=1, help="Processes that tokenise and encode (default: one a core)."
+        "--workers", min=1, help="Processes that tokenise and encode (default: one per core)."
     ),
 ]
 

@@ -13,7 +13,7 @@ from s2s_cli.commands.scores import (
     warn_of_blank_lines,
     warn_of_normalized,
 )
-from s2s_cli.commands.usage import Named, refuse_clashes
+from s2s_cli.commands.usage import refuse_clashes
 from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def score_files(
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
     scoring = options.for_language(_choose_language(tgt_lang, config, [*files.refs, files.hyp]))
-    refuse_clashes([Named("--hyp", files.hyp), *(Named("--ref", path) for path in files.refs)], [])
+    refuse_clashes([("--hyp", files.hyp), *(("--ref", path) for path in files.refs)], [])
     raw = [read_lines(path) for path in (files.hyp, *files.refs)]
     hypotheses, *references = map(scoring.settings.normalize, raw)
     warn_of_normalized(str(files.hyp), raw, [hypotheses, *references])

@@ -46,21 +46,23 @@ def train(
         typer.Option(
             "--precision",
             metavar="NAME",
-            help="float32, tf32 or fp16 (GPUs), or bf16: ever faster.",
+            help="float32, tf32 or fp16 (both GPU only), or bf16, fastest last.",
         ),
     ] = None,
     init_from: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Fine-tune: begin with this model's weights."),
+        typer.Option("--from", metavar="DIR", help="Fine-tune this model."),
     ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
             "--fresh/--resume",
-            help="Train anew, keeping an older run aside; or go on where it stopped (default).",
+            help="Train from scratch and set an older run aside, or resume it (default).",
         ),
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seeds everything.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of all random choices.")
+    ] = None,
     src_lang: opt.SrcLangOption = None,
     tgt_lang: opt.TgtLangOption = None,
     data_dir: opt.DataDirOption = None,
@@ -76,7 +78,7 @@ def train(
         typer.Option(
             "--rescue-dir",
             metavar="DIR",
-            help="Where the state goes if the run folder cannot be written any more.",
+            help="Where to save the state if the run folder can no longer be written.",
         ),
     ] = None,
     sets: opt.SetOption = None,

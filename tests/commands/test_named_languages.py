@@ -47,7 +47,7 @@ def test_what_names_do_not_give_is_assumed_and_said_once(folder: Path) -> None:
     told = build(folder, "a.src", "b.tgt")
     assert told.count("languages assumed: source zh, target en") == 1
     told = build(folder, "a.src", "t.fr")
-    assert "languages assumed: source zh, as no option" in told
+    assert "languages assumed: source zh, because no option" in told
     assert "target fr (t.fr)" in told
 
 
