@@ -45,7 +45,9 @@ def test_float32_products_stay_float32() -> None:
     assert "float32 products by" in describe_device(torch.device("cpu"))
 
 
-def test_the_probe_tells_bfloat16_from_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trial_product_distinguishes_bfloat16_from_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     exact = torch.Tensor.__matmul__
 
     def rounded(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -56,7 +56,7 @@ def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
     return run
 
 
-def test_a_page_tells_size_time_scores_data_and_commands(tmp_path: Path) -> None:
+def test_a_page_has_size_time_scores_data_and_commands(tmp_path: Path) -> None:
     page = format_page([gather_facts(make_run(tmp_path / "one"))])
     row = next(line for line in page.split("\n") if line.startswith("| [one]"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -106,7 +106,7 @@ def test_the_same_seed_twice_is_no_range(two: list[dict[str, Any]]) -> None:
     assert len(table_of(two[0], {**two[0], "name": "again"}, two[1])) == 2
 
 
-def test_a_test_set_that_some_runs_have_is_told_with_their_number(
+def test_a_test_set_of_some_runs_shows_their_number(
     two: list[dict[str, Any]],
 ) -> None:
     two[1]["tests"]["more"] = two[1]["tests"]["data-test"]
@@ -115,7 +115,7 @@ def test_a_test_set_that_some_runs_have_is_told_with_their_number(
     assert "| more (1 of 2 runs) | counts | 31.0 |" in second
 
 
-def test_each_test_set_tells_its_search(two: list[dict[str, Any]]) -> None:
+def test_each_test_set_shows_its_search(two: list[dict[str, Any]]) -> None:
     two[0]["tests"]["data-test"]["decoding"] = {**DECODING, "no_repeat_ngram": 3}
     two[1]["tests"]["data-test"]["decoding"] = Decoding(search="sample", top_k=5).model_dump()
     page = format_page(two)
@@ -184,7 +184,7 @@ def test_a_page_remembers_runs_whose_folders_are_gone(tmp_path: Path) -> None:
         page.read()
 
 
-def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_runs_of_one_name_are_distinguished_by_their_folders(tmp_path: Path) -> None:
     paths = [tmp_path / who / "runs" / "quickstart" for who in ("anna", "ben")]
     assert name_runs([*paths, paths[0], tmp_path / "other"]) == {
         "anna/runs/quickstart": paths[0],

@@ -29,6 +29,7 @@ from s2s_cli.commands.scores import (
 )
 from s2s_cli.commands.streaming import warn_of_unread
 from s2s_cli.commands.test_sets import Wanted, load_test_sets
+from s2s_cli.commands.usage import name_given
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
@@ -119,7 +120,7 @@ def evaluate(
         **{"--tokenized": tokenized or None, "--accuracy": accuracy},
         **{"--score-pairs": pairs or None, "--report": report, "--device": device},
     }
-    given = opt.name_given(options, decoding, sets or ())
+    given = name_given(options, decoding, sets or ())
     refuse_unused(given)
     if hyp is not None or ref:
         text = load_recipe(config).config.text if config is not None else Text()

@@ -67,7 +67,7 @@ def refuse_vocab_sets(config: "Config", sets: Sequence[str]) -> None:
     Raises:
         ConfigError: naming the keys.
     """
-    from s2s_cli.commands.options import name_given
+    from s2s_cli.commands.usage import name_given
     from s2s_cli.unused_settings import refuse_unused
 
     named = name_given({}, (), sets)

@@ -1,13 +1,13 @@
 """Options that commands share, and the recipe that they make."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from s2s_cli.commands.usage import File, refuse_clashes
+from s2s_cli.commands.usage import File, name_given, refuse_clashes
 from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -298,29 +298,3 @@ def given(**options: object) -> list[tuple[str, object]]:
     return [
         (name.replace("__", "."), value) for name, value in options.items() if value is not None
     ]
-
-
-NAMES = {"data.folder": "--data-dir", "decoding.search": "--sample", "training.init_from": "--from"}
-"""Options that are not called like the keys that they set."""
-
-
-def name_given(
-    options: Mapping[str, object],
-    overrides: Iterable[tuple[str, object]],
-    sets: Iterable[str] = (),
-) -> dict[str, str]:
-    """List what the command line gives, each key or option with how it is written there.
-
-    Args:
-        options: options that set no key, by their names; None stands for one that is not given.
-        overrides: keys that options set, as `given` has them.
-        sets: `--set`.
-    """
-    from s2s_cli.recipe import parse_override
-
-    keys = [key for key, _ in overrides]
-    return {
-        **{name: name for name, value in options.items() if value is not None},
-        **{key: NAMES.get(key, f"--{key.split('.')[1].replace('_', '-')}") for key in keys},
-        **{key: f"--set {key}" for key, _ in map(parse_override, sets)},
-    }

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from s2s_cli.commands.options import check_language, name_given
+from s2s_cli.commands.options import check_language
+from s2s_cli.commands.usage import name_given
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:

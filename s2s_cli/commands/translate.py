@@ -18,7 +18,7 @@ from s2s_cli.commands.loading import (
 from s2s_cli.commands.processes import join_processes
 from s2s_cli.commands.rendering import Rendering
 from s2s_cli.commands.streaming import Sinks, Write, translate_stream
-from s2s_cli.commands.usage import refuse_clashes
+from s2s_cli.commands.usage import name_given, refuse_clashes
 from s2s_cli.errors import ConfigError, ReaderGoneError
 from s2s_cli.launch import Launch, read_launch
 
@@ -111,7 +111,7 @@ def translate(
             [("--output", output or Path("-")), ("--alignments", alignments)],
         )
         options = {"--run": run, "--model": model, "--prefix": prefix, "--prefix-file": prefix_file}
-        named = opt.name_given(options, given, sets or ())
+        named = name_given(options, given, sets or ())
         refuse_unused(named)
         task = _read_task(file, prefix, prefix_file, launch)
         if config is not None and (model or run):
@@ -184,8 +184,8 @@ def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
             say("")
             raise
         line = typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        begun = prefixes.of(number, 1)
-        found = loaded.translator.translate([line], loaded.decoding, begun)[0]
+        line_prefixes = prefixes.of(number, 1)
+        found = loaded.translator.translate([line], loaded.decoding, line_prefixes)[0]
         sinks.write_links(rendering.links(found))
         sinks.write(rendering.text(found, number))
         if unknown := describe_unknown(found, loaded):

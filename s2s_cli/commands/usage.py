@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,36 @@ def _counts_once(parameter: Any) -> bool:
         and not parameter.multiple
         and not parameter.is_eager  # as --help is
     )
+
+
+OPTION_NAMES = {
+    "data.folder": "--data-dir",
+    "decoding.search": "--sample",
+    "training.init_from": "--from",
+}
+"""Options that are not called like the keys that they set."""
+
+
+def name_given(
+    options: Mapping[str, object],
+    overrides: Iterable[tuple[str, object]],
+    sets: Iterable[str] = (),
+) -> dict[str, str]:
+    """List what the command line gives, each key or option with how it is written there.
+
+    Args:
+        options: options that set no key, by their names; None stands for one that is not given.
+        overrides: keys that options set, as `given` has them.
+        sets: `--set`.
+    """
+    from s2s_cli.recipe import parse_override
+
+    keys = [key for key, _ in overrides]
+    return {
+        **{name: name for name, value in options.items() if value is not None},
+        **{key: OPTION_NAMES.get(key, f"--{key.split('.')[1].replace('_', '-')}") for key in keys},
+        **{key: f"--set {key}" for key, _ in map(parse_override, sets)},
+    }
 
 
 def refuse_undecoded_arguments() -> None:

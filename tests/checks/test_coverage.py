@@ -59,7 +59,7 @@ def test_few_validation_pairs_are_named(folder: Path) -> None:
     assert "data.valid" in told
 
 
-def test_nothing_is_said_of_the_phrasebook(tmp_path: Path) -> None:
+def test_nothing_is_reported_about_the_phrasebook(tmp_path: Path) -> None:
     told = s2s("vocab", "build", "--run", "r", cwd=tmp_path).stderr
     assert "warning" not in told
     told = s2s("train", *TINY[:6], "--epochs", 1, "--run", "r", cwd=tmp_path).stderr

@@ -30,7 +30,7 @@ def test_a_lower_cased_model_may_be_scored_with_case(tmp_path: Path, files: list
     assert "ignore case" not in done.stderr
 
 
-def test_a_search_that_only_the_recipe_has_is_told(tmp_path: Path, files: list[object]) -> None:
+def test_a_search_that_only_the_recipe_has_is_reported(tmp_path: Path, files: list[object]) -> None:
     recipe = tmp_path / "my.yaml"
     languages = "data: {src_lang: de, tgt_lang: en}\n"
     recipe.write_text(f"{languages}decoding: {{beam_size: 8, keep_unk: true}}\n")
@@ -39,11 +39,11 @@ def test_a_search_that_only_the_recipe_has_is_told(tmp_path: Path, files: list[o
     there = (
         f"for the search of {recipe}, add --set decoding.beam_size=8 --set decoding.keep_unk=true"
     )
-    told = s2s(*ask).stderr
-    assert "the model's own decoding.beam_size=3, decoding.keep_unk=false" in told
-    assert there in " ".join(told.split())
-    told = s2s(*ask, "--beam-size", 2, "--set", "decoding.keep_unk=true").stderr
-    assert "the model's own" not in told
+    output = s2s(*ask).stderr
+    assert "the model's own decoding.beam_size=3, decoding.keep_unk=false" in output
+    assert there in " ".join(output.split())
+    output = s2s(*ask, "--beam-size", 2, "--set", "decoding.keep_unk=true").stderr
+    assert "the model's own" not in output
     recipe.write_text(f"{languages}decoding: {{beam_size: 3}}\n")
     assert "the model's own" not in s2s(*ask).stderr
 

@@ -84,7 +84,7 @@ def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
     assert set(kept.split()) == {"<unk>"}
 
 
-def test_a_dictionary_without_attention_is_said_to_be_idle(tmp_path: Path) -> None:
+def test_a_dictionary_without_attention_has_no_effect(tmp_path: Path) -> None:
     (tmp_path / "d.tsv").write_text("s\tess\n")
     ask = ("translate", "--dictionary", tmp_path / "d.tsv", "-m")
     toy = save_toy(tmp_path / "toy", context="every_step")

@@ -129,7 +129,9 @@ def test_a_key_without_its_section_suggests_it(text: str, message: str) -> None:
         ("src_lang: de", "src_lang: no such key here; did you mean data.src_lang?"),
     ],
 )
-def test_a_flat_recipe_is_told_its_sections(tmp_path: Path, text: str, message: str) -> None:
+def test_the_sections_of_a_flat_recipe_are_suggested(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "flat.yaml").write_text(f"{text}\n")
     assert message in error_of("train", "-c", tmp_path / "flat.yaml")
 

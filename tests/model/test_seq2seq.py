@@ -171,7 +171,7 @@ def test_tying_all_needs_one_vocabulary() -> None:
         ({"tied": "all", "src_vectors": "x.vec"}, "name its vectors in tgt_vectors"),
     ],
 )
-def test_what_does_not_go_together_is_refused(kind: dict[str, object], message: str) -> None:
+def test_contradicting_settings_are_refused(kind: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_config(kind)
 
