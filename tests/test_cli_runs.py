@@ -28,7 +28,7 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["translate", "--device", "gpu"], "no trained model under runs/"
     yield (
         ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"],
-        "--beam-size: cannot be combined",
+        "--beam-size: has no effect with --hyp and --ref",
     )
     yield (
         ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"],
