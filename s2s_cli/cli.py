@@ -1,4 +1,4 @@
-"""The Typer app: registers the commands and turns errors into one line and an exit status."""
+"""The Typer app: registers the commands, and turns an error into one line and an exit status."""
 
 import os
 import sys
@@ -9,11 +9,11 @@ import typer
 
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands import results, tokenize, train, translate, vocab
-from s2s_cli.commands.processes import refuse_company
+from s2s_cli.commands.processes import refuse_several_processes
 from s2s_cli.commands.usage import Command, refuse_undecoded_arguments
 from s2s_cli.errors import (
-    EchoedError,
     ReaderGoneError,
+    ReportedElsewhereError,
     S2SError,
     StoppedError,
     is_out_of_memory,
@@ -25,7 +25,7 @@ app = typer.Typer(
     name="s2s",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Train, use and score recurrent sequence-to-sequence translators.",
+    help="Train, use and evaluate recurrent sequence-to-sequence models for translation.",
 )
 app.add_typer(vocab.app, name="vocab")
 app.command("train", cls=Command)(train.train)
@@ -36,7 +36,7 @@ app.command("tokenize", cls=Command)(tokenize.tokenize)
 
 
 PACKAGES = {"yaml": "pyyaml"}
-"""Names to install, where they are not those to import."""
+"""Names of packages that are installed under another name than they are imported."""
 
 
 def _show_version(is_asked: bool) -> None:
@@ -58,31 +58,33 @@ def _options(
     ] = False,
 ) -> None:
     del version
-    refuse_company(context.invoked_subcommand)
+    refuse_several_processes(context.invoked_subcommand)
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 1 repairable, 2 usage, 128 + n on signal n."""
+    """Run the command line; exit status 0 done, 1 user error, 2 usage, 128 + n for signal n."""
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for good)
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (never closed)
     if sys.stdout is None:
-        _print_error("error: stdout is closed; results have nowhere to go")
+        _print_error(
+            "error: stdout: is closed, so results cannot be written; redirect it to a file"
+        )
         sys.exit(1)
     unwind_on_signals()
     sys.exit(_flush(_run()))
 
 
 def _run() -> int:
-    """Run the command that was asked for; its exit status."""
+    """Run the command; returns its exit status."""
     message, status = "", 1
     try:
         refuse_undecoded_arguments()
         app()
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):
-            return 0  # Typer was printing help, and the reader has enough of it
+            return 0  # the reader of the help, such as `head`, has closed stdout
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except (EchoedError, ReaderGoneError) as error:
+    except (ReportedElsewhereError, ReaderGoneError) as error:
         return error.status
     except StoppedError as error:
         message, status = str(error), error.status
@@ -97,23 +99,23 @@ def _run() -> int:
         if package in {"", "s2s_cli"}:
             raise
         name = PACKAGES.get(package, package)
-        message = f"error: the package {name} is not installed; pip install {name}"
+        message = f"error: {name}: the package is not installed; pip install {name}"
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:200]
         message = (
-            f"error: too little memory ({reason}); make the model smaller, or the batches: "
-            "training.batch_size, decoding.batch_size"
+            f"error: not enough memory ({reason}); reduce training.batch_size or "
+            "decoding.batch_size, or make the model smaller"
         )
     _print_error(message)
     return status
 
 
 def _flush(status: int) -> int:
-    """Write what stdout still holds; the exit status, 1 if that fails.
+    """Write what stdout still buffers; returns the exit status, 1 if writing fails.
 
-    The interpreter would do so later, where an error is only shown as `Exception ignored`.
+    The interpreter would flush stdout at its exit and print an error only as `Exception ignored`.
     """
     from s2s_cli.console import flush_stdout  # noqa: PLC0415
 
@@ -134,5 +136,5 @@ def _print_error(message: str) -> None:
     try:
         sys.stderr.write(f"{printable(message)}\n")
         sys.stderr.flush()
-    except OSError:  # stderr cannot be written either: only the exit status is left
+    except OSError:  # without stderr, the exit status has to do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -1,8 +1,8 @@
-"""Every knob, on one page.
+"""All settings, on one page.
 
-A recipe (a YAML file) mirrors these sections; `--set section.key=value` overrides any key. Each
-section is passed whole to the room it is named after. Values are frozen: a recipe is never changed
-while it runs.
+A recipe (a YAML file) mirrors these sections, and `--set section.key=value` overrides any key.
+Each section is passed as a whole to the code that it is named after. Values are frozen: settings
+never change during a run.
 """
 
 from collections.abc import Iterator
@@ -33,51 +33,54 @@ class Data(Section):
     """Where the parallel text is."""
 
     src_lang: Language = "zh"
-    """Source language, as an ISO 639 code: chooses the tokeniser."""
+    """ISO 639 code of the source language; it selects the tokeniser."""
     tgt_lang: Language = "en"
-    """Target language: chooses tokeniser, detokeniser and the BLEU tokeniser."""
+    """ISO 639 code of the target language; it selects the tokeniser, the detokeniser and BLEU's
+    tokeniser."""
     directions: Annotated[tuple[DirectionName, ...], Field(strict=False)] = ()
-    """Several directions in one model, such as `[de-en, fr-en]`, instead of the two keys above:
-    each source begins with a tag of its target language; `{src}` and `{tgt}` in names of files
-    and columns stand for the languages."""
+    """Several directions in one model, such as `[de-en, fr-en]`, instead of `src_lang` and
+    `tgt_lang`. Each source sentence then starts with a tag of its target language. `{src}` and
+    `{tgt}` in names of files and columns stand for the language codes."""
     folder: str = "."
-    """Folder against which the file names below are read."""
+    """Folder of the data files; relative file names below start here."""
     train: Split = EmbeddedPhrasebook(phrasebook="train")
-    """Pairs to learn from: `{src: FILE, tgt: FILE}`, `{file: TABLE, src: COLUMN, tgt: COLUMN}`,
+    """Training pairs: `{src: FILE, tgt: FILE}`, `{file: TABLE, src: COLUMN, tgt: COLUMN}`,
     `{phrasebook: train}`, or a list of such sources."""
     valid: HeldOutSplit = EmbeddedPhrasebook(phrasebook="valid")
-    """Pairs that choose the checkpoint; a number holds out that share of the training pairs."""
+    """Validation pairs, which select the best epoch; a number holds out that share of the training
+    pairs."""
     test: OptionalSplit = EmbeddedPhrasebook(phrasebook="test")
-    """Pairs that `s2s eval` reports on; a number holds out that share of the training pairs."""
+    """Test pairs for `s2s eval`; a number holds out that share of the training pairs."""
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Seeds which pairs a held-out share takes; the same whatever `training.seed` is."""
+    """Seed that decides which training pairs are held out; independent of `training.seed`."""
     max_length: Size = 100
-    """Longer training and validation pairs, in tokens, are left out, counted and reported."""
+    """Longest training or validation pair, in tokens on either side; longer pairs are left out and
+    counted."""
     on_bad_utf8: OnBadUtf8 = "error"
-    """What a training pair with bytes that are not UTF-8 is: `error`, or left out and counted by
-    `skip`; in valid and test it is an error in any case."""
+    """Training pairs with bytes that are not UTF-8: `error` stops, `skip` leaves them out and
+    counts them. In validation and test data they are always an error."""
 
     @property
     def all_directions(self) -> tuple[Direction, ...]:
-        """What is translated into what; one direction unless the recipe names more."""
+        """The directions of translation: one, unless the recipe names several."""
         return parse_directions(self.directions) or (Direction(self.src_lang, self.tgt_lang),)
 
     @property
     def languages(self) -> Direction:
-        """The only direction, or `SEVERAL_LANGUAGES` on both sides."""
+        """The only direction; `SEVERAL_LANGUAGES` on both sides if there are several."""
         only, *others = self.all_directions
         return Direction(SEVERAL_LANGUAGES, SEVERAL_LANGUAGES) if others else only
 
     @field_validator("directions")
     @classmethod
-    def _directions_differ(cls, directions: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_directions(cls, directions: tuple[str, ...]) -> tuple[str, ...]:
         for name in directions:
             if directions.count(name) > 1:
                 raise ValueError(f"names {name} twice; name each direction once")
         return directions
 
     @model_validator(mode="after")
-    def _one_reference_trains_and_weights_are_for_training(self) -> Self:
+    def _check_sources(self) -> Self:
         for source in sources_of(self.train):
             if not isinstance(source, EmbeddedPhrasebook) and len(targets_of(source)) > 1:
                 raise ValueError(
@@ -87,58 +90,61 @@ class Data(Section):
         for name, split in (("valid", self.valid), ("test", self.test)):
             sources = () if split is None or isinstance(split, float) else sources_of(split)
             if any(source.weight != 1 for source in sources):
-                raise ValueError(f"{name} has a weight; only sources of train are weighted")
+                raise ValueError(f"{name} has a weight; only sources of train have weights")
         return self
 
 
 class Text(Section):
-    """How a sentence becomes tokens, and tokens a sentence."""
+    """How sentences become tokens, and tokens become sentences."""
 
     src_tokenizer: TokenizerName = "auto"
-    """`jieba`, `moses`, `char`, `space`; `none`: all to the subwords; `auto`: by language."""
+    """Word tokeniser of the source: `jieba`, `moses`, `char`, `space`, `none` (whole sentences;
+    requires subwords), or `auto`, which selects one by language."""
     tgt_tokenizer: TokenizerName = "auto"
-    """The same for the target side."""
+    """Word tokeniser of the target; the same choices."""
     normalize: Literal["nfc", "nfkc", "none"] = "nfc"
     """Unicode normalisation of both sides: `nfc` composes accents, `nfkc` also replaces
-    compatibility characters such as full-width letters, `none` keeps code points as they are."""
+    compatibility characters such as full-width letters, `none` changes nothing."""
     chinese: Literal["keep", "simplified", "traditional"] = "keep"
-    """Script that Chinese text is converted to, by OpenCC (`pip install "s2s-cli[zh]"`)."""
+    """Convert Chinese text to one script with OpenCC (`pip install "s2s-cli[zh]"`)."""
     lowercase: bool = False
-    """Lower-case both sides; scores are then case-insensitive, and their signature says so."""
+    """Lower-case both sides; scores then ignore case, and their signatures say so."""
     src_subword: SubwordKind = "none"
-    """Cut the tokeniser's words further, by sentencepiece: `bpe` or `unigram`; `none` does not."""
+    """Split the source tokeniser's words into subwords with sentencepiece: `bpe`, `unigram` or
+    `none`."""
     tgt_subword: SubwordKind = "none"
-    """The same for the target side."""
+    """Subwords of the target; the same choices."""
     subword_sampling: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Other pieces each epoch: the share of merges `bpe` drops, `unigram`'s alpha; 0 is off."""
+    """Subword regularisation: segment words differently in every epoch. For `bpe` the probability
+    of dropping a merge (BPE-dropout), for `unigram` the smoothing parameter alpha; 0 is off."""
     tgt_subword_sampling: Annotated[float, Field(ge=0, le=1)] | None = None
-    """The same on the target side alone, if it differs."""
+    """Subword regularisation of the target side, if different."""
 
     @property
     def sampling(self) -> tuple[float, float]:
-        """How much is sampled on each side, source and target."""
+        """Subword regularisation of the source and the target."""
         tgt = self.tgt_subword_sampling
         return self.subword_sampling, self.subword_sampling if tgt is None else tgt
 
     @model_validator(mode="after")
-    def _subwords_where_needed(self) -> Self:
+    def _check_subwords(self) -> Self:
         for side, tokenizer, subword in (
             ("src", self.src_tokenizer, self.src_subword),
             ("tgt", self.tgt_tokenizer, self.tgt_subword),
         ):
             if tokenizer == "none" and subword == "none":
                 raise ValueError(
-                    f"{side}_tokenizer none leaves sentences whole and needs a {side}_subword, "
-                    "bpe or unigram; space splits at spaces"
+                    f"{side}_tokenizer none leaves sentences whole and requires {side}_subword bpe "
+                    "or unigram; to split at spaces, choose space"
                 )
         if self.subword_sampling and self.src_subword == self.tgt_subword == "none":
             raise ValueError(
-                f"subword_sampling {self.subword_sampling:g} needs a src_subword or tgt_subword, "
+                f"subword_sampling {self.subword_sampling:g} requires src_subword or tgt_subword "
                 "bpe or unigram"
             )
         if self.tgt_subword_sampling and self.tgt_subword == "none":
             raise ValueError(
-                f"tgt_subword_sampling {self.tgt_subword_sampling:g} needs a tgt_subword, "
+                f"tgt_subword_sampling {self.tgt_subword_sampling:g} requires tgt_subword "
                 "bpe or unigram"
             )
         return self
@@ -148,81 +154,88 @@ class Vocab(Section):
     """Which tokens the model knows."""
 
     max_size: Annotated[int, Field(ge=5)] = 10_000
-    """Most entries a side, the four markers `<unk> <pad> <sos> <eos>` included."""
+    """Largest vocabulary of a side, including the four markers `<unk> <pad> <sos> <eos>`."""
     min_freq: Size = 2
-    """Words seen less often in the training text are unknown; subwords are all kept."""
+    """Words that occur less often in the training text become `<unk>`; subwords are always kept."""
     shared: bool = False
-    """One vocabulary, and one set of subwords, for both sides, from the text of both."""
+    """Use one vocabulary and one set of subwords for both sides, built from the text of both."""
     character_coverage: Annotated[float, Field(ge=0.98, le=1)] | None = None
-    """Share of running characters that get a subword; null: 0.9995 for zh, ja and ko, else 1."""
+    """Share of the running characters that the subwords cover; null means 0.9995 for zh, ja and ko,
+    else 1."""
 
 
 class Sizes(Section):
-    """Sizes of one side, where they differ from the model's."""
+    """Sizes of the encoder or decoder, where they differ from the model's."""
 
     embed_size: Width | None = None
-    """Width of this side's embeddings."""
+    """Size of the embeddings of this side."""
     hidden_size: Annotated[Width, Field(ge=2)] | None = None
-    """Width of this side's recurrent states."""
+    """Size of the recurrent states of this side."""
     num_layers: Layers | None = None
-    """Recurrent layers of this side."""
+    """Number of recurrent layers of this side."""
 
 
 class Model(Section):
     """The encoder-decoder."""
 
     cell: Literal["rnn", "gru", "lstm"] = "gru"
-    """Recurrent cell of both sides; `rnn` is the plain one with tanh."""
+    """Recurrent cell of encoder and decoder; `rnn` is the Elman cell with tanh."""
     embed_size: Width = 256
-    """Width of the source and target embeddings."""
+    """Size of the source and target embeddings."""
     hidden_size: Annotated[Width, Field(ge=2)] = 512
-    """Width of a recurrent state; a bidirectional encoder gives half of it to each direction."""
+    """Size of the recurrent states; each direction of a bidirectional encoder has half of it."""
     num_layers: Layers = 1
-    """Recurrent layers of the encoder, and of the decoder."""
+    """Number of recurrent layers of the encoder, and of the decoder."""
     encoder: Sizes = Sizes()
-    """Sizes of the encoder that differ: `{embed_size, hidden_size, num_layers}`."""
+    """Sizes of the encoder, where they differ: `{embed_size, hidden_size, num_layers}`."""
     decoder: Sizes = Sizes()
-    """The same for the decoder."""
+    """Sizes of the decoder, where they differ; the same keys."""
     bidirectional: bool = True
     """Read the source in both directions."""
     reverse_source: bool = False
     """Read the source from its last word to its first (Sutskever et al. 2014)."""
     residual: bool = False
-    """From the second layer on, add a layer's input to its output (Wu et al. 2016)."""
+    """Add the input of a layer to its output, from the second layer on (Wu et al. 2016)."""
     layer_norm: bool = False
-    """Normalise what every layer hands on (Ba et al. 2016 normalise inside the cell as well)."""
+    """Normalise the output of every layer (Ba et al. 2016 also normalise inside the cell)."""
     context: Literal["initial", "every_step", "attention"] = "attention"
-    """What the decoder sees of the source: its summary at the start, or at each step, or all."""
+    """What the decoder sees of the source: `initial` a summary at the start, `every_step` the
+    summary at every step, `attention` all encoder outputs."""
     attention: Literal["additive", "general", "dot", "scaled_dot"] = "additive"
-    """How relevance is scored: by Bahdanau et al. 2014, or as in Luong et al. 2015."""
+    """Attention scorer: `additive` (Bahdanau et al. 2014), or `general`, `dot` (Luong et al. 2015)
+    or `scaled_dot`."""
     attention_size: Width = 512
-    """Width of the hidden layer of the additive scorer."""
+    """Size of the hidden layer of the additive scorer."""
     attend: Literal["before", "after", "below"] = "before"
-    """`before` each step (Bahdanau), `after` it (Luong), or `below`: by the bottom layer (GNMT)."""
+    """When the decoder attends: `before` each step (Bahdanau), `after` it (Luong), or `below`, with
+    the state of the bottom layer (GNMT)."""
     input_feeding: bool = False
-    """Feed what was attended `after` one step into the next (Luong et al. 2015)."""
+    """With `attend: after`, feed the attentional state into the next step (Luong et al. 2015)."""
     decoder_start: Literal["last", "mean", "zero", "dense"] = "last"
-    """First decoder state: the encoder's last, its mean output, zeros, or a trained projection."""
+    """Initial decoder state: `last` encoder state, `mean` encoder output, `zero`, or `dense`, a
+    trained projection."""
     readout: Literal["auto", "linear", "tanh", "maxout"] = "auto"
-    """Layer before the vocabulary; `auto`: maxout with a context, linear where no paper has one."""
+    """Layer before the output projection; `auto` is maxout if the decoder sees a context, and
+    linear where the papers have no such layer."""
     tied: Literal["none", "output", "all"] = "none"
-    """Share the target embeddings with the output layer, or with the source side's as well."""
+    """Share weights: `output` uses the target embeddings as the output projection, `all` uses them
+    for the source as well."""
     src_vectors: FilePath | None = None
-    """Pretrained source embeddings to begin with, in word2vec's or fastText's text format, from
+    """File of pretrained source embeddings in word2vec's or fastText's text format, relative to
     `data.folder`."""
     tgt_vectors: FilePath | None = None
-    """The same for the target side."""
+    """File of pretrained target embeddings; the same format."""
     dropout: Probability = 0.3
-    """Share of units dropped on embeddings, between layers, and before the output layer."""
+    """Dropout on embeddings, between layers, and before the output projection."""
     embed_dropout: Probability | None = None
-    """The same on embeddings alone, if it differs."""
+    """Dropout on embeddings, if different."""
     output_dropout: Probability | None = None
-    """The same before the output layer alone, if it differs."""
+    """Dropout before the output projection, if different."""
     word_dropout: Probability = 0.0
-    """Share of words whose whole embedding is dropped, each place in a sentence by itself."""
+    """Probability of dropping the whole embedding of a word, for each position independently."""
     variational: bool = False
-    """Drop the same units all along a sentence (as Gal and Ghahramani 2016 do, but for the
-    recurrent connections, which are never dropped)."""
+    """Use one dropout mask for all time steps of a sentence (Gal and Ghahramani 2016, without their
+    dropout on recurrent connections)."""
 
     @property
     def encoder_sizes(self) -> "ResolvedSizes":
@@ -243,40 +256,43 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for problem in find_misfits(self):
+        for problem in find_model_conflicts(self):
             raise ValueError(problem)
         return self
 
 
 class ResolvedSizes(NamedTuple):
-    """Sizes of one side."""
+    """Sizes of the encoder or the decoder."""
 
     embed: int
     hidden: int
     layers: int
 
 
-def find_misfits(model: Model) -> Iterator[str]:
-    """What in a model cannot go together, and what would."""
+def find_model_conflicts(model: Model) -> Iterator[str]:
+    """Describe settings of a model that contradict each other, and what to do about it."""
     src, tgt = model.encoder_sizes, model.decoder_sizes
     if model.bidirectional and src.hidden % 2:
-        yield f"a bidirectional encoder needs an even hidden_size, not {src.hidden}"
+        yield f"a bidirectional encoder requires an even hidden_size, not {src.hidden}"
     if model.decoder_start == "last" and src[1:] != tgt[1:]:
         yield (
             f"decoder_start last: the encoder has {src.layers} layers of {src.hidden}, the decoder "
-            f"{tgt.layers} of {tgt.hidden}; make them alike, or start with dense, mean or zero"
+            f"{tgt.layers} of {tgt.hidden}; make them equal, or choose dense, mean or zero"
         )
     if model.decoder_start == "mean" and src.hidden != tgt.hidden:
         yield (
-            f"decoder_start mean: the encoder is {src.hidden} wide, the decoder {tgt.hidden}; "
-            "make them alike, or start with dense or zero"
+            f"decoder_start mean: the encoder has size {src.hidden}, the decoder {tgt.hidden}; "
+            "make them equal, or choose dense or zero"
         )
     if model.context == "initial" and model.decoder_start == "zero":
-        yield "decoder_start zero: with context initial the decoder would see nothing of the source"
+        yield (
+            "decoder_start zero: with context initial the decoder sees nothing of the source; "
+            "choose last, mean or dense"
+        )
     if model.input_feeding and (model.context, model.attend) != ("attention", "after"):
-        yield "input_feeding needs context attention and attend after: it feeds what was attended"
+        yield "input_feeding requires context attention and attend after, whose result it feeds"
     if model.context == "attention" and model.attend == "below" and tgt.layers < 2:
-        yield "attend below: needs a decoder of at least two layers; the bottom one attends"
+        yield "attend below: requires a decoder of at least two layers; the bottom one attends"
     if (
         model.context == "attention"
         and model.attention in {"dot", "scaled_dot"}
@@ -284,111 +300,122 @@ def find_misfits(model: Model) -> Iterator[str]:
     ):
         yield (
             f"attention {model.attention}: multiplies decoder states ({tgt.hidden}) with encoder "
-            f"outputs ({src.hidden}); make them alike, or use general or additive"
+            f"outputs ({src.hidden}); make them equal, or choose general or additive"
         )
     if model.tied == "all" and src.embed != tgt.embed:
-        yield f"tied all: one table cannot be {src.embed} and {tgt.embed} wide; make them alike"
+        yield f"tied all: the embedding sizes {src.embed} and {tgt.embed} differ; make them equal"
     if model.src_vectors and model.tied == "all":
-        yield "tied all: both sides share one table; give its vectors as tgt_vectors"
+        yield "tied all: both sides share one table; name its vectors in tgt_vectors"
 
 
 class Training(Section):
-    """Fitting the model."""
+    """How the model is trained."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Seeds weights, dropout, teacher forcing and the order of data: same seed, same bytes."""
+    """Seed of weights, dropout, teacher forcing and the order of data. The same seed on the same
+    machine gives the same bytes."""
     init_from: FilePath | None = None
-    """Fine-tuning: folder of the model whose weights and vocabularies training begins with, from
-    the folder where `s2s` runs."""
+    """Fine-tuning: folder of a model whose weights and vocabularies are the starting point,
+    relative to the working directory."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first GPU, else the CPU."""
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` is the first GPU if there is one, else the
+    CPU."""
     precision: Literal["float32", "tf32", "bf16", "fp16"] = "float32"
-    """`bf16` multiplies matrices in bfloat16, and keeps weights, sums and losses in float32; so
-    does `fp16` in float16, with a scaled loss, for GPUs that have no bfloat16; `tf32`, on NVIDIA's
-    GPUs, rounds what is multiplied to 10 bits."""
+    """Arithmetic of matrix products: `float32`; `bf16` or, for GPUs without bfloat16, `fp16` (both
+    keep weights, sums and losses in float32; `fp16` scales the loss); `tf32` rounds inputs to 10
+    bits on NVIDIA GPUs."""
     kernels: Literal["fused", "plain"] = "fused"
-    """`fused` uses hand-written backward passes for the most expensive operations; `plain` uses
-    autograd alone: slower, and the same up to rounding."""
+    """`fused` uses a hand-written backward pass for the most expensive operations; `plain` uses
+    autograd only, is slower and gives the same results up to rounding."""
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64
-    """Size of a batch, in what `batch_by` counts."""
+    """Size of a batch, in the unit of `batch_by`."""
     batch_by: Literal["sentences", "tokens"] = "sentences"
-    """A batch has so many pairs, or so many tokens of the longer side, padding included."""
+    """Unit of `batch_size`: `sentences` counts pairs, `tokens` counts the tokens of the longer
+    side, padding included."""
     accumulate: Size = 1
-    """Batches whose gradients are added up in one update."""
+    """Number of batches whose gradients are summed for one update."""
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adadelta"] = "adam"
-    """How gradients become updates, as PyTorch has it."""
+    """Optimizer, in PyTorch's implementation."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Pull of every weight towards zero (decoupled from the gradient only in `adamw`)."""
+    """Weight decay; `adamw` decouples it from the gradient."""
     momentum: Probability = 0.0
-    """Share of the former update that `sgd` and `rmsprop` keep."""
+    """Momentum of `sgd` and `rmsprop`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Step size of the optimizer, at its height; null: 1 for `sgd` and `adadelta`, else 0.001."""
+    """Peak learning rate, the step size of the optimizer; null means 1 for `sgd` and `adadelta`,
+    else 0.001."""
     schedule: Literal["constant", "exponential", "step", "plateau", "inverse_sqrt"] = "constant"
-    """How the learning rate goes down; the next keys say when and how far."""
+    """Learning rate schedule; the following keys set its parameters."""
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor of the schedules `exponential`, `step` and `plateau`."""
     decay_after: Size = 1
-    """`exponential`: epochs at the full rate; each later epoch has the factor once more."""
+    """`exponential`: number of epochs at the peak rate; every later epoch multiplies it by the
+    factor."""
     decay_every: Size = 1
-    """`step`: epochs from one factor to the next."""
+    """`step`: number of epochs between two applications of the factor."""
     decay_patience: Annotated[int, Field(ge=0)] = 0
-    """`plateau`: validations in a row that may miss the best before the factor is applied."""
+    """`plateau`: number of validations without improvement that are tolerated before the factor is
+    applied."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """Updates over which the rate climbs from zero; `inverse_sqrt` falls from there on."""
+    """Number of updates of linear warm-up from zero; `inverse_sqrt` decays from there."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are scaled down to this global norm when they exceed it."""
+    """Largest global norm of the gradients; larger gradients are scaled down to it."""
     label_smoothing: Probability = 0.0
-    """Probability mass spread evenly over the vocabulary in the training loss."""
+    """Probability mass that the training loss spreads evenly over the vocabulary."""
     teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Chance that a decoder input is the reference token rather than the model's own choice."""
+    """Probability that a decoder input is the reference token and not the model's own
+    prediction."""
     teacher_forcing_schedule: Literal["constant", "linear", "exponential", "inverse_sigmoid"] = (
         "constant"
     )
-    """How that chance falls, update by update (scheduled sampling, Bengio et al. 2015)."""
+    """How that probability decays with the updates (scheduled sampling, Bengio et al. 2015)."""
     teacher_forcing_steps: Size = 10_000
-    """Updates it takes: to the minimum, to 1/e of the start, or k of k / (k + exp(i / k))."""
+    """Time scale of the decay, in updates: when `linear` reaches the minimum, when `exponential`
+    has fallen to 1/e, or the k of `inverse_sigmoid`, k / (k + exp(i / k))."""
     teacher_forcing_min: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Where the fall ends."""
+    """Lowest probability of teacher forcing."""
     best_by: Literal["bleu", "chrf", "perplexity", "accuracy"] = "bleu"
-    """Measure on the validation pairs that chooses the model; `accuracy` is of single tokens. Where
-    BLEU says little (labels, no reference of four tokens, fewer than 100 sentences), `accuracy` or
-    `perplexity` replaces it, and epochs with a BLEU below 1 rank by loss."""
+    """Validation metric that selects the best epoch; `accuracy` counts tokens. Where BLEU is
+    unreliable (labels, no reference of four tokens, fewer than 100 sentences), `accuracy` or
+    `perplexity` replaces it, and epochs with a BLEU below 1 are ranked by loss."""
     patience: Size = 5
-    """Validations without a better score (or an equal one at lower loss) before training stops."""
+    """Early stopping: number of validations without a better score (or an equal score at a lower
+    loss)."""
     average: Size = 1
-    """Epochs whose weights are averaged at the end; kept if better on the validation pairs."""
+    """Number of epochs whose weights are averaged at the end; the average is kept if it validates
+    better."""
     average_of: Literal["last", "best"] = "best"
-    """Which epochs those are."""
+    """Which epochs to average."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay of a moving average of the weights, which is then what is validated and kept."""
+    """Decay of an exponential moving average of the weights, which is then validated and saved; 0
+    is off."""
     max_skipped: Annotated[int, Field(ge=0)] = 10
-    """Most updates of an epoch that are left out because their loss or gradient is not finite; one
-    more ends the training, and its pairs are named. Gradients that only float16 cannot hold are
-    told, not counted."""
+    """Most updates of an epoch that may be skipped because their loss or gradient is not finite.
+    One more ends the training with the text lines of those pairs. Overflows of float16 gradients
+    are reported but do not count."""
     save_every: Size = 500
-    """Updates between two saved training states; each epoch's end is saved as well."""
+    """Number of updates between two saved training states; the end of an epoch is always saved."""
     log_every: Annotated[int, Field(ge=0)] = 0
-    """Updates between two lines of progress in the run's `train.jsonl`, which always gets a line
-    for each validation; 0 writes none between."""
+    """Number of updates between two progress lines in `train.jsonl`, which also gets a line for
+    every validation; 0 writes only those."""
 
     @property
     def peak_learning_rate(self) -> float:
-        """The learning rate at its height."""
+        """The peak learning rate."""
         if self.learning_rate is not None:
             return self.learning_rate
         return 1.0 if self.optimizer in {"sgd", "adadelta"} else 1e-3
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for problem in find_conflicts(self):
+        for problem in find_training_conflicts(self):
             raise ValueError(problem)
         return self
 
 
-def find_conflicts(training: Training) -> Iterator[str]:
-    """What in a training contradicts itself, and what would not."""
+def find_training_conflicts(training: Training) -> Iterator[str]:
+    """Describe settings of a training that contradict each other, and what to do about it."""
     decays = {"exponential", "step", "plateau"}
     if training.learning_rate_decay < 1 and training.schedule not in decays:
         yield (
@@ -396,86 +423,91 @@ def find_conflicts(training: Training) -> Iterator[str]:
             f"does not use it; choose schedule exponential, step or plateau"
         )
     if training.learning_rate_decay == 1 and training.schedule in decays:
-        yield f"schedule {training.schedule}: needs a learning_rate_decay below 1"
+        yield f"schedule {training.schedule}: requires a learning_rate_decay below 1"
     if training.schedule == "inverse_sqrt" and not training.warmup_steps:
-        yield "schedule inverse_sqrt: needs warmup_steps, from which the rate falls"
+        yield "schedule inverse_sqrt: requires warmup_steps, after which the rate decays"
     if training.teacher_forcing_min > training.teacher_forcing:
-        yield "teacher_forcing_min: is above teacher_forcing, from which the chance falls"
+        yield "teacher_forcing_min: is above teacher_forcing, where the decay starts; lower it"
     if training.momentum and training.optimizer not in {"sgd", "rmsprop"}:
-        yield f"momentum: {training.optimizer} has none of its own; leave it out, or choose sgd"
+        yield f"momentum: {training.optimizer} does not use it; remove it, or choose sgd"
 
 
-HYPOTHESES_AT_A_TIME = 320
-"""Rows of a decoder's step: enough for matrix products to be fast, on a CPU."""
+HYPOTHESES_PER_BATCH = 320
+"""Rows of a decoder step: enough for fast matrix products on a CPU."""
 
 
 class Decoding(Section):
-    """Searching for a translation."""
+    """How translations are searched for."""
 
     search: Literal["beam", "sample"] = "beam"
-    """Search for the likeliest translations, or draw some from the model's distribution."""
+    """`beam` searches for the most likely translations; `sample` draws translations from the
+    model's distribution."""
     beam_size: Size = 5
-    """Hypotheses that beam search keeps per sentence; 1 is greedy search."""
+    """Number of hypotheses that beam search keeps per sentence; 1 is greedy search."""
     length_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """Alpha, the power of the length penalty; 0 compares plain sums."""
+    """Length penalty alpha; 0 compares plain sums of log-probabilities."""
     length_penalty_kind: Literal["gnmt", "length"] = "gnmt"
-    """Sums are divided by ((5 + length) / 6) ** alpha (GNMT), or by length ** alpha."""
+    """Divisor of the sums: `gnmt` is ((5 + length) / 6) ** alpha, `length` is length ** alpha."""
     coverage_penalty: Annotated[float, Field(ge=0)] = 0.0
-    """Beta of GNMT's coverage penalty on source words that got little attention; 0 is none."""
+    """GNMT's coverage penalty beta on source words that received little attention; 0 is off."""
     no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
-    """No run of so many tokens comes twice in a translation; 0 lets all repeat."""
+    """No n-gram of this many tokens may occur twice in a translation; 0 allows all repetitions."""
     min_length_factor: Annotated[float, Field(ge=0)] = 0.0
-    """A translation has at least this many tokens per source token, rounded down."""
+    """Least number of target tokens per source token, rounded down."""
     max_length_factor: Annotated[float, Field(gt=0)] = 2.0
-    """A translation has at most this many tokens per source token, plus ten."""
+    """Largest number of target tokens per source token, plus ten."""
     max_source_length: Size = 1000
-    """Tokens of a source sentence that are read; of a longer one the rest is left out, and it is
-    said of how many lines."""
+    """Longest source sentence, in tokens; longer ones are truncated, and a warning counts them."""
     n_best: Size = 1
-    """Translations per sentence: the best first, at most `beam_size`; or so many samples."""
+    """Number of translations per sentence: the best ones (at most `beam_size`), or that many
+    samples."""
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
-    """Sampling divides the logits by this: below 1 it dares less, above 1 more."""
+    """Sampling temperature, by which the logits are divided: values below 1 prefer likely tokens
+    more strongly, values above 1 less."""
     top_k: Annotated[int, Field(ge=0)] = 0
-    """Sampling draws among so many likeliest tokens; 0 is all."""
+    """Sample only from this many most likely tokens; 0 means all."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Sampling draws among the fewest likeliest tokens that have this probability together."""
+    """Sample only from the smallest set of most likely tokens with this total probability."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Seeds sampling: same seed and same sentence, same samples, whatever the batch."""
+    """Seed of sampling: the same seed and sentence give the same samples, whatever the batch."""
     batch_size: Size | None = None
-    """Sentences translated at a time; null: as many as keep 320 hypotheses, so 64 by beams of 5."""
+    """Number of sentences per batch; null chooses as many as give 320 hypotheses, which is 64 for a
+    beam of 5."""
     precision: Literal["float32", "bf16", "int8"] = "float32"
-    """Of the products of a search's steps: `bf16` is faster, `int8` still faster, on CPUs only.
-    Sums, the reading of the source and `--score-pairs` stay float32."""
+    """Arithmetic of the matrix products of the search: `bf16` is faster, `int8` fastest (CPU only).
+    Sums, the encoder and `--score-pairs` stay in float32."""
     kernels: Literal["fused", "plain"] = "fused"
-    """`fused` searches with joined and reordered matrices and a table of words, where the model
-    allows it; `plain` steps as in training: slower, and the same up to rounding."""
+    """`fused` searches with joined and reordered matrices and lookup tables where it can; `plain`
+    runs the model as it was trained, is slower and gives the same results up to rounding."""
     keep_unk: bool = False
-    """Leave `<unk>` in the output instead of the source word that got the most attention."""
+    """Leave `<unk>` in the output instead of replacing it with the source word that has the most
+    attention."""
     dictionary: FilePath | None = None
-    """File of `source TAB target` lines: says the target where that source word would stand. For a
-    call, not a recipe: `--dictionary FILE`, from the folder in which the call is made."""
+    """File of `source TAB target` lines that supply translations for source words that would
+    replace `<unk>`. It cannot be set in a recipe; use `--dictionary FILE`, relative to the working
+    directory."""
 
     @property
     def num_sentences(self) -> int:
-        """Sentences translated at a time."""
+        """Number of sentences per batch."""
         num_rows = self.beam_size if self.search == "beam" else self.n_best
-        return self.batch_size or max(1, HYPOTHESES_AT_A_TIME // num_rows)
+        return self.batch_size or max(1, HYPOTHESES_PER_BATCH // num_rows)
 
     @model_validator(mode="after")
-    def _n_best_fits_the_beam(self) -> Self:
+    def _check_n_best(self) -> Self:
         if self.search == "beam" and self.n_best > self.beam_size:
             raise ValueError(
-                f"n_best {self.n_best} needs a beam_size of at least {self.n_best}, "
+                f"n_best {self.n_best} requires a beam_size of at least {self.n_best}, "
                 f"not {self.beam_size}"
             )
         return self
 
     @model_validator(mode="after")
-    def _lengths_leave_room(self) -> Self:
+    def _check_lengths(self) -> Self:
         if self.min_length_factor > self.max_length_factor:
             raise ValueError(
                 f"min_length_factor {self.min_length_factor} is above max_length_factor "
-                f"{self.max_length_factor}; no translation can be both"
+                f"{self.max_length_factor}; no translation satisfies both"
             )
         return self
 
@@ -486,44 +518,44 @@ class Config(Section):
     data: Data = Data()
     """Where the parallel text is."""
     text: Text = Text()
-    """How a sentence becomes tokens, and tokens a sentence."""
+    """How sentences become tokens, and tokens become sentences."""
     vocab: Vocab = Vocab()
     """Which tokens the model knows."""
     model: Model = Model()
     """The encoder-decoder."""
     training: Training = Training()
-    """Fitting the model."""
+    """How the model is trained."""
     decoding: Decoding = Decoding()
-    """Searching for a translation."""
+    """How translations are searched for."""
 
     @model_validator(mode="after")
-    def _one_vocabulary_of_one_kind(self) -> Self:
+    def _check_shared_vocabulary(self) -> Self:
         src, tgt = self.text.src_subword, self.text.tgt_subword
         if self.vocab.shared and src != tgt:
             raise ValueError(
-                "vocab.shared needs the same subwords on both sides, not text.src_subword "
+                "vocab.shared requires the same subwords on both sides, not text.src_subword "
                 f"{src} and text.tgt_subword {tgt}"
             )
         return self
 
     @model_validator(mode="after")
-    def _tags_leave_room_for_words(self) -> Self:
+    def _check_vocabulary_size(self) -> Self:
         if len(self.data.all_directions) > 1:
             tags = {direction.tgt for direction in self.data.all_directions}
             if self.vocab.max_size < len(tags) + 5:
                 raise ValueError(
-                    f"vocab.max_size: {self.vocab.max_size} entries are too few for four markers, "
+                    f"vocab.max_size: {self.vocab.max_size} is too small for four markers, "
                     f"{len(tags)} tags of target languages and a word; raise it"
                 )
         return self
 
     @field_validator("decoding")
     @classmethod
-    def _coverage_needs_attention(cls, decoding: Decoding, info: ValidationInfo) -> Decoding:
-        model = info.data.get("model")  # None if it is wrong itself
+    def _check_coverage_penalty(cls, decoding: Decoding, info: ValidationInfo) -> Decoding:
+        model = info.data.get("model")  # None if it is invalid itself
         if decoding.coverage_penalty and model is not None and model.context != "attention":
             raise ValueError(
-                "coverage_penalty counts attention, and this model has none; leave it 0, or set "
+                "coverage_penalty requires a model with attention; set it to 0, or set "
                 "model.context to attention"
             )
         return decoding

@@ -1,4 +1,4 @@
-"""Messages, tables and progress, on stderr; stdout belongs to results."""
+"""Messages, tables and progress on stderr; results on stdout."""
 
 import os
 import re
@@ -26,45 +26,45 @@ from s2s_cli.errors import ReaderGoneError, S2SError
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-_HUSHED = ContextVar("_HUSHED", default=False)
+_IS_QUIET = ContextVar("_IS_QUIET", default=False)
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Say nothing while the block runs: another process of the same job speaks for all."""
-    token = _HUSHED.set(True)
+def quiet() -> Iterator[None]:
+    """Print nothing while the block runs: another process of the same job reports for all."""
+    token = _IS_QUIET.set(True)
     try:
         yield
     finally:
-        _HUSHED.reset(token)
+        _IS_QUIET.reset(token)
 
 
 class _StderrConsole(Console):
-    """A console whose reader must not go away: its messages belong to unfinished work."""
+    """A console that fails if its reader goes away, because the work is unfinished."""
 
     def on_broken_pipe(self) -> None:
-        raise S2SError("stderr: its reader has gone")
+        raise S2SError("stderr: its reader has closed it; keep it open")
 
 
 def make_console() -> Console:
-    """A console on stderr that shows text as it is: no markup, no emoji codes, no wrapping."""
+    """Make a console on stderr that prints text unchanged: no markup, emoji codes or wrapping."""
     return _StderrConsole(
         stderr=True,
         markup=False,
         emoji=False,
         highlight=False,
         soft_wrap=True,
-        quiet=_HUSHED.get(),
+        quiet=_IS_QUIET.get(),
     )
 
 
 def say(message: str) -> None:
-    """One line for people; control characters in it are made visible."""
+    """Print one line on stderr, with control characters made visible."""
     make_console().print(printable(message))
 
 
 def warn(message: str) -> None:
-    """One line about something that was assumed, or that deserves a look."""
+    """Print a warning: something was assumed, or may be wrong."""
     make_console().print(Text.assemble(("warning: ", "yellow"), printable(message)))
 
 
@@ -72,24 +72,24 @@ _WARNED: set[str] = set()
 
 
 def warn_once(message: str) -> None:
-    """As `warn`, but not a second time, for what is found whenever a file is read."""
+    """Print a warning only once, although every reading of a file finds its cause."""
     if message not in _WARNED:
         _WARNED.add(message)
         warn(message)
 
 
 PLAIN_SECONDS = 30.0
-"""Where nobody watches, a line of progress at most this often."""
+"""Shortest time between two progress lines where stderr is not a terminal."""
 
 
 class Pace:
-    """Says when it is time for another line of progress, where nobody watches."""
+    """Limits how often progress lines appear where stderr is not a terminal."""
 
     def __init__(self) -> None:
         self._shown = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether enough time has passed since it last was."""
+        """Whether enough time has passed since this was last true."""
         now = time.monotonic()
         if now - self._shown <= PLAIN_SECONDS:
             return False
@@ -98,12 +98,12 @@ class Pace:
 
 
 def printable(text: str) -> str:
-    """The text with control and direction-changing characters shown as escapes."""
+    """Show control characters and changes of writing direction as escapes."""
     return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; numbers are never cut, columns of text are folded where space is short."""
+    """Print a table on stderr; columns of text are folded in a narrow terminal, numbers never."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         is_text = index > 0 and max(len(row[index]) for row in rows) > 12
@@ -121,8 +121,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def is_terminal() -> bool:
-    """Whether people watch stderr."""
-    return sys.stderr.isatty() and make_console().is_terminal and not _HUSHED.get()
+    """Whether stderr is a terminal that this process may use."""
+    return sys.stderr.isatty() and make_console().is_terminal and not _IS_QUIET.get()
 
 
 def write_result(text: str) -> None:
@@ -131,11 +131,11 @@ def write_result(text: str) -> None:
 
 
 def write_stdout(text: str) -> None:
-    """Write text to stdout at once, in UTF-8 whatever the locale says.
+    """Write text to stdout immediately, in UTF-8 whatever the locale.
 
     Raises:
-        ReaderGoneError: the reader of stdout has gone.
-        OSError: it cannot be written; the error names stdout.
+        ReaderGoneError: the reader of stdout has closed it.
+        OSError: stdout cannot be written; the error names it.
     """
     with _named_stdout():
         sys.stdout.flush()
@@ -144,11 +144,11 @@ def write_stdout(text: str) -> None:
 
 
 def flush_stdout() -> None:
-    """Write what stdout still holds, while an error can be reported.
+    """Write what stdout still buffers, while an error can still be reported.
 
     Raises:
-        ReaderGoneError: the reader of stdout has gone.
-        OSError: it cannot be written; the error names stdout.
+        ReaderGoneError: the reader of stdout has closed it.
+        OSError: stdout cannot be written; the error names it.
     """
     with _named_stdout():
         sys.stdout.flush()
@@ -156,7 +156,7 @@ def flush_stdout() -> None:
 
 @contextmanager
 def _named_stdout() -> Iterator[None]:
-    """Errors of writing to stdout say so, and leave nothing that the interpreter would write."""
+    """Name stdout in errors of writing to it, and drop what the interpreter would still write."""
     try:
         yield
     except OSError as error:
@@ -167,28 +167,28 @@ def _named_stdout() -> Iterator[None]:
 
 
 class TrainingBar:
-    """The live line of a training: share of the epoch, loss, speed, time left, best BLEU."""
+    """The progress bar of a training: share of the epoch, loss, speed, time left, best BLEU."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=None, status="")
 
-    def begin(self, label: str, total: int, done: int) -> None:
-        """Start an epoch of `total` updates, `done` of which are behind us."""
+    def start(self, label: str, total: int, done: int) -> None:
+        """Start an epoch of `total` updates, `done` of which are already done."""
         self._progress.reset(self._task, description=label, total=total, completed=done)
 
     def advance(self, done: int, status: str) -> None:
-        """Show how far the epoch is."""
+        """Show the progress of the epoch."""
         self._progress.update(self._task, completed=done, status=status)
 
     def say(self, message: str) -> None:
-        """A line above the live one."""
+        """Print a line above the bar."""
         self._progress.console.print(printable(message))
 
 
 @contextmanager
 def training_bar() -> Iterator[TrainingBar]:
-    """A live line for the length of a training; for terminals only."""
+    """Show a progress bar while the block runs; for terminals only."""
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
@@ -200,29 +200,29 @@ def training_bar() -> Iterator[TrainingBar]:
         yield TrainingBar(progress)
 
 
-Count = Callable[[str, int, int | None], None]
-"""Reports progress: the stage, units done, and units in all if they are known."""
+ProgressCallback = Callable[[str, int, int | None], None]
+"""Reports progress: the stage, the units done, and the total if it is known."""
 
 
 @contextmanager
-def counting(unit: str) -> Iterator[Count]:
-    """Show progress in a unit such as `pairs`: a live line on a terminal, else a line at times."""
+def counting(unit: str) -> Iterator[ProgressCallback]:
+    """Show progress in a unit such as `pairs`: a bar on a terminal, else occasional lines."""
     if is_terminal():
-        with _counting_line(unit) as count:
-            yield count
+        with _counting_bar(unit) as report:
+            yield report
         return
     pace = Pace()
 
-    def count_at_times(stage: str, done: int, total: int | None) -> None:
+    def print_sometimes(stage: str, done: int, total: int | None) -> None:
         if pace.is_due():
             say(f"{stage}: {done:,}{f' of {total:,}' if total else ''} {unit}")
 
-    yield count_at_times
+    yield print_sometimes
 
 
 @contextmanager
-def _counting_line(unit: str) -> Iterator[Count]:
-    """A live line; it shows only while a stage is in progress."""
+def _counting_bar(unit: str) -> Iterator[ProgressCallback]:
+    """A progress bar that is visible while a stage is in progress."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
@@ -232,7 +232,7 @@ def _counting_line(unit: str) -> Iterator[Count]:
     stages: dict[str, TaskID] = {}
     with Progress(*columns, console=make_console(), transient=True) as progress:
 
-        def tell(stage: str, done: int, total: int | None) -> None:
+        def report(stage: str, done: int, total: int | None) -> None:
             if stage not in stages:
                 for task in stages.values():
                     progress.remove_task(task)
@@ -242,4 +242,4 @@ def _counting_line(unit: str) -> Iterator[Count]:
             if done == total:
                 progress.remove_task(stages.pop(stage))
 
-        yield tell
+        yield report

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as `torchrun` tells it in the environment."""
+"""The rank of this process and its peers, from the environment that `torchrun` sets."""
 
 import os
 from collections.abc import Mapping
@@ -6,48 +6,48 @@ from typing import NamedTuple, Protocol
 
 from s2s_cli.errors import ConfigError
 
-REMEDY = "start several processes with `torchrun`, which sets it, or unset WORLD_SIZE"
+REMEDY = "start the processes with `torchrun`, which sets it, or unset WORLD_SIZE"
 
 
 class Marks(Protocol):
-    """Names that stay noted when `torchrun` begins anew."""
+    """Names that are remembered when `torchrun` restarts the processes."""
 
     def note(self, name: str) -> None:
-        """Note that something is done."""
+        """Remember that something is done."""
         ...
 
     def has(self, name: str) -> bool:
-        """Whether it was noted."""
+        """Whether a name is remembered."""
         ...
 
 
 class Launch(NamedTuple):
-    """One process among those that were started together."""
+    """One process of a job."""
 
     rank: int = 0
-    """Its number, from 0, on all machines."""
+    """Number of the process among those of all machines, from 0."""
     size: int = 1
-    """How many there are."""
+    """Number of processes."""
     local_rank: int = 0
-    """Its number on its machine: which GPU is its own."""
+    """Number of the process on its machine, which is also the number of its GPU."""
     num_restarts: int = 0
-    """How often `torchrun` has begun anew after a process ended badly."""
+    """How often `torchrun` has restarted all processes after one failed."""
     local_size: int = 1
-    """How many there are on its machine, as far as is known."""
+    """Number of processes on this machine; 1 if it is not known."""
     marks: "Marks | None" = None
-    """What these processes, and those before them, have done for good; None of a single one."""
+    """What these processes and those before a restart have finished; None for one process."""
 
     @property
     def is_first(self) -> bool:
-        """Whether it is the one that writes files and speaks to people."""
+        """Whether this process writes the files and the messages."""
         return self.rank == 0
 
 
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
-    """Who this process is; without `torchrun`, the only one.
+    """Read the environment; without `torchrun`, there is one process.
 
     Raises:
-        ConfigError: the environment tells of several processes, but not all that is needed.
+        ConfigError: the environment has several processes, but a variable is missing or wrong.
     """
     size = _read(environment, "WORLD_SIZE", "1")
     num_restarts = _read(environment, "TORCHELASTIC_RESTART_COUNT", "0")

@@ -17,9 +17,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from s2s_cli.errors import ConfigError, EchoedError, LostError, S2SError, StoppedError
+from s2s_cli.errors import ConfigError, LostError, ReportedElsewhereError, S2SError, StoppedError
 from s2s_cli.launch import Launch
-from s2s_cli.signals import stand_back
+from s2s_cli.signals import wait_for_sigterm
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ def joined(launch: Launch) -> Iterator[Launch]:
 
     Raises:
         ConfigError: there is no way to the other processes.
-        EchoedError: instead of an error that another process tells.
+        ReportedElsewhereError: instead of an error that another process tells.
     """
     common, store = _join(launch)
     try:
@@ -136,14 +136,14 @@ def joined(launch: Launch) -> Iterator[Launch]:
         error.status = 0
         if launch.is_first:
             raise
-        raise EchoedError(0) from error
+        raise ReportedElsewhereError(0) from error
     except (S2SError, OSError) as error:
         if _may_speak(store):
             raise
         if store.add(STOPPED, 0):
-            raise EchoedError(0) from error
-        stand_back()
-        raise EchoedError(STATUS) from error
+            raise ReportedElsewhereError(0) from error
+        wait_for_sigterm()
+        raise ReportedElsewhereError(STATUS) from error
     except BaseException:
         _may_speak(store)  # A bug shows its traceback; what follows from it elsewhere is no news.
         raise

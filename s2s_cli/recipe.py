@@ -1,43 +1,40 @@
-"""Recipes: a YAML file, plus overrides, becomes a checked `Config`."""
+"""Recipes: a YAML file and overrides become a checked `Config`."""
 
-import difflib
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from s2s_cli.config import Config, Data
-from s2s_cli.core_yaml import load_yaml
+from s2s_cli.config_errors import explain, sections_with, suggest
 from s2s_cli.errors import ConfigError
-from s2s_cli.sources import EmbeddedPhrasebook, OptionalSplit, ParallelFiles, TableFile, sources_of
-from s2s_cli.text.language import suggest_code
+from s2s_cli.sources import EmbeddedPhrasebook, OptionalSplit, sources_of
 
 DEFAULT_RECIPE = "quickstart"
 
 
 class Recipe(NamedTuple):
-    """A checked configuration and the name its run folder gets."""
+    """A checked configuration and the name of its run folder."""
 
     name: str
     config: Config
     assumed: tuple[str, ...] = ()
-    """What was assumed because the recipe does not say it, in words."""
+    """Assumptions about what the recipe leaves open, in words."""
 
 
 def recipes_folder() -> Path:
-    """Where the shipped recipes are: inside an installed package, beside it in a checkout."""
+    """The folder of the shipped recipes: in an installed package, or next to it in a checkout."""
     package = Path(__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes that travel with the package."""
+    """List the names of the recipes that come with the package."""
     return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 
 
@@ -54,8 +51,7 @@ def load_recipe(
         ConfigError: there is no such recipe, it is not YAML, or a key or value is wrong.
     """
     path = _find_recipe(name_or_file)
-    text = _read_text(path)
-    tree = load_yaml(text, where=str(path)) or {}
+    tree = load_yaml(_read_text(path), where=str(path)) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: not a mapping; a recipe has sections such as `model:`")
     # An empty section means its defaults.
@@ -66,65 +62,68 @@ def load_recipe(
         for dotted, value in overrides:
             _apply_override(tree, dotted, value)
         config = check_config(tree, where="options")
-    replaced = {key.split(".")[1] for key, _ in overrides if key.startswith("data.")}
-    if assumed := _find_missing_splits(config.data, replaced):
+    overridden = {key.split(".")[1] for key, _ in overrides if key.startswith("data.")}
+    if assumed := _assume_splits(config.data, overridden):
         for key, (value, _) in assumed.items():
             _apply_override(tree, f"data.{key}", value)
         config = check_config(tree, where=str(path))
     if config.decoding.dictionary is not None:
-        # A model folder is self-contained: its settings name no file beside it.
+        # A model folder is self-contained: its settings name no file outside it.
         raise ConfigError(
-            f"{'options' if overrides else path}: decoding.dictionary: belongs to a call, not to a "
-            "recipe; leave it out, and give `s2s translate` or `s2s eval` --dictionary FILE"
+            f"{'options' if overrides else path}: decoding.dictionary: cannot be set in a recipe; "
+            "remove it, and give `s2s translate` or `s2s eval` --dictionary FILE"
         )
     return Recipe(path.stem, config, tuple(note for _, note in assumed.values() if note))
 
 
 HELD_OUT_SHARE = 0.05
-"""Of the training pairs, where no validation set is named."""
+"""Share of the training pairs for validation, where no validation set is named."""
 
 
-def _find_missing_splits(data: Data, replaced: set[str]) -> dict[str, tuple[float | None, str]]:
-    """What stands in for splits that text of one's own does not come with, and a note.
+def _assume_splits(data: Data, overridden: set[str]) -> dict[str, tuple[float | None, str]]:
+    """Choose validation and test sets for a user's own training text that comes without them.
 
-    Nobody asked for them, or a recipe did that trains on the phrasebook: that validates and tests
-    the phrasebook only.
+    The phrasebook validates and tests only models that are trained on it, so it does not count
+    where the recipe trains on the phrasebook and an override names other training text.
 
     Args:
         data: the recipe's section, overrides included.
-        replaced: its keys that are overridden.
+        overridden: its keys that are overridden.
+
+    Returns:
+        For each split that is missing, its value and a note, which may be empty.
     """
     if _is_phrasebook(data.train):
         return {}
-    found: dict[str, tuple[float | None, str]] = {}
+    assumed: dict[str, tuple[float | None, str]] = {}
     for split, value in (("valid", data.valid), ("test", data.test)):
-        is_left = "train" in replaced and split not in replaced and _is_phrasebook(value)
-        if split in data.model_fields_set and not is_left:
+        is_left_over = "train" in overridden and split not in overridden and _is_phrasebook(value)
+        if split in data.model_fields_set and not is_left_over:
             continue
-        found[split] = None, ""
+        assumed[split] = None, ""
         if split == "valid":
             note = f"no data.valid: {HELD_OUT_SHARE:.0%} of the training pairs are held out for it"
-            found[split] = HELD_OUT_SHARE, note
-    return found
+            assumed[split] = HELD_OUT_SHARE, note
+    return assumed
 
 
 def _is_phrasebook(split: OptionalSplit) -> bool:
-    """Whether a split is made of nothing else."""
+    """Whether all sources of a split are the phrasebook."""
     if split is None or isinstance(split, float):
         return False
     return all(isinstance(source, EmbeddedPhrasebook) for source in sources_of(split))
 
 
 def check_config(tree: object, where: str) -> Config:
-    """Turn nested mappings into a `Config`, or say which key is wrong and what it may be.
+    """Turn nested mappings into a `Config`.
 
     Raises:
-        ConfigError: a key is unknown or a value is of the wrong type or out of range.
+        ConfigError: a key is unknown, or a value is of the wrong type or out of range.
     """
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error)}") from error
+        raise ConfigError(f"{where}: {explain(error)}") from error
 
 
 def dump_yaml(config: Config) -> str:
@@ -133,7 +132,7 @@ def dump_yaml(config: Config) -> str:
 
 
 _PIPED: dict[Path, str] = {}
-"""Recipes that came through a pipe, which gives them once."""
+"""Recipes that were read from a pipe, which can be read only once."""
 
 
 def _read_text(path: Path) -> str:
@@ -159,7 +158,7 @@ def _find_recipe(name_or_file: str) -> Path:
         raise ConfigError(f"{path}: is a folder; name a recipe in it")
     names = shipped_recipes()
     raise ConfigError(
-        f"{name_or_file}: no such recipe or file{_suggest(name_or_file, names)}; "
+        f"{name_or_file}: no such recipe or file{suggest(name_or_file, names)}; "
         f"shipped recipes are {', '.join(names)}"
     )
 
@@ -173,7 +172,7 @@ def parse_override(text: str) -> tuple[str, object]:
     dotted, equals, value = text.partition("=")
     keys = dotted.strip().split(".")
     if not equals or len(keys) < 2 or not all(keys):
-        meant = " or ".join(f"{section}.{text}" for section in _sections_with(dotted.strip()))
+        meant = " or ".join(f"{section}.{text}" for section in sections_with(dotted.strip()))
         hint = f"; did you mean {meant}?" if meant and equals else ""
         raise ConfigError(f"--set {text}: not of the form section.key=value{hint}")
     return dotted.strip(), load_yaml(value, where=f"--set {text}")
@@ -183,7 +182,7 @@ def _apply_override(tree: dict[str, Any], dotted: str, value: object) -> None:
     """Set one key of a tree; a number in `dotted` counts the sources of a split from 0.
 
     Raises:
-        ConfigError: the key passes through a list, but names none of its entries.
+        ConfigError: the key leads through a list, but names none of its entries.
     """
     place: Any = tree
     keys = dotted.split(".")
@@ -192,148 +191,75 @@ def _apply_override(tree: dict[str, Any], dotted: str, value: object) -> None:
         if isinstance(place, list):
             if not key.isdecimal() or int(key) >= len(place):
                 known = ", ".join(f"{'.'.join(keys[:depth])}.{n}" for n in range(len(place)))
-                raise ConfigError(f"options: {dotted}: passes a list; its entries are {known}")
+                raise ConfigError(
+                    f"options: {dotted}: names no entry of a list; its entries are {known}"
+                )
             index: Any = int(key)
         else:
             index = key
             if is_last:
-                _make_way(place, key)
+                _drop_other_kind(place, key)
         if is_last:
             place[index] = deepcopy(value)  # later overrides must not change the caller's
         else:
-            known_place = place.get(index) if isinstance(place, dict) else place[index]
-            if not isinstance(known_place, dict | list):
+            child = place.get(index) if isinstance(place, dict) else place[index]
+            if not isinstance(child, dict | list):
                 place[index] = {}
             place = place[index]
 
 
-def _make_way(source: dict[str, Any], key: str) -> None:
-    """Files take the phrasebook's place in a split, and it theirs."""
+def _drop_other_kind(source: dict[str, Any], key: str) -> None:
+    """Let files replace the phrasebook in a split, and the phrasebook replace files."""
     if key in ("file", "src", "tgt"):
         source.pop("phrasebook", None)
     elif key == "phrasebook":
         source.clear()
 
 
-class _ProblemPlace(NamedTuple):
-    """Where in a recipe a problem is."""
+def load_yaml(text: str, where: str) -> object:
+    """Parse YAML safely, by the 1.2 core schema: `no` is a string and `1e-3` a number.
 
-    keys: list[str]
-    section: type[BaseModel]
-    """The section, or the kind of source, that has the last key or should have it."""
-    field: FieldInfo | None
-    """The last key that is known."""
-
-
-def _explain(error: ValidationError) -> str:
-    """The problem that pydantic found, in our words, with what the key is for."""
-    # The deepest problem is the cause of the others, and of several an unknown key says most.
-    problems = error.errors(include_url=False)
-    order = {"extra_forbidden": 0, "missing": 2}
-    problem = min(problems, key=lambda p: (-len(_locate(p).keys), order.get(p["type"], 1)))
-    place = _locate(problem)
-    dotted = ".".join(place.keys)
-    if problem["type"] == "extra_forbidden":
-        return f"{dotted}: {_describe_unknown(place)}"
-    match problem["type"]:
-        case "string_pattern_mismatch":
-            message = "not of a form that it may have"
-            if {*place.keys} & {"src_lang", "tgt_lang", "direction", "directions"} and (
-                code := suggest_code(str(problem["input"]))
-            ):
-                message = f"languages go by their codes; did you mean {code}?"
-        case "model_type" | "model_attributes_type":
-            message = _describe_no_mapping(place, problem["input"])
-        case "too_short":
-            message = "should have at least one entry"
-        case _:
-            message = str(problem["msg"]).removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
-    if not place.keys:
-        return message  # of sections that do not go together; it names their keys
-    purpose = ""
-    if place.field and not _is_section(place.field):
-        purpose = f"; {' '.join(str(place.field.description).split())}"
-    return f"{dotted}: {message[0].lower()}{message[1:]}{given}{purpose}"
-
-
-_SOURCES = {kind.__name__: kind for kind in (ParallelFiles, TableFile, EmbeddedPhrasebook)}
-
-
-def _locate(problem: ErrorDetails) -> _ProblemPlace:
-    """The keys that lead to a problem, without the names of unions' members between them."""
-    section: type[BaseModel] = Config
-    field: FieldInfo | None = None
-    keys: list[str] = []
-    end = len(problem["loc"]) - 1
-    for index, part in enumerate(problem["loc"]):
-        if isinstance(part, int):
-            keys.append(str(part))
-        elif part in section.model_fields:
-            keys.append(part)
-            field = section.model_fields[part]
-            if _is_section(field):
-                section = cast("type[BaseModel]", field.annotation)
-        elif part in _SOURCES:
-            section = _SOURCES[part]
-        elif index == end and problem["type"] == "extra_forbidden":
-            keys.append(part)
-    return _ProblemPlace(keys, section, field)
-
-
-def _is_section(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-
-
-def _describe_no_mapping(place: _ProblemPlace, given: object) -> str:
-    """What should stand where keys and values should."""
-    if place.section not in _SOURCES.values():
-        return "should be a mapping of keys to values"
-    source = "should be a mapping of keys to values, such as `{src: FILE, tgt: FILE}`"
-    if place.keys[-1] not in ("valid", "test"):
-        return source
-    if isinstance(given, str) and _is_number(given):
-        return f"a share of the training pairs is a number; write {given} without quotes"
-    return f"{source}, or a share of the training pairs, such as 0.05"
-
-
-def _is_number(text: str) -> bool:
+    Raises:
+        ConfigError: the text is not YAML, or a mapping has a key twice.
+    """
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        return yaml.load(text, Loader=_CoreSchemaLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        message = " ".join(str(error).split())
+        raise ConfigError(f"{where}: not valid YAML: {message}") from error
 
 
-def _describe_unknown(place: _ProblemPlace) -> str:
-    """Why a key may not stand where it stands."""
-    key, known = place.keys[-1], list(place.section.model_fields)
-    if place.section is ParallelFiles and key in TableFile.model_fields:
-        return "belongs to a table, which also names its `file`"
-    if place.section is EmbeddedPhrasebook and key in TableFile.model_fields:
-        return "belongs to files, and `phrasebook` stands beside it; keep one of the two"
-    if place.section in (ParallelFiles, EmbeddedPhrasebook):
-        # What names neither a file nor a phrasebook is taken for files; and files named by an
-        # option take the phrasebook's place. So another kind may be meant.
-        known += [name for name in ("src", "tgt", "file", "phrasebook") if name not in known]
-    section, _, last = key.rpartition(".")
-    if section in Config.model_fields and section in _sections_with(last):
-        return f"no such key; write it as a mapping, {section}: {{{last}: ...}}"
-    if sections := _sections_with(key):
-        meant = " or ".join(f"{section}.{key}" for section in sections)
-        return f"no such key here; did you mean {meant}?"
-    return f"no such key{_suggest(key, known)}; known are {', '.join(known)}"
+class _CoreSchemaLoader(yaml.SafeLoader):
+    """PyYAML's safe loader with the scalar types of YAML 1.2 and no duplicate keys."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key '{key}' is given twice; keep one")
+        return super().construct_mapping(node, deep)
 
 
-def _sections_with(key: str) -> list[str]:
-    """The sections that have a key of this name."""
-    return [
-        name
-        for name, field in Config.model_fields.items()
-        if _is_section(field) and key in cast("type[BaseModel]", field.annotation).model_fields
-    ]
+def _construct_int(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """YAML 1.2: `010` is ten, `0o10` and `0x8` are eight."""
+    text = str(node.value)
+    return int(text, 0) if text.startswith("0") and text[1:2] in ("o", "x") else int(text)
 
 
-def _suggest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+_CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+for _tag, _pattern, _first in (
+    ("null", r"|~|null|Null|NULL", [*"~nN", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", [*"-+0123456789"]),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        [*"-+.0123456789"],
+    ),
+):
+    _CoreSchemaLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
+    )

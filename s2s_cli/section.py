@@ -1,4 +1,4 @@
-"""What the sections of a recipe are made of: their common ground, and the types of plain values."""
+"""The base class of the sections of a recipe, and the types of their values."""
 
 from typing import Annotated
 
@@ -10,12 +10,12 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[int, Field(ge=1)]
 Width = Annotated[int, Field(ge=1, le=1 << 16)]
-"""Of vectors; the bound keeps a card that is not ours from asking for all memory."""
+"""Size of a vector. The bound keeps a foreign model card from allocating all memory."""
 Layers = Annotated[int, Field(ge=1, le=64)]
 
 
 class Section(BaseModel):
-    """A frozen group of keys; unknown keys are errors, docstrings are the documentation."""
+    """A frozen group of keys: unknown keys are errors, docstrings are the documentation."""
 
     model_config = ConfigDict(
         frozen=True,

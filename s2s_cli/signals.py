@@ -1,8 +1,9 @@
-"""The one place that handles signals.
+"""All signal handling.
 
-In a training the first SIGINT, SIGTERM, SIGHUP (the terminal is gone) or SIGUSR1 (Slurm's warning)
-asks to stop in good order, and the second ends it at once. Elsewhere they unwind like SIGINT, so
-that nothing half-written is left behind. A signal that is ignored, as under nohup, stays ignored.
+During a training, the first SIGINT, SIGTERM, SIGHUP (the terminal is gone) or SIGUSR1 (Slurm's
+warning) requests a stop after the current update, and the second ends the process at once.
+Elsewhere these signals raise an exception, as SIGINT does, so that no half-written file is left
+behind. A signal that is ignored, as under nohup, stays ignored.
 """
 
 import signal
@@ -13,51 +14,51 @@ from types import FrameType, TracebackType
 from s2s_cli.errors import StoppedError
 
 GRACE_SECONDS = 5.0
-"""For how long a process that has nothing to say waits until `torchrun` ends it."""
+"""How long a process whose error another one reports waits for `torchrun` to end it."""
 
 
-ENDINGS = tuple(
+TERMINATION_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
 )
-"""What ends a process beside SIGINT; not every system has them all."""
+"""Signals that end a process, besides SIGINT; not every system has all of them."""
 
 
 def unwind_on_signals() -> None:
-    """Let signals raise a `StoppedError` rather than end the process where it stands."""
+    """Let signals raise a `StoppedError` instead of ending the process immediately."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise StoppedError(f"ended by {signal.Signals(number).name}", number)
+        raise StoppedError(f"stopped by {signal.Signals(number).name}", number)
 
-    for number in ENDINGS:
+    for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
 
 
 def ignore_interrupts() -> None:
-    """Leave SIGINT, which the whole process group gets, to the process that this one works for."""
+    """Ignore SIGINT, which the whole process group receives: the parent process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def stand_back() -> None:
-    """Leave it to another process to say what is wrong, and to SIGTERM to end this one."""
+def wait_for_sigterm() -> None:
+    """Wait for SIGTERM from `torchrun`, because another process reports what is wrong."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(GRACE_SECONDS)
 
 
 class StopRequest:
-    """A context in which signals become a request that the work inside can look at."""
+    """A context in which the first signal becomes a request that the code inside can check."""
 
     def __init__(self, on_request: Callable[[], None]) -> None:
-        """Begin without a request; `on_request` is called when the first signal comes."""
+        """Set up a context; `on_request` is called when the first signal arrives."""
         self.signal_number: int | None = None
         self._on_request = on_request
-        self._former: dict[int, signal.Handlers] = {}
+        self._previous: dict[int, signal.Handlers] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, *ENDINGS):
-            former = signal.getsignal(number)
-            if former != signal.SIG_IGN:
-                self._former[number] = former  # type: ignore[assignment]
+        for number in (signal.SIGINT, *TERMINATION_SIGNALS):
+            previous = signal.getsignal(number)
+            if previous != signal.SIG_IGN:
+                self._previous[number] = previous  # type: ignore[assignment]
                 signal.signal(number, self._request)
         return self
 
@@ -70,7 +71,7 @@ class StopRequest:
         self._restore()
 
     def is_set(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has arrived."""
         return self.signal_number is not None
 
     def _request(self, number: int, _frame: FrameType | None) -> None:
@@ -79,5 +80,5 @@ class StopRequest:
         self._on_request()
 
     def _restore(self) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)

@@ -11,34 +11,34 @@ DirectionName = Annotated[str, StringConstraints(pattern=rf"^{_CODE}-{_CODE}$")]
 Weight = Annotated[float, Field(gt=0)]
 
 OnBadUtf8 = Literal["error", "skip"]
-"""What becomes of a training pair with bytes that are not UTF-8."""
+"""How to treat a training pair with bytes that are not UTF-8."""
 
 SEVERAL_LANGUAGES = "mul"
-"""In place of a language where there is more than one; so says ISO 639-2."""
+"""Stands for more than one language, as in ISO 639-2."""
 
 
 class Direction(NamedTuple):
-    """From which language into which."""
+    """A direction of translation."""
 
     src: str
     tgt: str
 
     def __str__(self) -> str:
-        """Its name: `de-en`; a region goes behind a `_`, as in `zh_TW-en`."""
+        """The name, such as `de-en`; a region follows a `_`, as in `zh_TW-en`."""
         return f"{plain_code(self.src)}-{plain_code(self.tgt)}"
 
 
 def plain_code(lang: str) -> str:
-    """A language code without the hyphen that parts two languages: `zh_TW` for `zh-TW`."""
+    """A language code without hyphens, which separate two languages: `zh_TW` for `zh-TW`."""
     return lang.replace("-", "_")
 
 
 def parse_directions(names: tuple[str, ...]) -> tuple[Direction, ...]:
-    """What names such as `de-en` mean."""
+    """Parse names such as `de-en`."""
     return tuple(Direction(*name.split("-")) for name in names)
 
 
-# Every union below is told apart by a function, so that an error speaks of the kind that was meant.
+# A function selects the member of every union below, so that an error is about the kind meant.
 
 
 def _kind_of_column(value: object) -> str:
@@ -66,55 +66,55 @@ Columns = Annotated[
 
 
 class ParallelFiles(Section):
-    """Pairs from text files with one sentence a line (UTF-8, `.gz` accepted)."""
+    """Pairs from text files with one sentence per line (UTF-8, `.gz` accepted)."""
 
     src: FilePath
     """Source sentences."""
     tgt: Files
-    """Their translations: line i belongs to line i of `src`; a list names several references."""
+    """Translations: line i belongs to line i of `src`; a list names several references."""
     weight: Weight = 1.0
-    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+    """How often an epoch uses a training pair; a fraction samples that share in every epoch."""
     direction: DirectionName | None = None
-    """Languages of these pairs, as `de-en`; needless where file names hold `{src}`, `{tgt}`."""
+    """Direction of these pairs, such as `de-en`; not needed if file names have `{src}`, `{tgt}`."""
 
 
 class TableFile(Section):
-    """Pairs from one file with a pair a row: TSV, CSV or JSON lines (UTF-8, `.gz` accepted)."""
+    """Pairs from one file with a pair per row: TSV, CSV or JSON lines (UTF-8, `.gz` accepted)."""
 
     file: FilePath
     """The table."""
     src: Column
-    """Column of the source sentences: its name, or its number from 1; in JSON lines a field."""
+    """Column of the source sentences: its name, or its number from 1; a field in JSON lines."""
     tgt: Columns
     """Column of the translations; a list names several references, the main one first."""
     format: Literal["auto", "tsv", "csv", "jsonl"] = "auto"
-    """`tsv`, `csv` or `jsonl`; `auto` goes by the file's name."""
+    """`tsv`, `csv` or `jsonl`; `auto` chooses by the file name."""
     header: bool | None = None
-    """Whether row one names the columns; by default in CSV, and in TSV if a column is named."""
+    """Whether the first row names the columns; null: in CSV, and in TSV if a column is named."""
     rows: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*-([1-9][0-9]*)?$")] | None = None
-    """Rows to take, counted from 1 below the header: `1-8000`, or `8001-` for all from there."""
+    """Rows to use, counted from 1 after the header: `1-8000`, or `8001-` for all from there on."""
     weight: Weight = 1.0
-    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+    """How often an epoch uses a training pair; a fraction samples that share in every epoch."""
     direction: DirectionName | None = None
-    """Languages of these pairs, as `de-en`; needless where names hold `{src}` and `{tgt}`."""
+    """Direction of these pairs, such as `de-en`; not needed if names have `{src}` and `{tgt}`."""
 
     @model_validator(mode="after")
-    def _rows_go_forward(self) -> Self:
+    def _check_rows(self) -> Self:
         first, _, last = (self.rows or "1-").partition("-")
         if last and int(last) < int(first):
-            raise ValueError(f"rows {self.rows} end before they begin")
+            raise ValueError(f"rows {self.rows} end before they start; exchange the numbers")
         return self
 
 
 class EmbeddedPhrasebook(Section):
-    """Pairs of the Chinese-English phrasebook that travels inside the package."""
+    """Pairs of the Chinese-English phrasebook in the package."""
 
     phrasebook: Literal["train", "valid", "test"]
-    """Which part of the phrasebook: 10,000 train, 500 valid and 500 test pairs."""
+    """Part of the phrasebook: 10,000 training, 500 validation or 500 test pairs."""
     weight: Weight = 1.0
-    """How often a training pair is seen in an epoch; a fraction draws another share each time."""
+    """How often an epoch uses a training pair; a fraction samples that share in every epoch."""
     direction: DirectionName | None = None
-    """`zh-en`, or `en-zh` for the same pairs turned round; needless with one direction."""
+    """`zh-en`, or `en-zh` for the reversed pairs; not needed with one direction."""
 
 
 def _kind_of_source(value: object) -> str:
@@ -158,7 +158,7 @@ OptionalSplit = Annotated[
 
 
 def sources_of(split: Split) -> tuple[Source, ...]:
-    """The sources of a split, be it one or a list."""
+    """The sources of a split, which is one source or a list."""
     return split if isinstance(split, tuple) else (split,)
 
 

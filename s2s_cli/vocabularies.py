@@ -7,6 +7,7 @@ from typing import NamedTuple
 from s2s_cli.config import Config
 from s2s_cli.data.fingerprints import hash_text
 from s2s_cli.data.words import SideCounts, WordsFile
+from s2s_cli.differences import diff
 from s2s_cli.errors import ConfigError
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
 from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
@@ -232,13 +233,12 @@ def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFo
     Raises:
         ConfigError: they do not belong to this recipe and its text.
     """
-    for key, value in wanted.model_copy(update=sizes_of(found)):
-        if getattr(found, key) != value:
-            what = "of other text" if key == "trained_on" else f"with {key} {getattr(found, key)}"
-            raise ConfigError(
-                f"{run.vocab_path}: was built {what}; build it anew with `s2s vocab build` and "
-                "the same options, train from scratch with --fresh, or elsewhere with --run DIR"
-            )
+    for key, old, _ in diff(found, wanted, may_differ=sizes_of(found)):
+        what = "from other text" if key == "trained_on" else f"with {key} {old}"
+        raise ConfigError(
+            f"{run.vocab_path}: was built {what}; build it again with `s2s vocab build` and the "
+            "same options, train from scratch with --fresh, or train elsewhere with --run DIR"
+        )
 
 
 def measure_coverage(name: str, counts: TokenCounts, vocabularies: Vocabularies) -> list[Coverage]:

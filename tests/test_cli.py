@@ -224,7 +224,10 @@ def test_a_full_stderr_leaves_the_exit_status(tmp_path: Path, command: str) -> N
 def test_a_closed_stdout_is_a_clear_error(learnt: Path) -> None:
     done = run_line(f"echo {SEED_SENTENCE} | {' '.join(S2S)} translate >&-", learnt)
     assert done.returncode == 1
-    assert done.stderr == "error: stdout is closed; results have nowhere to go\n"
+    assert (
+        done.stderr
+        == "error: stdout: is closed, so results cannot be written; redirect it to a file\n"
+    )
 
 
 def test_a_damaged_model_is_refused_with_its_file_named(learnt: Path, tmp_path: Path) -> None:
@@ -246,4 +249,4 @@ def test_results_of_runs_are_written_as_a_page(learnt: Path) -> None:
     assert "s2s train --epochs" in text
     assert json.loads(page.with_suffix(".json").read_bytes())["quickstart"]["seed"] == 1
     assert "nothing" not in s2s("results", "runs/quickstart", cwd=learnt).stdout
-    assert "no evaluated run" in s2s("results", "nowhere", cwd=learnt, status=1).stderr
+    assert "runs: none is evaluated" in s2s("results", "nowhere", cwd=learnt, status=1).stderr

@@ -114,7 +114,7 @@ def test_a_signal_to_any_process_stops_all_after_the_same_update(texts: Path) ->
 
 
 @pytest.mark.fault("A11")
-def test_torchrun_itself_is_told_to_stop(texts: Path) -> None:
+def test_a_signal_to_torchrun_stops_all_processes(texts: Path) -> None:
     process = start(*tiny_train("--run", "r", *LONGER), cwd=texts)
     wait_for(texts / "r/train.jsonl", 2)
     process.send_signal(signal.SIGTERM)
@@ -126,10 +126,10 @@ def test_torchrun_itself_is_told_to_stop(texts: Path) -> None:
 
 
 @pytest.mark.fault("E3")
-def test_an_error_is_told_once_and_ends_all(texts: Path) -> None:
+def test_an_error_is_reported_once_and_ends_all_processes(texts: Path) -> None:
     for arguments, message in (
         (tiny_train("--set", "training.epoch=3"), "training.epoch: no such key"),
-        (["eval", "--bleu"], "s2s eval: is the work of one process, and torchrun started 2"),
+        (["eval", "--bleu"], "s2s eval: runs in one process, but torchrun started 2"),
         (["translate"], "2 processes cannot share stdin; name a FILE"),
     ):
         process = start(*arguments, cwd=texts)

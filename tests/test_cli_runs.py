@@ -24,15 +24,15 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["train", "-c", "zh-en"], "data.train.src: no such file: train.zh; name its folder"
     yield ["train", "--set", "model.cel=lstm"], "model.cel: no such key; did you mean 'cell'?"
     yield ["train", "--set", "epochs=3"], "not of the form section.key=value"
-    yield ["train", "--device", "gpu"], "options: training.device: not of a form"
+    yield ["train", "--device", "gpu"], "options: training.device: does not have the expected form"
     yield ["translate", "--device", "gpu"], "no trained model under runs/"
     yield (
         ["eval", "--hyp", "a", "--ref", "a", "--beam-size", "3"],
-        "--beam-size: cannot be combined",
+        "--beam-size: has no effect with --hyp and --ref",
     )
     yield (
         ["eval", "--hyp", "a", "--ref", "a", "--tgt-lang", "ZH"],
-        "--tgt-lang ZH: languages go by their codes; did you mean zh?",
+        "--tgt-lang ZH: languages are named by their codes; did you mean zh?",
     )
     yield (
         ["vocab", "build", "--min-freq", "9999"],

@@ -35,7 +35,7 @@ def test_a_gpu_number_past_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_tf32_is_for_gpus() -> None:
-    with pytest.raises(DeviceError, match="tf32: a kind of product of NVIDIA's GPUs, not of cpu"):
+    with pytest.raises(DeviceError, match="tf32: requires an NVIDIA GPU, and the device is cpu"):
         allow_tf32(torch.device("cpu"))
 
 
@@ -45,7 +45,9 @@ def test_float32_products_stay_float32() -> None:
     assert "float32 products by" in describe_device(torch.device("cpu"))
 
 
-def test_the_probe_tells_bfloat16_from_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trial_product_distinguishes_bfloat16_from_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     exact = torch.Tensor.__matmul__
 
     def rounded(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from s2s_cli.console import hushed, say, show_table, warn
+from s2s_cli.console import quiet, say, show_table, warn
 from s2s_cli.device import choose_device
 from s2s_cli.errors import ConfigError, DeviceError
 from s2s_cli.launch import Launch, read_launch
@@ -58,7 +58,7 @@ def test_each_process_of_a_machine_takes_its_own_gpu(monkeypatch: pytest.MonkeyP
 
 def test_one_process_speaks_for_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     say("before")
-    with hushed():
+    with quiet():
         say("meanwhile")
         warn("meanwhile")
         show_table("meanwhile", ("a",), [("meanwhile",)])

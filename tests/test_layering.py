@@ -11,12 +11,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "s2s_cli"
 
 RANKS = {
-    **dict.fromkeys(("errors", "section"), 0),
+    **dict.fromkeys(("differences", "errors", "section"), 0),
     "sources": 1,
-    **dict.fromkeys(("config", "console", "core_yaml", "launch", "signals", "storage"), 2),
+    **dict.fromkeys(("config", "console", "launch", "signals", "storage"), 2),
     "text": 3,
-    **dict.fromkeys(("kernels", "recipe", "unused_settings"), 4),
-    **dict.fromkeys(("data", "model", "run", "scoring"), 5),
+    **dict.fromkeys(("config_errors", "kernels", "unused_settings"), 4),
+    **dict.fromkeys(("data", "model", "recipe", "run", "scoring"), 5),
     **dict.fromkeys(
         ("checkpoint", "device", "parallel", "results", "results_page", "vocabularies"), 6
     ),
@@ -27,7 +27,7 @@ RANKS = {
     "__main__": 11,
 }
 TORCH_FREE = {
-    *("checks", "cli", "commands", "config", "console", "core_yaml", "errors", "launch"),
+    *("checks", "cli", "commands", "config", "console", "differences", "errors", "launch"),
     *("prepare", "recipe", "results", "results_page", "run", "scoring", "section", "signals"),
     *("sources", "storage", "text", "unused_settings", "vocabularies"),
 }

@@ -56,7 +56,7 @@ def make_run(folder: Path, bleu: float = 30.0, seed: int = 1) -> RunFolder:
     return run
 
 
-def test_a_page_tells_size_time_scores_data_and_commands(tmp_path: Path) -> None:
+def test_a_page_has_size_time_scores_data_and_commands(tmp_path: Path) -> None:
     page = format_page([gather_facts(make_run(tmp_path / "one"))])
     row = next(line for line in page.split("\n") if line.startswith("| [one]"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -115,7 +115,7 @@ def test_a_test_set_that_only_some_runs_have_is_shown_with_their_number(
     assert "| more (1 of 2 runs) | counts | 31.0 |" in second
 
 
-def test_each_test_set_tells_its_search(two: list[dict[str, Any]]) -> None:
+def test_each_test_set_shows_its_search(two: list[dict[str, Any]]) -> None:
     two[0]["tests"]["data-test"]["decoding"] = {**DECODING, "no_repeat_ngram": 3}
     two[1]["tests"]["data-test"]["decoding"] = Decoding(search="sample", top_k=5).model_dump()
     page = format_page(two)
@@ -210,4 +210,4 @@ def test_a_run_that_replaces_another_on_a_page_is_reported(tmp_path: Path) -> No
         if not (path / "model").exists():
             make_run(path, bleu)
         said = CliRunner().invoke(app, ["results", str(path), "-o", str(page)]).stderr
-        assert ("replaces the former entry quickstart" in said) == (who == "ben")
+        assert ("replaces the entry quickstart" in said) == (who == "ben")

@@ -114,7 +114,7 @@ def test_vocabularies_of_other_subwords_are_refused(
 ) -> None:
     found = describe_vocabularies(configure(BOTH), HASHES)
     wanted = describe_vocabularies(configure(text, **vocab), HASHES)
-    with pytest.raises(ConfigError, match=f"was built {problem}; build it anew"):
+    with pytest.raises(ConfigError, match=f"was built {problem}; build it again"):
         check_vocabularies(found, wanted, RunFolder(Path("r")))
     sizes = configure(BOTH, max_size=99, min_freq=9, character_coverage=0.99)
     check_vocabularies(found, describe_vocabularies(sizes, HASHES), RunFolder(Path("r")))
@@ -136,7 +136,7 @@ def test_tags_take_room_from_words_on_the_sides_that_have_them(kind: str, shared
 
 
 def test_a_vocabulary_without_room_for_tags_is_refused() -> None:
-    with pytest.raises(ValueError, match="6 entries are too few for four markers, 2 tags"):
+    with pytest.raises(ValueError, match="6 is too small for four markers, 2 tags"):
         Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=6))
     Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=7))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.commands.loading import Loaded, ModelPlace
+    from s2s_cli.commands.loading import Loaded, ModelLocation
     from s2s_cli.config import Config
     from s2s_cli.data.dataset import Dataset
     from s2s_cli.data.fingerprints import Fingerprints
@@ -77,7 +77,7 @@ def warn_of_leakage(name: str, rows: "Iterable[Row]", train: "Fingerprints") -> 
 
 
 def warn_of_tests_in_train(
-    place: "ModelPlace", card: "ModelCard", tests: "Sequence[ParallelText]"
+    place: "ModelLocation", card: "ModelCard", tests: "Sequence[ParallelText]"
 ) -> None:
     """Warn of test pairs in train likewise, if the run of the model still has its dataset."""
     train = _read_fingerprints(place, card)
@@ -86,7 +86,7 @@ def warn_of_tests_in_train(
             warn_of_leakage(f"test set {test.name}", test.pairs, train)
 
 
-def _read_fingerprints(place: "ModelPlace", card: "ModelCard") -> "Fingerprints | None":
+def _read_fingerprints(place: "ModelLocation", card: "ModelCard") -> "Fingerprints | None":
     """Those of the pairs that a model was trained on; None if the run does not have them."""
     from s2s_cli.data.dataset import HASHES, read_fingerprints
     from s2s_cli.data.manifest import find_damage, read_manifest

@@ -12,15 +12,11 @@ from s2s_cli.commands.loading import (
     Loaded,
     load_translator,
     locate_model,
-    refuse_idle_options,
-    tell_recipe_search,
+    report_search_of_recipe,
 )
 from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
 from s2s_cli.commands.score_files import (
     Files,
-    refuse_beside_files,
-    refuse_beside_pairs,
-    refuse_search_settings,
     score_files,
     show_pair_scores,
 )
@@ -33,6 +29,7 @@ from s2s_cli.commands.scores import (
 )
 from s2s_cli.commands.streaming import warn_of_unread
 from s2s_cli.commands.test_sets import Wanted, load_test_sets
+from s2s_cli.commands.usage import name_given
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
@@ -51,11 +48,11 @@ def evaluate(
     to_lang: opt.ToOption = None,
     hyp: Annotated[
         Path | None,
-        typer.Option("--hyp", metavar="FILE", help="Score these translations; no model is used."),
+        typer.Option("--hyp", metavar="FILE", help="Score these translations, without a model."),
     ] = None,
     ref: Annotated[
         list[Path] | None,
-        typer.Option("--ref", metavar="FILE", help="Raw references for --hyp; may be repeated."),
+        typer.Option("--ref", metavar="FILE", help="Raw references for --hyp; repeat for several."),
     ] = None,
     tgt_lang: opt.TgtLangOption = None,
     test_src: opt.TestSrcOption = None,
@@ -63,23 +60,24 @@ def evaluate(
     data_dir: opt.DataDirOption = None,
     tokenize: Annotated[
         str | None,
-        typer.Option("--tokenize", metavar="NAME", help="sacrebleu's tokeniser for BLEU."),
+        typer.Option("--tokenize", metavar="NAME", help="sacrebleu tokeniser for BLEU."),
     ] = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(
             "--lowercase/--no-lowercase",
-            help="Ignore case in every score (default: if the model's text is lower-cased).",
+            help="Ignore case in all scores (default: if the model's text is lower-cased).",
         ),
     ] = None,
     tokenized: Annotated[
         bool,
-        typer.Option("--tokenized", help="Also BLEU of words: jieba's for zh, else Moses'."),
+        typer.Option("--tokenized", help="Also BLEU of words (jieba for zh, else Moses)."),
     ] = False,
     accuracy: Annotated[
         bool | None,
         typer.Option(
-            "--accuracy/--no-accuracy", help="Exact match (default: if references are labels)."
+            "--accuracy/--no-accuracy",
+            help="Exact-match accuracy (default: if references are labels).",
         ),
     ] = None,
     beam_size: opt.BeamSizeOption = None,
@@ -90,10 +88,10 @@ def evaluate(
     dictionary: opt.DictionaryOption = None,
     pairs: Annotated[
         bool,
-        typer.Option("--score-pairs", help="Log-probabilities of the pairs, as TSV, instead."),
+        typer.Option("--score-pairs", help="Print log-probabilities of the pairs as TSV instead."),
     ] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="DIR", help="Folder of the report.")
+        Path | None, typer.Option("--report", metavar="DIR", help="Folder for the report.")
     ] = None,
     device: opt.DeviceOption = None,
     sets: opt.SetOption = None,
@@ -102,6 +100,7 @@ def evaluate(
     from s2s_cli.config import Text
     from s2s_cli.recipe import load_recipe
     from s2s_cli.scoring.metrics import DEFAULT_METRICS, METRIC_NAMES
+    from s2s_cli.unused_settings import refuse_unused
 
     asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
     names = [name for name in METRIC_NAMES if asked[name]] or list(DEFAULT_METRICS)
@@ -113,34 +112,28 @@ def evaluate(
         decoding__keep_unk=keep_unk,
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
-    if pairs:
-        decoding += [("decoding.precision", "float32"), ("decoding.kernels", "plain")]
-        refuse_beside_pairs(
-            **{"--hyp": hyp, "--ref": ref, "--report": report, "--tokenize": tokenize},
-            **{f"--{name}": value or None for name, value in asked.items()},
-            **{"--beam-size": beam_size, "--length-penalty": length_penalty},
-            **{"--precision": precision, "--tokenized": tokenized or None, "--accuracy": accuracy},
-            **{"--lowercase": lowercase, "--keep-unk": keep_unk, "--dictionary": dictionary},
-        )
-        refuse_search_settings(sets or ())
+    options = {
+        **{f"--{name}": is_asked or None for name, is_asked in asked.items()},
+        **{"--run": run, "--model": model, "--from": src_lang, "--to": to_lang},
+        **{"--hyp": hyp, "--ref": ref, "--test-src": test_src, "--test-tgt": test_tgt},
+        **{"--data-dir": data_dir, "--tokenize": tokenize, "--lowercase": lowercase},
+        **{"--tokenized": tokenized or None, "--accuracy": accuracy},
+        **{"--score-pairs": pairs or None, "--report": report, "--device": device},
+    }
+    given = name_given(options, decoding, sets or ())
+    refuse_unused(given)
     if hyp is not None or ref:
-        needless = {
-            **{"--run": run, "--model": model, "--report": report, "--device": device},
-            **{"--from": src_lang, "--to": to_lang},
-            **{"--test-src": test_src, "--test-tgt": test_tgt, "--data-dir": data_dir},
-            **{f"--{key.partition('.')[2].replace('_', '-')}": value for key, value in decoding},
-            "--set": sets,
-        }
-        refuse_beside_files(needless)
         text = load_recipe(config).config.text if config is not None else Text()
-        options = ScoringOptions(names, bool(lowercase), tokenize, tokenized, accuracy, text)
-        score_files(Files(hyp, ref or []), options, tgt_lang, config)
+        scoring = ScoringOptions(names, bool(lowercase), tokenize, tokenized, accuracy, text)
+        score_files(Files(hyp, ref or []), scoring, tgt_lang, config)
         return
     place = locate_model(config, run, model)
     data_sets = [text for text in sets or [] if text.startswith("data.")]
     other_sets = [text for text in sets or [] if text not in data_sets]
+    if pairs:
+        decoding += [("decoding.precision", "float32"), ("decoding.kernels", "plain")]
     loaded = load_translator(place, device, decoding, other_sets)
-    refuse_idle_options(loaded.decoding, decoding)
+    refuse_unused(given, loaded.config)
     data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     tests = load_test_sets(Wanted(config, data, data_sets, src_lang, to_lang), place, loaded)
     warn_of_tests_in_train(place, loaded.card, tests)
@@ -148,13 +141,13 @@ def evaluate(
         show_pair_scores(loaded, tests)
         return
     if config is not None:
-        tell_recipe_search(config, loaded)
+        report_search_of_recipe(config, loaded)
     is_lower = loaded.card.text.lowercase
     case, text = _choose_case(lowercase, loaded.card), loaded.card.text
-    options = ScoringOptions(names, case, tokenize, tokenized, accuracy, text, is_lower)
+    scoring = ScoringOptions(names, case, tokenize, tokenized, accuracy, text, is_lower)
     folders = choose_folders(place, tests, report)
     models = (place.folder, *place.others)
-    _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), options)
+    _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), scoring)
 
 
 def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:

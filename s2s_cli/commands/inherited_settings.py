@@ -1,4 +1,4 @@
-"""`s2s train --from MODEL`: what the model decides, and what cannot be chosen next to it."""
+"""Settings that `s2s train` takes from a model (`--from`) or from an existing run (`--run`)."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from s2s_cli.vocabularies import TokenCounts
 
 
-LEAST_COVERAGE = 0.5
-"""Share of the running tokens: text of which less is known is hardly of the model's languages."""
+MIN_KNOWN_SHARE = 0.5
+"""If the vocabularies know a smaller share of the running tokens, the language is likely wrong."""
 
 
 def settings_of(model: Path) -> list[tuple[str, object]]:
-    """Text, architecture and languages of a model to begin with, where no recipe is named."""
+    """Overrides with the text settings, architecture and languages of a model to fine-tune."""
     from s2s_cli.console import say
     from s2s_cli.training.initialize import load_former_card
 
@@ -38,10 +38,10 @@ def settings_of(model: Path) -> list[tuple[str, object]]:
 
 
 def check_languages(config: "Config") -> None:
-    """Refuse text whose languages are not the model's, unless they are named.
+    """Refuse to fine-tune on text whose languages, which nobody named, are not the model's.
 
     Raises:
-        ConfigError: the names of the files, or the recipe, give other languages.
+        ConfigError: the file names or the recipe give other languages.
     """
     from s2s_cli.commands.languages import find_contradictions
     from s2s_cli.training.initialize import load_former_card
@@ -54,52 +54,43 @@ def check_languages(config: "Config") -> None:
         languages = f"{src}-{tgt}" if found else ", ".join(map(str, ours))
         raise ConfigError(
             f"{model}: translates {', '.join(map(str, theirs))}, but the text is {languages}; "
-            "train without --from, or, to fine-tune on it all the same, add "
+            "train without --from, or, to fine-tune on it anyway, add "
             f"--src-lang {src} --tgt-lang {tgt}"
         )
 
 
 def refuse_vocab_sets(config: "Config", sets: Sequence[str]) -> None:
-    """Refuse `--set vocab.*`: vocabularies are those of the model to begin with.
+    """Refuse `--set vocab.*`: fine-tuning keeps the vocabularies of the model.
 
     Raises:
         ConfigError: naming the keys.
     """
-    from s2s_cli.recipe import parse_override
+    from s2s_cli.commands.usage import name_given
+    from s2s_cli.unused_settings import refuse_unused
 
-    keys = [key for key, _ in map(parse_override, sets) if key.partition(".")[0] == "vocab"]
-    if keys:
-        raise ConfigError(
-            f"--set {', '.join(keys)}: {_no_effect(config)}; leave it out, or train without --from"
-        )
+    named = name_given({}, (), sets)
+    refuse_unused({key: name for key, name in named.items() if key.startswith("vocab.")}, config)
 
 
 def check_recipes_vocab(config: "Config", *, names_model: bool) -> None:
-    """Name the keys of a recipe that would choose other vocabularies than those of the model.
+    """Report the keys of a recipe that have no effect on the vocabularies of the model.
 
     Args:
-        config: of the recipe.
-        names_model: whether the recipe itself says what to begin with. If not, it is one for
+        config: the recipe's.
+        names_model: whether the recipe itself has `training.init_from`. If not, it is one for
             training from scratch, such as the one that trained the model.
 
     Raises:
         ConfigError: there are some in a recipe for fine-tuning.
     """
     from s2s_cli.console import warn
+    from s2s_cli.unused_settings import find_unused
 
-    vocab = config.vocab
-    keys = [f"vocab.{key}" for key in type(vocab).model_fields if key in vocab.model_fields_set]
-    if keys and names_model:
-        problem = f"{', '.join(keys)}: {_no_effect(config)}"
-        raise ConfigError(f"{problem}; take it out of the recipe, or training.init_from")
-    if keys:
-        warn(f"{', '.join(keys)}: {_no_effect(config)}")
-
-
-def _no_effect(config: "Config") -> str:
-    return (
-        f"no effect when fine-tuning, which keeps the vocabularies of {config.training.init_from}"
-    )
+    for unused in find_unused(config, [f"vocab.{key}" for key in config.vocab.model_fields_set]):
+        if names_model:
+            remedy = "remove it from the recipe, or remove training.init_from"
+            raise ConfigError(f"{unused.describe()}; {remedy}")
+        warn(unused.describe())
 
 
 def check_known_text(
@@ -109,37 +100,37 @@ def check_known_text(
     *,
     are_languages_named: bool,
 ) -> None:
-    """Refuse text of which the vocabularies of the model know little; warn if it was named.
+    """Refuse a text of which the model's vocabularies know little; warn if it was named.
 
     Raises:
-        ConfigError: little of a side is known, and no option names the languages.
+        ConfigError: most text of a side is unknown, and the languages are not named.
     """
     from s2s_cli.console import warn
     from s2s_cli.vocabularies import measure_coverage
 
     model = config.training.init_from
     found = measure_coverage("train", train, vocabularies)
-    unknown = [side for side in found if side.share < LEAST_COVERAGE]
+    unknown = [side for side in found if side.share < MIN_KNOWN_SHARE]
     if not unknown:
         return
     shares = ", ".join(f"{side.share:.1%} of {side.label}" for side in unknown)
-    problem = f"{model}: its vocabularies know only {shares}, all else is <unk>"
+    problem = f"{model}: its vocabularies know only {shares}; the rest is <unk>"
     if are_languages_named:
-        warn(f"{problem}; training without --from would build vocabularies of this text")
+        warn(f"{problem}; without --from, training builds vocabularies from this text")
         return
     src, tgt = config.data.languages
     raise ConfigError(
-        f"{problem}; is the text really {src}-{tgt}? Train without --from, or, to fine-tune on it "
-        f"all the same, name its languages with --src-lang and --tgt-lang"
+        f"{problem}; if the text is not {src}-{tgt}, train without --from; to fine-tune on it "
+        "anyway, name its languages with --src-lang and --tgt-lang"
     )
 
 
 def find_own_config(run: Path, data: "DataOptions") -> Path | None:
-    """The run's own recipe; None if it has none, or options name other text or languages.
+    """The recipe in a run folder; None if there is none, or options name a text or languages.
 
     Args:
         run: the run folder that the options name.
-        data: the options about data; the same files in another folder are the same text.
+        data: the options about data; `--data-dir` alone names no other text.
     """
     from s2s_cli.run import RunFolder
 
@@ -149,7 +140,7 @@ def find_own_config(run: Path, data: "DataOptions") -> Path | None:
 
 
 def name_recipe(run: Path) -> str:
-    """The name of the recipe that a run was begun with; the run's own where that is not known."""
+    """The name of the recipe that started a run; the name of the run if that is not known."""
     from s2s_cli.run import RunFolder
 
     try:

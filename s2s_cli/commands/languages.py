@@ -1,4 +1,4 @@
-"""Which languages a text is in: by options, the recipe or file names; and what its script shows."""
+"""The languages of a text, by options, recipe or file names, and whether its script fits them."""
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 SIDES = ("src", "tgt")
 WORDS = {"src": "source", "tgt": "target"}
 
-SAMPLED_PAIRS = 500
-"""Of each source, from its beginning, whose script is looked at."""
+NUM_SAMPLED_PAIRS = 500
+"""Pairs at the start of each source whose script is checked."""
 
 
-def settle_languages(
+def resolve_languages(
     data: "Data", named_by: str | None, explicit: Collection[str]
 ) -> list[tuple[str, object]]:
-    """The languages that file names give where none is named; reports which are assumed.
+    """Take languages that nobody named from the file names; reports which are assumed.
 
     Args:
-        data: as recipe and options say.
-        named_by: what names the recipe, if anything does: then its languages count.
-        explicit: sides, `src` and `tgt`, whose language an option names.
+        data: the settings, options included.
+        named_by: the name of the recipe if the user names one; then its languages count.
+        explicit: the sides, `src` and `tgt`, whose language an option names.
 
     Returns:
-        Overrides of the recipe.
+        Overrides for the recipe.
     """
     from s2s_cli.sources import EmbeddedPhrasebook, sources_of
 
@@ -50,7 +50,7 @@ def settle_languages(
         side: next((one for one in sides if one.side == side and one.found), None)
         for side in open_sides
     }
-    _say_settled(data, found)
+    _report_languages(data, found)
     for one in sides:
         chosen = found.get(one.side)
         if chosen is not None and (other := one._replace(lang=str(chosen.found))).is_contradictory:
@@ -59,33 +59,33 @@ def settle_languages(
 
 
 def warn_of_test_names(data: "Data", model: str) -> None:
-    """Warn where the names of test files give other languages than a model has.
+    """Warn if the names of test files give other languages than the model's.
 
     Args:
-        data: with the test set; its languages are the model's.
-        model: names the model.
+        data: the test set, with the languages of the model.
+        model: the name of the model.
     """
     sides = _name_sides(data, ("test",))
     _warn_of_contradictions(sides, data, model, "check whether source and target are swapped")
 
 
 def find_contradictions(data: "Data") -> "list[NamedSide]":
-    """The sides whose file names give other languages than the recipe."""
+    """Find the sides whose file names give another language than the recipe."""
     return [side for side in _name_sides(data) if side.is_contradictory]
 
 
 def _name_sides(
     data: "Data", splits: Collection[str] = ("train", "valid", "test")
 ) -> "list[NamedSide]":
-    """All sides of splits, with the languages that their names give."""
+    """The sides of all sources of some splits, with the languages that their names give."""
     from s2s_cli.checks.languages import find_named_sides
     from s2s_cli.data.splits import direct_source
     from s2s_cli.sources import sources_of
 
-    both = {"train": data.train, "valid": data.valid, "test": data.test}
+    named_splits = {"train": data.train, "valid": data.valid, "test": data.test}
     return [
         side
-        for name, split in both.items()
+        for name, split in named_splits.items()
         if name in splits and split is not None and not isinstance(split, float)
         for source in sources_of(split)
         for directed in direct_source(source, data, name)
@@ -103,18 +103,18 @@ def _warn_of_contradictions(
         if data.directions
         else "check the file, or name the languages with --src-lang and --tgt-lang"
     )
-    told = set()
+    warned = set()
     for one in sides:
-        if one.is_contradictory and (one.side, one.found) not in told:
-            told.add((one.side, one.found))
+        if one.is_contradictory and (one.side, one.found) not in warned:
+            warned.add((one.side, one.found))
             warn(
                 f"{one.name}: its name says {one.found}, but the {WORDS[one.side]} language of "
                 f"{named_by or 'data.directions'} is {one.lang}; {remedy}"
             )
 
 
-def _say_settled(data: "Data", found: "dict[str, NamedSide | None]") -> None:
-    """Report the languages that no option or recipe names."""
+def _report_languages(data: "Data", found: "dict[str, NamedSide | None]") -> None:
+    """Report the languages that neither an option nor the recipe names."""
     from s2s_cli.console import say, warn
 
     taken = [
@@ -131,47 +131,48 @@ def _say_settled(data: "Data", found: "dict[str, NamedSide | None]") -> None:
     options = " and ".join(f"--{side}-lang" for side in assumed)
     tail = f"; by the names of the files: {', '.join(taken)}" if taken else ""
     warn(
-        f"languages assumed: {guesses}, as no option, recipe or file name tells; name them with "
+        f"languages assumed: {guesses}, because no option, recipe or file name gives them; name "
+        f"them with "
         f"{options}{tail}"
     )
 
 
 def language_of_files(paths: "Collection[Path]") -> str | None:
-    """The language that the first of some file names gives, if any does."""
+    """The language of the first file name that gives one."""
     from s2s_cli.checks.languages import language_of_name
 
     return next(filter(None, (language_of_name(path.name) for path in paths)), None)
 
 
 def check_scripts(data: "Data", explicit: Collection[str]) -> None:
-    """Refuse text that is not in the script of its language; a language named explicitly warns.
+    """Refuse text that is not in the script of its language; warn if an option names the language.
 
     Args:
         data: where the text is.
-        explicit: sides, `src` and `tgt`, whose language an option names.
+        explicit: the sides, `src` and `tgt`, whose language an option names.
 
     Raises:
         DataError: naming the side and the script found.
     """
     from s2s_cli.console import warn
 
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for source in _open_sources(data):
-        misfits = [one for one in _find_misfits(source) if (one.side, one.found) not in told]
+        misfits = [one for one in _find_misfits(source) if (one.side, one.found) not in reported]
         if not misfits:
             continue
-        told.update((one.side, one.found) for one in misfits)
+        reported.update((one.side, one.found) for one in misfits)
         message = _describe(source, misfits)
         sides = {one.side for one in misfits}
         if not sides <= {*explicit}:
             where = "data.directions" if data.directions else None
             options = where or " and ".join(f"--{side}-lang" for side in SIDES if side in sides)
             raise DataError(f"{message}, or name the right languages with {options}")
-        warn(f"{message}; used as it is, because the languages were named by options")
+        warn(f"{message}; it is used because options name the languages")
 
 
 def _open_sources(data: "Data") -> "Iterator[PairSource]":
-    """The sources of all splits that can be opened; the others are reported when they are read."""
+    """Open the sources of all splits; those that fail are reported when they are read."""
     from s2s_cli.data.splits import open_split
 
     for name, split in (("train", data.train), ("valid", data.valid), ("test", data.test)):
@@ -181,19 +182,19 @@ def _open_sources(data: "Data") -> "Iterator[PairSource]":
 
 
 def _find_misfits(source: "PairSource") -> "list[ScriptMisfit]":
-    """The sides of a source whose script is not that of their language, by a sample."""
+    """Find the sides of a source whose script, in a sample, does not fit their language."""
     from s2s_cli.checks.scripts import count_letters_by_line, find_script_misfits
 
     rows = []
     with suppress(DataError):  # reported when the whole text is read
-        for row in islice(source.read(), SAMPLED_PAIRS):
+        for row in islice(source.read(), NUM_SAMPLED_PAIRS):
             rows.append(row)
     src, tgt = (count_letters_by_line(row[side] for row in rows) for side in (0, 1))
     return find_script_misfits(source.direction, src, tgt)
 
 
 def _describe(source: "PairSource", misfits: "list[ScriptMisfit]") -> str:
-    """What is wrong with a source, and what to do first."""
+    """Describe what is wrong with a source, and what to do."""
     names = _name_files(source)
     first = misfits[0]
     if first.is_swapped:
@@ -202,7 +203,7 @@ def _describe(source: "PairSource", misfits: "list[ScriptMisfit]") -> str:
             f"{one.found} script"
             for one in misfits
         )
-        return f"data.{source.key}: {both}; are the sides swapped? exchange them"
+        return f"data.{source.key}: {both}; are the sides swapped? Exchange them"
     both = ", ".join(
         f"{one.share:.0%} of {one.num_lines} {WORDS[one.side]} lines sampled from "
         f"{names[one.side]} are in {one.found} script, not in {one.expected} as {one.lang} is"
@@ -211,7 +212,7 @@ def _describe(source: "PairSource", misfits: "list[ScriptMisfit]") -> str:
     from s2s_cli.data.splits import PHRASEBOOK
 
     if PHRASEBOOK in source.files[0].parents:
-        return f"data.{source.key}: {both}; name your own text, with --train-src and --train-tgt"
+        return f"data.{source.key}: {both}; name your own text with --train-src and --train-tgt"
     return f"data.{source.key}: {both}; check the file"
 
 

@@ -1,4 +1,4 @@
-"""Finding and loading the model that a command means."""
+"""Find and load the model of a command."""
 
 import json
 from collections.abc import Sequence
@@ -9,39 +9,48 @@ from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import LoadedModel, ModelCard
-    from s2s_cli.config import Decoding
+    from s2s_cli.config import Config, Decoding
     from s2s_cli.decoding.translator import Translator
     from s2s_cli.run import RunFolder
 
 
-class ModelPlace(NamedTuple):
-    """Where a model is."""
+class ModelLocation(NamedTuple):
+    """The folders of a model or an ensemble."""
 
     folder: Path
     run: "RunFolder | None"
-    """The run folder that it stands in, if any."""
+    """The run folder that contains the model, if any."""
     others: tuple[Path, ...] = ()
-    """Model folders that predict together with it, as an ensemble."""
+    """Folders of the other members of an ensemble."""
 
 
 class Loaded(NamedTuple):
     """A model ready to translate."""
 
     translators: "dict[str, Translator]"
-    """By the names of their directions, such as `de-en`."""
+    """Translators by the names of their directions, such as `de-en`."""
     decoding: "Decoding"
-    """Its search settings, with what the options override."""
+    """The search settings of the model, with the options' overrides."""
     card: "ModelCard"
     others: "tuple[ModelCard, ...]" = ()
-    """Of the other members of an ensemble."""
+    """Cards of the other members of an ensemble."""
 
     @property
     def translator(self) -> "Translator":
-        """Of the only direction, or the first."""
+        """The translator of the only direction, or of the first."""
         return next(iter(self.translators.values()))
 
+    @property
+    def config(self) -> "Config":
+        """The settings for translating, in a configuration."""
+        from s2s_cli.config import Config
+
+        # Not validated together: another member of an ensemble may have attention, for instance.
+        sections = {"model": self.card.model, "text": self.card.text, "decoding": self.decoding}
+        return Config().model_copy(update=sections)
+
     def between(self, src: str | None, tgt: str | None) -> "Loaded":
-        """The same for the direction that `--from` and `--to` mean.
+        """Keep only the translator of the direction that `--from` and `--to` name.
 
         Raises:
             ConfigError: the model has no such direction, or more than one.
@@ -58,46 +67,43 @@ class Loaded(NamedTuple):
 
 def locate_model(
     config: str | None, run: Path | None, models: Sequence[Path] | None = None
-) -> ModelPlace:
-    """The model folder that the options mean; without any, the run trained last, named on stderr.
+) -> ModelLocation:
+    """Find the model folder; without options, that of the last training, reported on stderr.
 
-    Of several models the first one's run, languages and search settings count.
+    In an ensemble, the run, the languages and the search settings of the first model count.
 
     Raises:
         CheckpointError: no run has a model.
-        ConfigError: both a run and models are named.
     """
     from s2s_cli.console import say
     from s2s_cli.recipe import load_recipe
     from s2s_cli.run import RUNS, RunFolder, latest_run
 
-    if models and run is not None:
-        raise ConfigError("--run: of no use beside --model, which names the model; leave one out")
     if models:
         folder, *others = map(find_model, models)
         owner = RunFolder(folder.absolute().parent)
-        return ModelPlace(folder, owner if owner.config_path.is_file() else None, tuple(others))
+        return ModelLocation(folder, owner if owner.config_path.is_file() else None, tuple(others))
     if run is not None:
         found = RunFolder(run)
     elif config is not None:
         found = RunFolder(RUNS / load_recipe(config).name)
     else:
         found = latest_run()
-        say(f"model: {found.model_path} (the run trained last)")
-    return ModelPlace(found.model_path, found)
+        say(f"model: {found.model_path} (the last training)")
+    return ModelLocation(found.model_path, found)
 
 
 def load_translator(
-    place: ModelPlace,
+    place: ModelLocation,
     device: str | None,
     given: Sequence[tuple[str, object]],
     sets: Sequence[str],
 ) -> Loaded:
-    """Load a model onto a device; options, and `--set decoding.*`, override its search settings.
+    """Load a model onto a device; options and `--set decoding.*` override its search settings.
 
     Raises:
         ConfigError: an override is not of the decoding section, or of the wrong type; the models
-            of an ensemble do not fit together.
+            of an ensemble do not match.
     """
     from s2s_cli.checkpoint import load_model
     from s2s_cli.console import warn
@@ -117,8 +123,8 @@ def load_translator(
     cards = [loaded.card, *(other.card for other in others)]
     if dictionary and all(card.model.context != "attention" for card in cards):
         warn(
-            f"{decoding.dictionary}: of no use to a model without attention, which cannot tell "
-            "source words in whose place it says <unk>"
+            f"{decoding.dictionary}: has no effect with a model without attention, which does not "
+            "show which source word an <unk> translates"
         )
     members = [
         select_kernels(model.to(chosen).eval(), decoding)
@@ -132,27 +138,29 @@ def load_translator(
 def _override_decoding(
     card: "ModelCard", given: Sequence[tuple[str, object]], sets: Sequence[str]
 ) -> "Decoding":
-    """The model's search settings with what options and `--set` override."""
+    """The model's search settings, overridden by options and `--set`."""
     from s2s_cli.recipe import check_config, parse_override
 
     settings = card.decoding.model_dump()
     for key, value in [*given, *(parse_override(text) for text in sets)]:
         section, _, name = key.partition(".")
         if section != "decoding":
-            raise ConfigError(f"--set {key}: a trained model takes only decoding.* keys here")
+            raise ConfigError(
+                f"--set {key}: a trained model takes only keys of decoding here; remove it"
+            )
         settings[name] = value
     return check_config({"decoding": settings}, where="options").decoding
 
 
 def find_model(path: Path) -> Path:
-    """The model folder itself, or that of a run folder."""
+    """The folder itself if it is a model, or the model folder in a run folder."""
     from s2s_cli.storage.checksummed import is_checksummed
 
     return path / "model" if not is_checksummed(path) and (path / "model").exists() else path
 
 
 def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
-    """The dictionary for unknown words."""
+    """Read the dictionary for unknown words; empty if none is given."""
     from s2s_cli.data.dictionary import read_dictionary
     from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.text.normalize import Normalizer
@@ -162,8 +170,8 @@ def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
     path = Path(decoding.dictionary)
     if not path.exists() and path != STDIN:
         raise ConfigError(
-            f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or do "
-            "without: --set decoding.dictionary=null"
+            f"decoding.dictionary: no such file: {path}; name it with --dictionary FILE, or use "
+            "none: --set decoding.dictionary=null"
         )
     text = card.text
     return read_dictionary(
@@ -172,29 +180,21 @@ def _read_dictionary(decoding: "Decoding", card: "ModelCard") -> dict[str, str]:
 
 
 def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "LoadedModel":
-    """Another member of an ensemble; it must mean the same by its token ids as the first.
+    """Load another member of an ensemble, whose token ids must mean the same as the first one's.
 
     Raises:
         ConfigError: languages, text settings or vocabularies differ.
     """
     from s2s_cli.checkpoint import load_model
-
-    def describe(model: "LoadedModel") -> dict[str, object]:
-        card = model.card
-        directions = ", ".join(sorted(card.directions)) or "not given"
-        facts = {"src_lang": card.src_lang, "tgt_lang": card.tgt_lang, "directions": directions}
-        of_training = {"subword_sampling", "tgt_subword_sampling"}
-        text = card.text.model_dump(exclude=of_training)
-        return facts | {f"text.{key}": value for key, value in text.items()}
+    from s2s_cli.differences import diff
 
     other = load_model(other_folder)
-    first, second = describe(loaded), describe(other)
-    for key, value in first.items():
-        if second[key] != value:
-            raise ConfigError(
-                f"--model {other_folder}: {key} is {second[key]}, but {value} in {folder}; an "
-                "ensemble needs the same languages, text settings and vocabularies"
-            )
+    may_differ = ("text.subword_sampling", "text.tgt_subword_sampling")  # used in training only
+    for key, ours, theirs in diff(_comparable(loaded.card), _comparable(other.card), may_differ):
+        raise ConfigError(
+            f"--model {other_folder}: {key} is {theirs}, but {ours} in {folder}; an ensemble "
+            "needs the same languages, text settings and vocabularies"
+        )
     for side, ours, theirs in (
         ("source", loaded.src, other.src),
         ("target", loaded.tgt, other.tgt),
@@ -213,44 +213,29 @@ def _load_member(other_folder: Path, folder: Path, loaded: "LoadedModel") -> "Lo
     return other
 
 
-_OF_BEAM = {
-    "beam_size": "keeps no beam",
-    "length_penalty": "compares no hypotheses",
-}
-"""Settings that sampling does not use, and why."""
+def _comparable(card: "ModelCard") -> dict[str, object]:
+    """The settings that the members of an ensemble must share."""
+    return {
+        "src_lang": card.src_lang,
+        "tgt_lang": card.tgt_lang,
+        "directions": ", ".join(sorted(card.directions)) or "not given",
+        "text": card.text,
+    }
 
 
-def refuse_idle_options(decoding: "Decoding", given: Sequence[tuple[str, object]]) -> None:
-    """Refuse options of the other kind of search.
-
-    Args:
-        decoding: the settings with which there will be a search.
-        given: keys that options set.
-
-    Raises:
-        ConfigError: one of them would change nothing.
-    """
-    keys = {key.removeprefix("decoding.") for key, _ in given}
-    if decoding.search == "beam" and "seed" in keys:
-        raise ConfigError("--seed: of no use to beam search, which draws nothing; add --sample")
-    for key, reason in _OF_BEAM.items():
-        if decoding.search == "sample" and key in keys:
-            option = f"--{key.replace('_', '-')}"
-            raise ConfigError(f"{option}: of no use to sampling, which {reason}; leave it out")
-
-
-def tell_recipe_search(config: str, loaded: "Loaded") -> None:
-    """Say where the search that a recipe names is not the one used, and how to use it."""
+def report_search_of_recipe(config: str, loaded: "Loaded") -> None:
+    """Report where the search differs from that of the recipe named, and how to change it."""
     from s2s_cli.console import say
+    from s2s_cli.differences import diff
     from s2s_cli.recipe import load_recipe
 
-    recipe = load_recipe(config).config.decoding.model_dump()
-    own, used = loaded.card.decoding.model_dump(), loaded.decoding.model_dump()
-    unlike = [key for key in recipe if used[key] == own[key] != recipe[key]]
-    if unlike:
-        here = ", ".join(f"decoding.{key}={_as_yaml(used[key])}" for key in unlike)
-        there = " ".join(f"--set decoding.{key}={_as_yaml(recipe[key])}" for key in unlike)
-        say(f"the search is the model's own, with {here}; as {config} has it: {there}")
+    own, used = loaded.card.decoding, loaded.decoding
+    overridden = {change.key for change in diff(own, used)}
+    changes = diff(used, load_recipe(config).config.decoding, overridden)
+    if changes:
+        here = ", ".join(f"decoding.{key}={_as_yaml(used)}" for key, used, _ in changes)
+        there = " ".join(f"--set decoding.{key}={_as_yaml(wanted)}" for key, _, wanted in changes)
+        say(f"the search has the model's own {here}; for the search of {config}, add {there}")
 
 
 def _as_yaml(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Options that commands share, and what they mean together."""
+"""Options that commands share, and the recipe that they make."""
 
 import difflib
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from s2s_cli.commands.usage import Named, refuse_clashes
+from s2s_cli.commands.usage import File, name_given, refuse_clashes
 from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 ConfigOption = Annotated[
     str | None,
     typer.Option(
-        "--config", "-c", metavar="NAME_OR_FILE", help="Recipe: a shipped name or a YAML file."
+        "--config", "-c", metavar="NAME_OR_FILE", help="Recipe: a shipped name, or a YAML file."
     ),
 ]
 RunOption = Annotated[
     Path | None,
-    typer.Option("--run", metavar="DIR", help="Run folder instead of runs/<recipe>."),
+    typer.Option("--run", metavar="DIR", help="Run folder (default: runs/<recipe>)."),
 ]
 ModelOption = Annotated[
     list[Path] | None,
@@ -30,7 +30,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         metavar="DIR",
-        help="Model folder, or a run folder with one; several predict together.",
+        help="Model folder, or a run folder with a model; repeat for an ensemble.",
     ),
 ]
 SetOption = Annotated[
@@ -44,16 +44,16 @@ DeviceOption = Annotated[
 
 
 def check_language(value: str | None, parameter: typer.CallbackParam) -> str | None:
-    """Refuse the name of a language in place of its code.
+    """Refuse the name of a language where its code belongs.
 
     Raises:
-        ConfigError: with the code that is meant.
+        ConfigError: with the code of that language.
     """
     from s2s_cli.text.language import suggest_code
 
     if value is not None and (code := suggest_code(value)) is not None:
         raise ConfigError(
-            f"{parameter.opts[0]} {value}: languages go by their codes; did you mean {code}?"
+            f"{parameter.opts[0]} {value}: languages are named by their codes; did you mean {code}?"
         )
     return value
 
@@ -72,7 +72,9 @@ TgtLangOption = Annotated[
 ]
 DataDirOption = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="Folder of the recipe's data files."),
+    typer.Option(
+        "--data-dir", metavar="DIR", help="Folder of the data files that the recipe names."
+    ),
 ]
 TrainSrcOption = Annotated[
     Path | None, typer.Option("--train-src", metavar="FILE", help="Training text, source side.")
@@ -92,39 +94,44 @@ TestSrcOption = Annotated[
 TestTgtOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--test-tgt", metavar="FILE", help="Test text, target side; again for more references."
+        "--test-tgt", metavar="FILE", help="Test text, target side; repeat for more references."
     ),
 ]
 OnBadUtf8Option = Annotated[
     str | None,
     typer.Option(
-        "--on-bad-utf8", metavar="NAME", help="error, or skip: leave out such training pairs."
+        "--on-bad-utf8",
+        metavar="NAME",
+        help="Training pairs that are not UTF-8: error, or skip to leave them out.",
     ),
 ]
 BeamSizeOption = Annotated[
-    int | None, typer.Option("--beam-size", min=1, help="Hypotheses kept; 1 is greedy search.")
+    int | None,
+    typer.Option("--beam-size", min=1, help="Hypotheses per sentence; 1 is greedy search."),
 ]
 LengthPenaltyOption = Annotated[
     float | None, typer.Option("--length-penalty", min=0.0, help="Alpha of the length penalty.")
 ]
 BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Sentences translated at a time.")
+    int | None, typer.Option("--batch-size", min=1, help="Sentences per batch.")
 ]
 SearchPrecisionOption = Annotated[
     str | None,
-    typer.Option("--precision", metavar="NAME", help="float32, bf16, or int8: ever faster."),
+    typer.Option("--precision", metavar="NAME", help="float32, bf16 or int8, fastest last."),
 ]
 KeepUnkOption = Annotated[
     bool | None,
-    typer.Option("--keep-unk", help="Leave <unk> instead of the most attended source word."),
+    typer.Option(
+        "--keep-unk", help="Leave <unk> instead of the source word that has the most attention."
+    ),
 ]
 DictionaryOption = Annotated[
     Path | None,
     typer.Option(
         "--dictionary",
         metavar="FILE",
-        help="`source TAB target` lines for unknown words; a source is one word or, in text "
-        "without spaces, whatever tokens spell.",
+        help="Translations of unknown words: `source TAB target` lines. A source is one word or, "
+        "in text without spaces, one or more tokens.",
     ),
 ]
 
@@ -133,7 +140,7 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         metavar="CODE",
-        help="Source language, where a model has several.",
+        help="Source language, for a model with several.",
         callback=check_language,
     ),
 ]
@@ -142,14 +149,14 @@ ToOption = Annotated[
     typer.Option(
         "--to",
         metavar="CODE",
-        help="Target language, where a model has several.",
+        help="Target language, for a model with several.",
         callback=check_language,
     ),
 ]
 
 
 class DataOptions(NamedTuple):
-    """The options about data that differ from call to call."""
+    """The options about data."""
 
     src_lang: str | None = None
     tgt_lang: str | None = None
@@ -157,29 +164,36 @@ class DataOptions(NamedTuple):
     train: tuple[Path | None, Path | None] = (None, None)
     valid: tuple[Path | None, Path | None] = (None, None)
     test: tuple[Path | None, list[Path] | None] = (None, None)
-    """The source file, and the files of its references."""
+    """The source file, and the files of the references."""
     on_bad_utf8: str | None = None
 
-    def _inputs(self) -> list[Named]:
+    def _splits(self) -> dict[str, tuple[Path | None, list[Path]]]:
+        """The source file and the target files of each split."""
+        return {
+            "train": (self.train[0], [self.train[1]] if self.train[1] else []),
+            "valid": (self.valid[0], [self.valid[1]] if self.valid[1] else []),
+            "test": (self.test[0], self.test[1] or []),
+        }
+
+    def _files(self) -> "list[File]":
         """The files that are read."""
-        splits = {"train": self.train, "valid": self.valid, "test": (self.test[0], None)}
-        files = [
-            Named(f"--{name}-{side}", path)
-            for name, paths in splits.items()
-            for side, path in zip(("src", "tgt"), paths, strict=True)
+        return [
+            (f"--{name}-{side}", path)
+            for name, (src, refs) in self._splits().items()
+            for side, path in (("src", src), *(("tgt", ref) for ref in refs))
         ]
-        return [*files, *(Named("--test-tgt", path) for path in self.test[1] or [])]
 
     def overrides(self) -> list[tuple[str, object]]:
-        """The keys of a recipe that these options set; says on stderr what it assumes.
+        """The keys of a recipe that these options set; reports on stderr what is assumed.
 
         Raises:
             ConfigError: only one side of a split is given.
+            DataError: a file does not exist.
         """
         from s2s_cli.console import say
         from s2s_cli.recipe import HELD_OUT_SHARE
 
-        refuse_clashes(self._inputs(), [])
+        refuse_clashes(self._files(), [])
         found: list[tuple[str, object]] = []
         for key, value in (
             ("data.src_lang", self.src_lang),
@@ -189,18 +203,14 @@ class DataOptions(NamedTuple):
         ):
             if value is not None:
                 found.append((key, str(value)))
-        splits = {
-            "train": (self.train[0], [self.train[1]] if self.train[1] else []),
-            "valid": (self.valid[0], [self.valid[1]] if self.valid[1] else []),
-            "test": (self.test[0], self.test[1] or []),
-        }
-        for name, (src, refs) in splits.items():
+        for name, (src, refs) in self._splits().items():
             if (src is None) != (not refs):
                 missing = "src" if src is None else "tgt"
-                raise ConfigError(f"--{name}-{missing}: missing; a split needs both of its sides")
+                raise ConfigError(f"--{name}-{missing}: missing; name the files of both sides")
             if src is not None:
-                for side, path in (("src", src), *(("tgt", ref) for ref in refs)):
-                    _check_given(f"--{name}-{side}", path)
+                _check_exists(f"--{name}-src", src)
+                for ref in refs:
+                    _check_exists(f"--{name}-tgt", ref)
                 paths = [_locate(path) for path in refs]
                 files = {"src": _locate(src), "tgt": paths[0] if len(paths) == 1 else paths}
                 found.append((f"data.{name}", files))
@@ -217,15 +227,15 @@ class DataOptions(NamedTuple):
 
 
 def _locate(path: Path) -> str:
-    """A file given on the command line, so meant from where the user stands."""
+    """A file on the command line, which is relative to the working directory."""
     return "/dev/stdin" if str(path) == "-" else str(path.absolute())
 
 
-def _check_given(option: str, path: Path) -> None:
-    """Refuse a file that is not there.
+def _check_exists(option: str, path: Path) -> None:
+    """Refuse a file that does not exist.
 
     Raises:
-        DataError: there is no such file, or it is a folder; the message names one that is alike.
+        DataError: there is no such file, or it is a folder; the message names a similar one.
     """
     from s2s_cli.data.opening import check_there
 
@@ -233,18 +243,18 @@ def _check_given(option: str, path: Path) -> None:
         check_there(path)
     except DataError as error:
         names = [entry.name for entry in path.parent.glob("*") if entry.is_file()]
-        alike = difflib.get_close_matches(path.name, names, n=1)
-        hint = f"; did you mean {path.with_name(alike[0])}?" if alike else ""
+        similar = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"; did you mean {path.with_name(similar[0])}?" if similar else ""
         raise DataError(f"{option}: {error}{hint}") from error
 
 
 class Job(NamedTuple):
-    """A recipe and the folder it runs in."""
+    """A recipe and its run folder."""
 
     recipe: "Recipe"
     run: "RunFolder"
     explicit: frozenset[str] = frozenset()
-    """The sides, `src` and `tgt`, whose language an option names."""
+    """The sides, `src` and `tgt`, whose language a command-line option names."""
 
 
 def make_job(
@@ -254,19 +264,20 @@ def make_job(
     sets: Sequence[str] | None,
     inherited: Sequence[tuple[str, object]] = (),
 ) -> Job:
-    """Read the recipe with all overrides, `--set` last, and find its run folder.
+    """Read the recipe with all overrides, `--set` last, and choose the run folder.
 
     Args:
-        config: name or file of the recipe, if one is named.
-        run: the run folder, if it is named.
+        config: name or file of the recipe, if given.
+        run: the run folder, if given.
         options: overrides by other options.
         sets: `--set`.
-        inherited: overrides, before all others, from the model that training starts from.
+        inherited: overrides from the model to fine-tune, before all others.
     """
-    from s2s_cli.commands.languages import SIDES, settle_languages
+    from s2s_cli.commands.languages import SIDES, resolve_languages
     from s2s_cli.console import say
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe, parse_override
     from s2s_cli.run import RUNS, RunFolder
+    from s2s_cli.unused_settings import refuse_unused
 
     given = [*options, *(parse_override(text) for text in sets or ())]
     overrides = [*inherited, *given]
@@ -274,22 +285,16 @@ def make_job(
     explicit = frozenset(
         side for side in SIDES if any(key == f"data.{side}_lang" for key, _ in given)
     )
-    if not inherited and (languages := settle_languages(recipe.config.data, config, explicit)):
+    if not inherited and (languages := resolve_languages(recipe.config.data, config, explicit)):
         recipe = load_recipe(config or DEFAULT_RECIPE, [*overrides, *languages])
-    given_keys = {key for key, _ in options}
     for note in recipe.assumed:
         say(note)
-    for side in ("src", "tgt"):
-        if recipe.config.data.directions and f"data.{side}_lang" in given_keys:
-            raise ConfigError(
-                f"--{side}-lang: of no use with data.directions "
-                f"({', '.join(recipe.config.data.directions)}), which name the languages"
-            )
+    refuse_unused(name_given({}, options), recipe.config)
     return Job(recipe, RunFolder(run or RUNS / recipe.name), explicit)
 
 
 def given(**options: object) -> list[tuple[str, object]]:
-    """Options that were given, as overrides: `training__epochs=5` is `training.epochs`."""
+    """List the options that are given, as overrides: `training__epochs=5` is `training.epochs`."""
     return [
         (name.replace("__", "."), value) for name, value in options.items() if value is not None
     ]

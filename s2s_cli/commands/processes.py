@@ -1,55 +1,55 @@
-"""Commands that `torchrun` starts in several processes: of what all would say, one says it."""
+"""Commands under `torchrun`: only the first process prints messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from s2s_cli.errors import ConfigError, EchoedError
+from s2s_cli.errors import ConfigError, ReportedElsewhereError
 from s2s_cli.launch import Launch, read_launch
-from s2s_cli.signals import stand_back
+from s2s_cli.signals import wait_for_sigterm
 
-COMPANY = ("train", "translate")
-"""The commands that several processes can share."""
+DISTRIBUTED = ("train", "translate")
+"""Commands that can run in several processes."""
 
 
 @contextmanager
-def together(launch: Launch) -> Iterator[Launch]:
-    """Join the other processes, if there are any; all but the first are silent meanwhile.
+def join_processes(launch: Launch) -> Iterator[Launch]:
+    """Join the other processes of the job, if any; all but the first are silent meanwhile.
 
-    Returns:
-        The same, knowing what was noted before torchrun began anew.
+    Yields:
+        The launch, with the marks that were left before a restart by torchrun.
 
     Raises:
-        EchoedError: instead of an error that another process tells.
+        ReportedElsewhereError: in place of an error that another process reports.
     """
     if launch.size == 1:
         yield launch
         return
-    from s2s_cli.console import hushed
+    from s2s_cli.console import quiet
     from s2s_cli.parallel import joined
 
-    with joined(launch) as known:
+    with joined(launch) as launch_with_marks:
         if launch.is_first:
-            yield known
+            yield launch_with_marks
         else:
-            with hushed():
-                yield known
+            with quiet():
+                yield launch_with_marks
 
 
-def refuse_company(command: str | None) -> None:
-    """Refuse several processes where one does the work.
+def refuse_several_processes(command: str | None) -> None:
+    """Refuse several processes for a command that runs in one.
 
     Raises:
         ConfigError: there are several.
-        EchoedError: instead, in all but the first of them.
+        ReportedElsewhereError: instead, in all processes but the first.
     """
     launch = read_launch()
-    if launch.size == 1 or command in COMPANY:
+    if launch.size == 1 or command in DISTRIBUTED:
         return
     if not launch.is_first:
-        stand_back()
-        raise EchoedError(1)
-    names = " and ".join(f"`s2s {name}`" for name in COMPANY)
+        wait_for_sigterm()
+        raise ReportedElsewhereError(1)
+    names = " and ".join(f"`s2s {name}`" for name in DISTRIBUTED)
     raise ConfigError(
-        f"s2s {command}: is the work of one process, and torchrun started {launch.size}; run it "
-        f"without torchrun, which is for {names}"
+        f"s2s {command}: runs in one process, but torchrun started {launch.size}; run it without "
+        f"torchrun, which is for {names}"
     )

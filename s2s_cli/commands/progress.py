@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=1, help="Processes that tokenise and encode (default: one a core)."
+        "--workers", min=1, help="Processes that tokenise and encode (default: one per core)."
     ),
 ]
 
@@ -87,7 +87,7 @@ def follow(fit: "Fit", stop: "StopRequest") -> None:
                 continue
             epoch, batch, _ = event.position
             if label != (label := f"epoch {epoch + 1}/{fit.config.epochs}"):
-                bar.begin(label, event.num_batches, batch)
+                bar.start(label, event.num_batches, batch)
             bar.advance(batch, _status(fit))
 
 

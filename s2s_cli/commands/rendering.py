@@ -1,4 +1,4 @@
-"""Translations as lines of output."""
+"""Format translations as lines of output."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Rendering(NamedTuple):
-    """In which form translations are written."""
+    """The format of the output."""
 
     loaded: "Loaded"
     as_json: bool
@@ -30,14 +30,14 @@ class Rendering(NamedTuple):
         return format_translation(translation, number, n_best)
 
     def links(self, translation: "Translation") -> str:
-        """Its alignment, if one is asked for."""
+        """The alignment of a translation, if alignments are written."""
         if not self.has_links:
             return ""
         return format_alignment(self.loaded.translator.align(translation))
 
 
 def format_alignment(links: list[tuple[int, int]] | None) -> str:
-    """Links of a translation, in Pharaoh's format; a blank line has none.
+    """Format an alignment as Pharaoh does; that of a blank line is empty.
 
     Raises:
         ConfigError: the model has no attention.
@@ -46,14 +46,14 @@ def format_alignment(links: list[tuple[int, int]] | None) -> str:
 
     if links is None:
         raise ConfigError(
-            "--alignments: come from attention, and this model has none; name one with "
+            "--alignments: requires attention, and this model has none; use a model with "
             "model.context attention"
         )
     return f"{format_pharaoh(links)}\n"
 
 
 def format_translation(translation: "Translation", number: int, n_best: int) -> str:
-    """One line of output; with `n_best` above 1, that many in Moses' format."""
+    """Format a translation as one line; with `n_best` above 1, as that many in Moses' format."""
     if n_best == 1:
         return f"{translation.text}\n"
     return "".join(
@@ -63,10 +63,10 @@ def format_translation(translation: "Translation", number: int, n_best: int) -> 
 
 
 def format_json(translation: "Translation", n_best: int, *, has_attention: bool) -> str:
-    """One line of JSON, as docs/output.md describes it; the same fields for every line.
+    """Format a translation as one line of JSON (docs/output.md); all lines have the same fields.
 
     Args:
-        translation: of a line, which may be blank.
+        translation: of a line of input, which may be blank.
         n_best: number of candidates.
         has_attention: whether the model has attention.
     """
@@ -84,9 +84,9 @@ def format_json(translation: "Translation", n_best: int, *, has_attention: bool)
 
 
 def fill_candidates(translation: "Translation", n_best: int) -> list["Candidate"]:
-    """Exactly `n_best` candidates: the last is repeated where the search found fewer.
+    """Exactly `n_best` candidates: the last is repeated if the search found fewer.
 
-    It finds one for a blank line, and few where a prefix or the length limit leaves few.
+    It finds one for a blank line, and fewer if a prefix or the length limit allows only few.
     """
     found = translation.candidates
     return [*found, *[found[-1]] * (n_best - len(found))]
@@ -105,17 +105,17 @@ def _describe(candidate: "Candidate", *, has_attention: bool) -> dict[str, objec
 
 
 class Prefixes(NamedTuple):
-    """A prefix for every line, or one for each."""
+    """The prefixes of the translations."""
 
     text: str
-    """For every line; empty for none."""
+    """The same prefix for every line; may be empty."""
     lines: list[str] | None
-    """One for each line, instead."""
+    """A prefix for each line, instead of `text`."""
     path: Path | None
     """The file of `lines`."""
 
     def of(self, first: int, count: int) -> list[str]:
-        """The prefixes of some lines of the input, numbered from 0.
+        """The prefixes of `count` lines of the input, from line `first`, counted from 0.
 
         Raises:
             DataError: there are more lines than prefixes.
@@ -125,12 +125,12 @@ class Prefixes(NamedTuple):
         if first + count > len(self.lines):
             raise DataError(
                 f"{self.path}: has {len(self.lines)} lines, and the input has more; "
-                "each line needs a prefix of its own, a blank one for none"
+                "give each line a prefix, which may be blank"
             )
         return self.lines[first : first + count]
 
     def check_used(self, count: int) -> None:
-        """The input is at its end after `count` lines.
+        """Check that the input, which has `count` lines, used all prefixes.
 
         Raises:
             DataError: there were fewer lines than prefixes.
@@ -138,21 +138,19 @@ class Prefixes(NamedTuple):
         if self.lines is not None and count < len(self.lines):
             raise DataError(
                 f"{self.path}: has {len(self.lines)} lines, the input only {count}; "
-                "each line needs a prefix of its own, and no more"
+                "give each line one prefix"
             )
 
 
 def read_prefixes(text: str | None, path: Path | None) -> Prefixes:
-    """What the two options mean.
+    """Read `--prefix` and `--prefix-file`.
 
     Raises:
-        ConfigError: both are given.
+        ConfigError: the text has several lines.
         DataError: the file cannot be read.
     """
     from s2s_cli.data.lines import read_lines
 
-    if text is not None and path is not None:
-        raise ConfigError("--prefix: of no use with --prefix-file, which has one for each line")
     if text is not None and "\n" in text:
-        raise ConfigError("--prefix: holds a line break; give one line")
+        raise ConfigError("--prefix: has a line break; give one line")
     return Prefixes(text or "", None if path is None else read_lines(path), path)

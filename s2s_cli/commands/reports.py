@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from s2s_cli.commands.loading import Loaded, ModelPlace
+    from s2s_cli.commands.loading import Loaded, ModelLocation
     from s2s_cli.commands.scores import Scores
     from s2s_cli.data.pairs import ParallelText
     from s2s_cli.scoring.metrics import ScoredLines, ScoringSettings
@@ -47,7 +47,7 @@ class Evaluated(NamedTuple):
 
 
 def choose_folders(
-    place: "ModelPlace", tests: "list[ParallelText]", report: Path | None
+    place: "ModelLocation", tests: "list[ParallelText]", report: Path | None
 ) -> list[Path]:
     """Where the report of each test set goes; none replaces the report of another test set.
 

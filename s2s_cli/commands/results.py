@@ -1,17 +1,17 @@
-"""`s2s results`: what finished runs came to, side by side."""
+"""`s2s results`: a page that compares evaluated runs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from s2s_cli.commands.usage import Named, refuse_clashes
+from s2s_cli.commands.usage import refuse_clashes
 
 
 def results(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="Run folders; all under runs/ if none is named."),
+        typer.Argument(metavar="[RUN]...", help="Run folders (default: all under runs/)."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -19,7 +19,7 @@ def results(
             "--output",
             "-o",
             metavar="FILE",
-            help="Page to write; runs on it that are not named stay. Instead of stdout.",
+            help="Page to write (default: stdout); other runs that are on it stay.",
         ),
     ] = None,
 ) -> None:
@@ -33,11 +33,11 @@ def results(
     from s2s_cli.storage.checksummed import to_json
 
     page = Page(output) if output is not None and not is_stdout(output) else None
-    # A pipe has no file of facts next to it.
+    # Next to a pipe there can be no file of facts.
     has_facts = page is not None and (page.path.is_file() or not page.path.exists())
     if page is not None:
-        beside = Named("its file of facts", page.facts_path if has_facts else None)
-        refuse_clashes([], [beside, Named("--output", page.path)])
+        facts_path = page.facts_path if has_facts else None
+        refuse_clashes([], [("its file of facts", facts_path), ("--output", page.path)])
     known = page.read() if page is not None and has_facts else {}
     paths = runs or sorted(path for path in RUNS.glob("*") if path.is_dir())
     for name, path in name_runs(paths).items():
@@ -47,10 +47,10 @@ def results(
             warn(f"{path} is left out: {error}")
             continue
         if known.get(name, facts) != facts:
-            say(f"{path}: replaces the former entry {name} of {output}")
+            say(f"{path}: replaces the entry {name} of {output}")
         known[name] = facts
     if not known:
-        raise DataError("no evaluated run to tell of; `s2s train`, then `s2s eval`")
+        raise DataError("runs: none is evaluated; run `s2s train`, then `s2s eval`")
     text = format_page(known.values())
     if page is None:
         write_result(text.rstrip("\n"))
@@ -58,5 +58,5 @@ def results(
     if has_facts:
         write_file(page.facts_path, to_json(dict(sorted(known.items()))))
     write_file(page.path, text)
-    where = f", their facts in {page.facts_path}" if has_facts else ""
+    where = f", with their facts in {page.facts_path}" if has_facts else ""
     say(f"{len(known)} runs in {page.path}{where}")

@@ -13,7 +13,7 @@ from s2s_cli.commands.scores import (
     warn_of_blank_lines,
     warn_of_normalized,
 )
-from s2s_cli.commands.usage import Named, refuse_clashes
+from s2s_cli.commands.usage import refuse_clashes
 from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -26,20 +26,6 @@ class Files(NamedTuple):
 
     hyp: Path | None
     refs: list[Path]
-
-
-def refuse_beside_files(options: dict[str, object]) -> None:
-    """Refuse options that need a model, by their names; those not given are None.
-
-    Raises:
-        ConfigError: one is given.
-    """
-    needless = [name for name, value in options.items() if value is not None]
-    if needless:
-        raise ConfigError(
-            f"{', '.join(needless)}: cannot be combined with --hyp and --ref, which score "
-            "translations that exist; leave it out"
-        )
 
 
 def _choose_language(tgt_lang: str | None, config: str | None, files: list[Path]) -> str:
@@ -94,7 +80,7 @@ def score_files(
         missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
     scoring = options.for_language(_choose_language(tgt_lang, config, [*files.refs, files.hyp]))
-    refuse_clashes([Named("--hyp", files.hyp), *(Named("--ref", path) for path in files.refs)], [])
+    refuse_clashes([("--hyp", files.hyp), *(("--ref", path) for path in files.refs)], [])
     raw = [read_lines(path) for path in (files.hyp, *files.refs)]
     hypotheses, *references = map(scoring.settings.normalize, raw)
     warn_of_normalized(str(files.hyp), raw, [hypotheses, *references])
@@ -109,40 +95,6 @@ def score_files(
 
 
 HEADER = "log_prob\tlog_prob_per_token\ttokens"
-
-
-def refuse_beside_pairs(**options: object) -> None:
-    """Options of a translation, or of its scores, that were given beside `--score-pairs`.
-
-    Raises:
-        ConfigError: one has a value.
-    """
-    needless = [name for name, value in options.items() if value is not None]
-    if needless:
-        raise ConfigError(
-            f"{', '.join(needless)}: of no use with --score-pairs, which neither translates nor "
-            "compares; leave it out"
-        )
-
-
-BATCH_SIZE = "decoding.batch_size"
-
-
-def refuse_search_settings(sets: Sequence[str]) -> None:
-    """Refuse settings of a search: scores are the model's own, in float32, by its plain steps.
-
-    Raises:
-        ConfigError: a `--set` names a key of the section `decoding` other than the batch size.
-    """
-    from s2s_cli.recipe import parse_override
-
-    keys = (parse_override(text)[0] for text in sets)
-    needless = [key for key in keys if key.startswith("decoding.") and key != BATCH_SIZE]
-    if needless:
-        raise ConfigError(
-            f"--set {', '.join(needless)}: has no effect with --score-pairs, which does not search "
-            f"and always computes in float32; leave it out ({BATCH_SIZE} may be set)"
-        )
 
 
 def show_pair_scores(loaded: "Loaded", tests: "Sequence[ParallelText]") -> None:

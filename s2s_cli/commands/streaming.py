@@ -1,4 +1,4 @@
-"""A text translated while it is read, by one process or by several, and written in its order."""
+"""Translate a text while reading it, in one or several processes, and write it in order."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -15,23 +15,15 @@ if TYPE_CHECKING:
 
 Write = Callable[[str], None]
 
-BATCHES_AHEAD = 50
-"""Lines of a file are read this many batches ahead, so that sentences of like length meet."""
+BATCHES_PER_BLOCK = 50
+"""Batches of lines to read at once, so that sentences of similar length share a batch."""
 
 
 class Sinks(NamedTuple):
-    """Where translations and alignments go."""
+    """The outputs for translations and alignments."""
 
     write: Write
     write_links: Write
-
-
-class Block(NamedTuple):
-    """Some lines of the input that follow each other."""
-
-    first: int
-    """Number of the first line, from 0."""
-    lines: list[str]
 
 
 def translate_stream(
@@ -41,27 +33,32 @@ def translate_stream(
     sinks: Sinks,
     path: Path = Path("-"),
 ) -> None:
-    """Translate block by block; of several processes each takes every so many-th block.
+    """Translate blocks of lines; with n processes, each takes every n-th block.
 
-    `path` is what the source was opened by, for messages.
+    Args:
+        source: the text.
+        prefixes: of the translations.
+        rendering: the format of the output.
+        sinks: the outputs.
+        path: the file that `source` reads, for messages.
     """
     from s2s_cli.console import warn
     from s2s_cli.data.stream import read_blocks
     from s2s_cli.parallel import present_ranks
 
     ranks = present_ranks()
-    most_lines = BATCHES_AHEAD * rendering.loaded.decoding.num_sentences
-    blocks = _number(read_blocks(source, warn, most_lines, path))
+    block_size = BATCHES_PER_BLOCK * rendering.loaded.decoding.num_sentences
+    blocks = _number(read_blocks(source, warn, block_size, path))
     num_lines = num_cut = num_unread = 0
     check = SourceCheck(rendering.loaded)
     while group := list(islice(blocks, ranks.size)):
         texts, links = [], []
-        for block in group[ranks.rank : ranks.rank + 1]:
-            begun = prefixes.of(block.first, len(block.lines))
+        for first, lines in group[ranks.rank : ranks.rank + 1]:
             loaded = rendering.loaded
-            found = loaded.translator.translate(block.lines, loaded.decoding, begun)
+            line_prefixes = prefixes.of(first, len(lines))
+            found = loaded.translator.translate(lines, loaded.decoding, line_prefixes)
             check.add(found)
-            for number, translation in enumerate(found, block.first):
+            for number, translation in enumerate(found, first):
                 texts.append(rendering.text(translation, number))
                 links.append(rendering.links(translation))
                 num_cut += not translation.candidates[0].is_complete
@@ -69,7 +66,7 @@ def translate_stream(
         for write, parts in ((sinks.write_links, links), (sinks.write, texts)):
             for content in ranks.gather("".join(parts).encode()):
                 write(content.decode())
-        num_lines = group[-1].first + len(group[-1].lines)
+        num_lines = group[-1][0] + len(group[-1][1])
     prefixes.check_used(num_lines)
     warn_of_unread(int(ranks.total(num_unread)), num_lines, rendering.loaded.decoding)
     check.warn(ranks)
@@ -81,18 +78,19 @@ def translate_stream(
 
 
 def warn_of_unread(num_unread: int, num_lines: int, decoding: "Decoding") -> None:
-    """Say that some lines were too long to be read to their ends."""
+    """Warn of source sentences that were truncated."""
     from s2s_cli.console import warn
 
     if num_unread:
         warn(
             f"{num_unread} of {num_lines} lines have more than {decoding.max_source_length:,} "
-            "tokens, and the rest of them was not read (decoding.max_source_length)"
+            "tokens and were truncated (decoding.max_source_length)"
         )
 
 
-def _number(blocks: Iterator[list[str]]) -> Iterator[Block]:
+def _number(blocks: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Each block of lines, with the number of its first line, counted from 0."""
     first = 0
     for lines in blocks:
-        yield Block(first, lines)
+        yield first, lines
         first += len(lines)

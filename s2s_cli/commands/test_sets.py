@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from s2s_cli.checkpoint import ModelCard
-    from s2s_cli.commands.loading import Loaded, ModelPlace
+    from s2s_cli.commands.loading import Loaded, ModelLocation
     from s2s_cli.config import Data
     from s2s_cli.data.pairs import ParallelText
     from s2s_cli.sources import Direction
@@ -31,7 +31,9 @@ class Wanted(NamedTuple):
     """`--to`: the same."""
 
 
-def load_test_sets(wanted: Wanted, place: "ModelPlace", loaded: "Loaded") -> "list[ParallelText]":
+def load_test_sets(
+    wanted: Wanted, place: "ModelLocation", loaded: "Loaded"
+) -> "list[ParallelText]":
     """The test sets: of the recipe named, else of the run's own, else what the options give.
 
     Raises:
@@ -127,7 +129,7 @@ def _find_named_direction(wanted: Wanted, card: "ModelCard") -> "Direction | Non
 
 
 def _make_data(
-    overrides: list[tuple[str, object]], place: "ModelPlace", card: "ModelCard"
+    overrides: list[tuple[str, object]], place: "ModelLocation", card: "ModelCard"
 ) -> "Data":
     """The section `data` of a model that stands alone."""
     from s2s_cli.recipe import check_config

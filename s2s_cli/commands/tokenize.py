@@ -1,4 +1,4 @@
-"""`s2s tokenize`: text to tokens, and tokens back to text."""
+"""`s2s tokenize`: convert text to tokens, and tokens to text."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from s2s_cli.commands.options import check_language
+from s2s_cli.commands.usage import name_given
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ LINES_AT_A_TIME = 1_000
 def tokenize(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Text, one sentence a line; stdin if not given."),
+        typer.Argument(metavar="[FILE]", help="Text with one sentence per line (default: stdin)."),
     ] = None,
     lang: Annotated[
         str | None,
@@ -36,31 +37,31 @@ def tokenize(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", "-m", metavar="DIR", help="Use this model's tokens, subwords too."),
+        typer.Option(
+            "--model", "-m", metavar="DIR", help="Use the tokeniser and subwords of this model."
+        ),
     ] = None,
     side: Annotated[
         Literal["src", "tgt"] | None,
-        typer.Option("--side", help="Which side of the model (default: src)."),
+        typer.Option("--side", help="Side of the model (default: src)."),
     ] = None,
     detokenize: Annotated[
-        bool, typer.Option("--detokenize", "-d", help="Turn tokens back into text.")
+        bool, typer.Option("--detokenize", "-d", help="Convert tokens back to text.")
     ] = False,
 ) -> None:
-    """Split text into tokens, separated by spaces, or turn tokens back into text."""
+    """Split text into tokens separated by spaces, or convert tokens back to text."""
     from s2s_cli.console import warn, write_stdout
     from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.data.stream import open_source, read_blocks
+    from s2s_cli.unused_settings import refuse_unused
 
-    if model is not None and name is not None:
-        raise ConfigError(
-            "--tokenizer: cannot be combined with --model, which has a tokeniser; remove one"
-        )
+    refuse_unused(name_given({"--tokenizer": name, "--model": model}, ()))
     if model is None and side is not None:
         raise ConfigError("--side: has no effect without --model; remove it")
     if model is None:
-        tokenizer = _make_plain(name or "auto", lang)
+        tokenizer = _make_tokenizer(name or "auto", lang)
     else:
-        tokenizer = _load(model, side or "src", lang)
+        tokenizer = _load_tokenizer(model, side or "src", lang)
 
     def convert(line: str) -> str:
         if detokenize:
@@ -72,8 +73,8 @@ def tokenize(
         write_stdout("".join(f"{convert(line)}\n" for line in lines))
 
 
-def _make_plain(name: str, lang: str | None) -> "Tokenizer":
-    """A tokeniser without subwords."""
+def _make_tokenizer(name: str, lang: str | None) -> "Tokenizer":
+    """Make a tokeniser without subwords."""
     from s2s_cli.config import TokenizerName
     from s2s_cli.console import say
     from s2s_cli.recipe import check_config
@@ -84,17 +85,17 @@ def _make_plain(name: str, lang: str | None) -> "Tokenizer":
     if lang is not None:
         check_config({"data": {"src_lang": lang}}, where=f"--lang {lang}")
     if name not in names:
-        raise ConfigError(f"--tokenizer {name}: choose one of {', '.join(names)}")
+        raise ConfigError(f"--tokenizer {name}: unknown; choose one of {', '.join(names)}")
     if lang is None and depends_on_language(name):
         say("no --lang: the text is assumed to be English (en)")
     return make_tokenizer(name, lang or "en", lowercase=False)
 
 
-def _load(model: Path, side: Literal["src", "tgt"], lang: str | None) -> "Tokenizer":
-    """The tokeniser of one side of a model.
+def _load_tokenizer(model: Path, side: Literal["src", "tgt"], lang: str | None) -> "Tokenizer":
+    """Load the tokeniser of one side of a model.
 
     Raises:
-        ConfigError: the model has several languages on that side and none, or another, is named.
+        ConfigError: the model has several languages on that side, and none or a wrong one is named.
     """
     from s2s_cli.checkpoint import load_text
     from s2s_cli.commands.loading import find_model
@@ -111,5 +112,5 @@ def _load(model: Path, side: Literal["src", "tgt"], lang: str | None) -> "Tokeni
     if is_ambiguous or wanted not in of_lang:
         known = ", ".join(of_lang)
         problem = "missing" if lang is None else f"{lang} is not a language of this side"
-        raise ConfigError(f"--lang: {problem}; the model has {known}, name one")
+        raise ConfigError(f"--lang: {problem}; choose one of {known}")
     return make_tokenizers(card.text, of_lang[wanted], subwords)[number]

@@ -18,7 +18,7 @@ from s2s_cli.commands.inherited_settings import (
     settings_of,
 )
 from s2s_cli.commands.languages import check_scripts
-from s2s_cli.commands.processes import together
+from s2s_cli.commands.processes import join_processes
 from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
 from s2s_cli.commands.start import FRESH, StartOptions, start
 from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError
@@ -45,21 +45,23 @@ def train(
         typer.Option(
             "--precision",
             metavar="NAME",
-            help="float32, tf32 or fp16 (GPUs), or bf16: ever faster.",
+            help="float32, tf32 or fp16 (both GPU only), or bf16, fastest last.",
         ),
     ] = None,
     init_from: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Fine-tune: begin with this model's weights."),
+        typer.Option("--from", metavar="DIR", help="Fine-tune this model."),
     ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
             "--fresh/--resume",
-            help="Train anew, keeping an older run aside; or go on where it stopped (default).",
+            help="Train from scratch and set an older run aside, or resume it (default).",
         ),
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seeds everything.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of all random choices.")
+    ] = None,
     src_lang: opt.SrcLangOption = None,
     tgt_lang: opt.TgtLangOption = None,
     data_dir: opt.DataDirOption = None,
@@ -81,7 +83,7 @@ def train(
     process = read_launch()
     on_request = _say_stopping if process.is_first else _say_nothing
     # Before anything heavy is imported: some imports swallow a KeyboardInterrupt.
-    with together(process) as launch, StopRequest(on_request) as stop:
+    with join_processes(process) as launch, StopRequest(on_request) as stop:
         data = opt.DataOptions(
             src_lang,
             tgt_lang,
@@ -100,7 +102,7 @@ def train(
         )
         asked = _Asked(config, run, init_from, data, given, sets or ())
         job, are_languages_named = _make_job(asked)
-        warn_of_idle(job.recipe.config)
+        warn_of_unused(job.recipe.config)
         # Begun anew by torchrun, the run is not to be thrown away a second time.
         is_heeded = launch.marks.has(FRESH) if launch.marks else launch.num_restarts > 0
         if fresh and is_heeded:
@@ -154,13 +156,13 @@ def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
     return job, are_languages_named
 
 
-def warn_of_idle(config: "Config") -> None:
-    """Name the keys that were set and do nothing."""
+def warn_of_unused(config: "Config") -> None:
+    """Name the keys that were set and have no effect."""
     from s2s_cli.console import warn
-    from s2s_cli.unused_settings import find_idle
+    from s2s_cli.unused_settings import find_unused
 
-    for problem in find_idle(config):
-        warn(problem)
+    for unused in find_unused(config):
+        warn(unused.describe())
 
 
 def _train(job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch") -> None:

@@ -13,13 +13,12 @@ from s2s_cli.commands.data_warnings import describe_unknown
 from s2s_cli.commands.loading import (
     load_translator,
     locate_model,
-    refuse_idle_options,
-    tell_recipe_search,
+    report_search_of_recipe,
 )
-from s2s_cli.commands.processes import together
+from s2s_cli.commands.processes import join_processes
 from s2s_cli.commands.rendering import Rendering
 from s2s_cli.commands.streaming import Sinks, Write, translate_stream
-from s2s_cli.commands.usage import Named, refuse_clashes
+from s2s_cli.commands.usage import name_given, refuse_clashes
 from s2s_cli.errors import ConfigError, ReaderGoneError
 from s2s_cli.launch import Launch, read_launch
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 def translate(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Text, one sentence a line; stdin if not given."),
+        typer.Argument(metavar="[FILE]", help="Text with one sentence per line (default: stdin)."),
     ] = None,
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
@@ -39,40 +38,46 @@ def translate(
     src_lang: opt.FromOption = None,
     tgt_lang: opt.ToOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="File to write (default: stdout)."),
     ] = None,
     beam_size: opt.BeamSizeOption = None,
     length_penalty: opt.LengthPenaltyOption = None,
     n_best: Annotated[
         int | None,
         typer.Option(
-            "--n-best", min=1, help="Translations per line, as `line ||| translation ||| score`."
+            "--n-best",
+            min=1,
+            help="Translations per sentence, as `line ||| translation ||| score`.",
         ),
     ] = None,
     sample: Annotated[
-        bool, typer.Option("--sample", help="Draw translations instead of searching the best.")
+        bool,
+        typer.Option("--sample", help="Sample translations instead of searching for the best."),
     ] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of --sample: same seed, same samples.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of --sample.")] = None,
     batch_size: opt.BatchSizeOption = None,
     precision: opt.SearchPrecisionOption = None,
     keep_unk: opt.KeepUnkOption = None,
     dictionary: opt.DictionaryOption = None,
     prefix: Annotated[
-        str | None, typer.Option("--prefix", metavar="TEXT", help="Begin each translation so.")
+        str | None, typer.Option("--prefix", metavar="TEXT", help="Start of every translation.")
     ] = None,
     prefix_file: Annotated[
         Path | None,
-        typer.Option("--prefix-file", metavar="FILE", help="One prefix per line; blank for none."),
+        typer.Option(
+            "--prefix-file",
+            metavar="FILE",
+            help="Start of each translation, one per line; blank for none.",
+        ),
     ] = None,
     alignments: Annotated[
         Path | None,
         typer.Option(
             "--alignments",
             metavar="FILE",
-            help="Per line, `i-j` for source and target words (tokens, from 0; where no spaces "
-            "part subwords into words, subwords) that belong together, by attention.",
+            help="Write word alignments from attention: for each line, `i-j` pairs of source and "
+            "target words, counted from 0 (tokens; subwords if no spaces separate words).",
         ),
     ] = None,
     as_json: Annotated[
@@ -81,7 +86,9 @@ def translate(
     device: opt.DeviceOption = None,
     sets: opt.SetOption = None,
 ) -> None:
-    """Translate a file, stdin, or what is typed at a prompt; one line out per line in."""
+    """Translate a file, stdin, or sentences typed at a prompt, line by line."""
+    from s2s_cli.unused_settings import refuse_unused
+
     launch = read_launch()
     given = opt.given(
         decoding__search="sample" if sample else None,
@@ -94,26 +101,29 @@ def translate(
         decoding__keep_unk=keep_unk,
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
-    with together(launch):
+    with join_processes(launch):
         refuse_clashes(
             [
-                Named("FILE", file or Path("-")),
-                Named("--prefix-file", prefix_file),
-                Named("--dictionary", dictionary),
+                ("FILE", file or Path("-")),
+                ("--prefix-file", prefix_file),
+                ("--dictionary", dictionary),
             ],
-            [Named("--output", output or Path("-")), Named("--alignments", alignments)],
+            [("--output", output or Path("-")), ("--alignments", alignments)],
         )
+        options = {"--run": run, "--model": model, "--prefix": prefix, "--prefix-file": prefix_file}
+        named = name_given(options, given, sets or ())
+        refuse_unused(named)
         task = _read_task(file, prefix, prefix_file, launch)
         if config is not None and (model or run):
             other = "--model" if model else "--run"
             raise ConfigError(
-                f"--config: of no use beside {other}, which names the model; leave it out"
+                f"--config: cannot be combined with {other}, which names the model; remove one"
             )
         loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
         loaded = loaded.between(src_lang, tgt_lang)
-        refuse_idle_options(loaded.decoding, given)
+        refuse_unused(named, loaded.config)
         if config is not None:
-            tell_recipe_search(config, loaded)
+            report_search_of_recipe(config, loaded)
         rendering = Rendering(loaded, as_json, alignments is not None)
         with _open_sinks(output, alignments, launch) as sinks:
             if task.is_typed:
@@ -123,14 +133,14 @@ def translate(
 
 
 class Task(NamedTuple):
-    """What is to be translated."""
+    """The text to translate."""
 
     source: "Source"
     path: Path
-    """What the source was opened by."""
+    """The file that `source` reads, for messages."""
     prefixes: "Prefixes"
     is_typed: bool
-    """At a prompt."""
+    """Whether the text is typed at a prompt."""
 
 
 def _read_task(
@@ -143,19 +153,19 @@ def _read_task(
     path = file or STDIN
     if launch.size > 1 and (path == STDIN or (path.exists() and not path.is_file())):
         raise ConfigError(
-            f"translate: {launch.size} processes cannot share {name_input(path)}; name a FILE, "
-            "which each of them can read"
+            f"translate: {launch.size} processes cannot share {name_input(path)}; name a FILE that "
+            "each of them can read"
         )
     source = open_source(path)
     prefixes = read_prefixes(prefix, prefix_file)
     is_typed = path == STDIN and sys.stdin.isatty()
     if is_typed and prefix_file is not None:
-        raise ConfigError("--prefix-file: of no use at a prompt; give --prefix, or a FILE")
+        raise ConfigError("--prefix-file: has no effect at a prompt; give --prefix, or a FILE")
     return Task(source, path, prefixes, is_typed)
 
 
 def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
-    """A prompt: translate each line as it is typed, until end of input."""
+    """Translate each line that is typed at a prompt, until the end of input."""
     import readline  # noqa: F401 (line editing for `input`)
 
     from s2s_cli.console import say
@@ -174,8 +184,8 @@ def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
             say("")
             raise
         line = typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        begun = prefixes.of(number, 1)
-        found = loaded.translator.translate([line], loaded.decoding, begun)[0]
+        line_prefixes = prefixes.of(number, 1)
+        found = loaded.translator.translate([line], loaded.decoding, line_prefixes)[0]
         sinks.write_links(rendering.links(found))
         sinks.write(rendering.text(found, number))
         if unknown := describe_unknown(found, loaded):
@@ -185,7 +195,7 @@ def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
 
 @contextmanager
 def _open_sinks(output: Path | None, alignments: Path | None, launch: Launch) -> Iterator[Sinks]:
-    """Where translations and alignments go; nowhere from any but the first process."""
+    """Open the outputs; only the first process writes to them."""
     if not launch.is_first:
         yield Sinks(_discard, _discard)
         return
@@ -198,12 +208,12 @@ def _open_sinks(output: Path | None, alignments: Path | None, launch: Launch) ->
 
 
 def _discard(_text: str) -> None:
-    """Write nothing."""
+    """Write to nowhere."""
 
 
 @contextmanager
 def _open_output(path: Path | None, launch: Launch) -> Iterator[Write]:
-    """Where translations go: stdout, flushed line by line, or a file that appears when whole."""
+    """Open stdout, flushed after every write, or a file that appears when it is complete."""
     from s2s_cli.console import write_stdout
     from s2s_cli.storage.atomic import is_stdout, replacing
 
@@ -217,7 +227,7 @@ def _open_output(path: Path | None, launch: Launch) -> Iterator[Write]:
         return
 
     def write(text: str) -> None:
-        # Several processes have to come to their end together, whether or not anybody reads.
+        # Several processes have to finish together, even if nobody reads stdout any more.
         with nullcontext() if launch.size == 1 else suppress(ReaderGoneError):
             write_stdout(text)
 

@@ -1,12 +1,12 @@
-"""Checks of the command line that every command shares and Typer does not make."""
+"""Checks of the command line that all commands share and Typer lacks."""
 
 import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from typer.core import TyperCommand
 
@@ -14,13 +14,13 @@ from s2s_cli.errors import ConfigError, UsageError
 
 
 class Command(TyperCommand):
-    """A command that refuses an option given twice, unless it may be."""
+    """A command that refuses an option given twice, unless the option may be repeated."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line.
 
         Raises:
-            UsageError: an option that counts once is given more than once.
+            UsageError: an option that may be given once is given more than once.
         """
         values, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, count in Counter(order).items():
@@ -46,8 +46,38 @@ def _counts_once(parameter: Any) -> bool:
     )
 
 
+OPTION_NAMES = {
+    "data.folder": "--data-dir",
+    "decoding.search": "--sample",
+    "training.init_from": "--from",
+}
+"""Options that are not called like the keys that they set."""
+
+
+def name_given(
+    options: Mapping[str, object],
+    overrides: Iterable[tuple[str, object]],
+    sets: Iterable[str] = (),
+) -> dict[str, str]:
+    """List what the command line gives, each key or option with how it is written there.
+
+    Args:
+        options: options that set no key, by their names; None stands for one that is not given.
+        overrides: keys that options set, as `given` has them.
+        sets: `--set`.
+    """
+    from s2s_cli.recipe import parse_override
+
+    keys = [key for key, _ in overrides]
+    return {
+        **{name: name for name, value in options.items() if value is not None},
+        **{key: OPTION_NAMES.get(key, f"--{key.split('.')[1].replace('_', '-')}") for key in keys},
+        **{key: f"--set {key}" for key, _ in map(parse_override, sets)},
+    }
+
+
 def refuse_undecoded_arguments() -> None:
-    """Refuse arguments that hold bytes which are not UTF-8.
+    """Refuse arguments with bytes that are not UTF-8.
 
     Raises:
         ConfigError: one does.
@@ -59,54 +89,48 @@ def refuse_undecoded_arguments() -> None:
             raw = argument.encode("utf-8", "surrogateescape")
             shown = raw.decode("utf-8", "backslashreplace")
             raise ConfigError(
-                f"argument '{shown}': is not UTF-8; type it in a UTF-8 terminal, or put text into "
-                "a file and rename files whose names are not UTF-8"
+                f"argument '{shown}': is not UTF-8; use a UTF-8 terminal, put text into a file, or "
+                "rename the file"
             ) from error
 
 
-class Named(NamedTuple):
-    """A file that an option or argument names."""
-
-    option: str
-    """As it is written on the command line."""
-    path: Path | None
-    """None if it was not given."""
+File = tuple[str, Path | None]
+"""An option or argument as it is written on the command line, and its file if it is given."""
 
 
-def refuse_clashes(inputs: Iterable[Named], outputs: Iterable[Named]) -> None:
+def refuse_clashes(inputs: Iterable[File], outputs: Iterable[File]) -> None:
     """Refuse an output that is also an input, two outputs in one file, and stdin read twice.
 
     Raises:
         ConfigError: files clash, or an output is a folder.
     """
-    read: dict[str, Named] = {}
-    for named in inputs:
-        key = _identify(named.path, is_output=False)
+    read: dict[str, str] = {}
+    for option, path in inputs:
+        key = _identify(path, is_output=False)
         if key == "stdin" and key in read:
             raise ConfigError(
-                f"{named.option} {named.path}: {read[key].option} reads stdin as well, which gives "
-                "its text only once; name a file for one of them"
+                f"{option} {path}: {read[key]} reads stdin as well, which can be read only once; "
+                "name a file for one of them"
             )
         if key is not None:
-            read[key] = named
-    written: dict[str, Named] = {}
-    for named in outputs:
-        if named.path is not None and named.path.is_dir():
-            raise ConfigError(f"{named.option} {named.path}: is a folder; name a file in it")
-        key = _identify(named.path, is_output=True)
+            read[key] = option
+    written: dict[str, str] = {}
+    for option, path in outputs:
+        if path is not None and path.is_dir():
+            raise ConfigError(f"{option} {path}: is a folder; name a file in it")
+        key = _identify(path, is_output=True)
         if key is None:
             continue
         for others, does in ((read, "is read"), (written, "is written")):
             if key in others:
                 raise ConfigError(
-                    f"{named.option} {named.path}: the same file {does} by "
-                    f"{others[key].option}; name another"
+                    f"{option} {path}: the same file {does} by {others[key]}; name another"
                 )
-        written[key] = named
+        written[key] = option
 
 
 def _identify(path: Path | None, *, is_output: bool) -> str | None:
-    """What tells a file from others, by whatever name it goes; None for devices such as null."""
+    """Identify a file whatever its name; None for devices such as `/dev/null`."""
     from s2s_cli.data.file_kinds import STDIN
     from s2s_cli.storage.atomic import is_stdout
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from s2s_cli.run import RunFolder, Vocabularies
     from s2s_cli.vocabularies import TokenCounts
 
-app = typer.Typer(no_args_is_help=True, help="Build vocabularies, and look at them.")
+app = typer.Typer(no_args_is_help=True, help="Build and show vocabularies.")
 
 
 @app.command("build", cls=Command)
@@ -27,10 +27,12 @@ def build(
     run: opt.RunOption = None,
     max_size: Annotated[
         int | None,
-        typer.Option("--max-size", min=5, help="Most entries a side, the four markers included."),
+        typer.Option(
+            "--max-size", min=5, help="Largest vocabulary per side, four markers included."
+        ),
     ] = None,
     min_freq: Annotated[
-        int | None, typer.Option("--min-freq", min=1, help="Rarer tokens are unknown.")
+        int | None, typer.Option("--min-freq", min=1, help="Rarer words become <unk>.")
     ] = None,
     src_lang: opt.SrcLangOption = None,
     tgt_lang: opt.TgtLangOption = None,
@@ -43,7 +45,7 @@ def build(
     workers: WorkersOption = None,
     sets: opt.SetOption = None,
 ) -> None:
-    """Learn subwords if asked, count tokens, encode; write runs/<recipe>/vocab/ and data/."""
+    """Learn subwords, count tokens and encode the data; writes runs/<recipe>/vocab/ and data/."""
     from s2s_cli.console import warn
     from s2s_cli.storage.lock import locked
 
@@ -93,25 +95,25 @@ def _build(recipe: "Recipe", folder: "RunFolder", workers: "Workers") -> None:
 @app.command("show", cls=Command)
 def show(
     sentence: Annotated[
-        str | None, typer.Argument(help="What this sentence becomes: tokens, ids, unknowns.")
+        str | None, typer.Argument(help="Show its tokens, ids and unknown tokens.")
     ] = None,
     side: Annotated[
-        Literal["src", "tgt"], typer.Option("--side", help="Which vocabulary.")
+        Literal["src", "tgt"], typer.Option("--side", help="Side of the vocabulary.")
     ] = "src",
     lang: Annotated[
         str | None,
         typer.Option(
             "--lang",
             metavar="CODE",
-            help="The sentence's, where a model has several.",
+            help="Language of the sentence, for vocabularies of several.",
             callback=opt.check_language,
         ),
     ] = None,
-    head: Annotated[int, typer.Option("--head", min=0, help="Entries shown.")] = 20,
+    head: Annotated[int, typer.Option("--head", min=0, help="Number of entries to print.")] = 20,
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
 ) -> None:
-    """Print a vocabulary's head, or what a sentence becomes."""
+    """Print the start of a vocabulary, or the tokens of a sentence."""
     from s2s_cli.console import write_result
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
     from s2s_cli.run import RUNS, RunFolder

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from s2s_cli.checkpoint import LoadedModel, ModelCard, load_card, load_model
-from s2s_cli.config import Config, Model, Text
+from s2s_cli.config import Config
 from s2s_cli.data.file_kinds import TOLERATED
 from s2s_cli.data.lines import check_text, is_decodable, stream_raw_lines
+from s2s_cli.differences import describe, diff
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Vocabularies
-from s2s_cli.section import Section
 from s2s_cli.sources import Direction
 from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.vocabularies import describe_vocabularies, resolve_tokenizers
@@ -189,15 +189,12 @@ def take_weights(
                 "run takes over that of the model, so train elsewhere with --run DIR"
             )
     model.load_state_dict(former.model.state_dict())
-    differing = _differences(former.card.model, config.model)
     old_direction, new_direction = former.card.all_directions[0], config.data.all_directions[0]
     # Of several directions all are the same.
     is_other = len(config.data.all_directions) == 1 and old_direction != new_direction
     languages = [f"languages {old_direction} -> {new_direction}"] if is_other else []
-    return [
-        *languages,
-        *(f"model.{key} {old} -> {new}" for key, (old, new) in differing.items()),
-    ]
+    changes = diff({"model": former.card.model}, {"model": config.model})
+    return [*languages, *(describe([change]) for change in changes)]
 
 
 def check_fits(config: Config, former: LoadedModel) -> None:
@@ -212,38 +209,32 @@ def check_fits(config: Config, former: LoadedModel) -> None:
     names = ("src_tokenizer", "tgt_tokenizer")
     tokenizers = dict(zip(names, resolve_tokenizers(config), strict=True))
     text = config.text.model_copy(update=tokenizers)
-    differing = {f"text.{key}": v for key, v in _differences(card.text, text).items()}
-    differing |= {f"model.{key}": v for key, v in _differences(card.model, config.model).items()}
+    former_settings: dict[str, object] = {"text": card.text, "model": card.model}
+    present_settings: dict[str, object] = {"text": text, "model": config.model}
     theirs, ours = card.all_directions, config.data.all_directions
-    if {*theirs} != {*ours} and max(len(theirs), len(ours)) > 1:  # whose tags are in the vocabulary
-        differing["data.directions"] = (_list(theirs), _list(ours))
-    misfits = {key: values for key, values in differing.items() if key not in MAY_DIFFER}
-    if misfits:
-        told = ", ".join(f"{key} is {old} (here {new})" for key, (old, new) in misfits.items())
-        sets = " ".join(f"--set {key}={to_yaml(old)}" for key, (old, _) in misfits.items())
+    # Where a model has several directions, the tags of its vocabulary depend on them.
+    if {*theirs} != {*ours} and max(len(theirs), len(ours)) > 1:
+        former_settings["data.directions"] = _list(theirs)
+        present_settings["data.directions"] = _list(ours)
+    changes = diff(former_settings, present_settings, MAY_DIFFER)
+    if changes:
+        listed = ", ".join(
+            f"{change.key} is {change.old} (here {change.new})" for change in changes
+        )
+        sets = " ".join(f"--set {change.key}={to_yaml(change.old)}" for change in changes)
         raise ConfigError(
-            f"{config.training.init_from}: its {told}; fine-tuning takes text and weights as they "
-            f"are: {sets}"
+            f"{config.training.init_from}: its {listed}; fine-tuning takes text and weights as "
+            f"they are: {sets}"
         )
 
 
 def to_yaml(value: object) -> str:
     """A value as `--set` reads it."""
-    if isinstance(value, Section):
-        value = value.model_dump(mode="json", exclude_none=True)
     return json.dumps(value) if not isinstance(value, str) else value
 
 
 def _list(directions: tuple[Direction, ...]) -> str:
     return f"[{', '.join(map(str, directions))}]"
-
-
-def _differences(former: Model | Text, present: Model | Text) -> dict[str, tuple[object, object]]:
-    return {
-        key: (value, getattr(present, key))
-        for key, value in former
-        if value != getattr(present, key)
-    }
 
 
 def take_vectors(

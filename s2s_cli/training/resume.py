@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, load_training_state
 from s2s_cli.config import Config
+from s2s_cli.differences import describe, diff
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.parallel import Ranks
 from s2s_cli.run import RunFolder, Vocabularies
@@ -24,9 +25,10 @@ MAY_CHANGE = {
     "data.valid",
     "data.test",
     "data.split_seed",
+    "decoding",
 }
-"""Keys that a resumed run may have otherwise; the data's content is compared by its hash, and the
-sources' weights and directions by themselves."""
+"""Settings that may change when a run resumes. The data's content is compared by its hash, and the
+weights and directions of its sources by themselves."""
 
 
 class Resumable(NamedTuple):
@@ -73,15 +75,11 @@ def check_same_run(
         ConfigError: something differs that would make the run neither the old nor a new one.
     """
     remedy = "--fresh trains from scratch (the old run is kept aside), --run DIR trains elsewhere"
-    old, new = _flatten(former), _flatten(present)
-    changed = [
-        key
-        for key in old
-        if old[key] != new[key] and key not in MAY_CHANGE and not key.startswith("decoding.")
-    ]
-    if changed:
-        listed = ", ".join(f"{key} {old[key]} -> {new[key]}" for key in changed)
-        raise ConfigError(f"{run.path}: was trained with other settings ({listed}); {remedy}")
+    changes = diff(_comparable(former), _comparable(present), MAY_CHANGE)
+    if changes:
+        raise ConfigError(
+            f"{run.path}: was trained with other settings ({describe(changes)}); {remedy}"
+        )
     card = resumable.loaded.card
     for split, origin in trained_on.items():
         if list(card.trained_on.get(split, {}).values()) != list(origin.values()):
@@ -131,16 +129,14 @@ def describe_other_ranks(state: TrainingState, present: Config, ranks: Ranks) ->
     )
 
 
-def _flatten(config: Config) -> dict[str, object]:
-    flat = {
-        f"{section}.{key}": value
-        for section, keys in config.model_dump(mode="json").items()
-        for key, value in keys.items()
-    }
+def _comparable(config: Config) -> dict[str, object]:
+    """The settings, and those of the training data that count wherever its files are."""
     sources = sources_of(config.data.train)
-    flat["data.train weights"] = [source.weight for source in sources]
-    flat["data.train directions"] = [source.direction for source in sources]
-    return flat
+    return {
+        **dict(config),
+        "data.train weights": [source.weight for source in sources],
+        "data.train directions": [source.direction for source in sources],
+    }
 
 
 def agree(fit: Fit) -> None:
@@ -150,14 +146,13 @@ def agree(fit: Fit) -> None:
         ConfigError: this process has read another recipe, other text, or another run folder.
     """
     own = _describe(fit)
-    theirs = fit.ranks.from_first(lambda: own)
-    for what, value in own.items():
-        if theirs[what] != value:
-            raise ConfigError(
-                f"process {fit.ranks.rank}: its {what} is {value}, that of the first process "
-                f"{theirs[what]}; start all with one command, and let every machine see the same "
-                "text and the same run folder"
-            )
+    changes = diff(fit.ranks.from_first(lambda: own), own)
+    if changes:
+        raise ConfigError(
+            f"process {fit.ranks.rank}: differs from the first process ({describe(changes)}); "
+            "start all processes with one command, and let every machine see the same text and "
+            "the same run folder"
+        )
     fit.record = parse_record(fit.ranks.from_first(fit.record._asdict))
 
 

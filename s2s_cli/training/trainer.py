@@ -7,7 +7,7 @@ from typing import cast
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, save_model
 from s2s_cli.config import Training
-from s2s_cli.errors import CheckpointError, NotFiniteError, UnsavedError
+from s2s_cli.errors import CheckpointError, NotFiniteError, SaveError
 from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.parallel import ALONE, Ranks
@@ -327,7 +327,7 @@ def saving(run: RunFolder, step: int) -> Iterator[None]:
     """Name the update that could not be saved.
 
     Raises:
-        UnsavedError: the disk is full or read-only, the run folder is gone, or the like.
+        SaveError: the disk is full or read-only, the run folder is gone, or the like.
     """
     try:
         if step and not run.path.is_dir():
@@ -335,7 +335,7 @@ def saving(run: RunFolder, step: int) -> Iterator[None]:
         yield
     except (CheckpointError, OSError) as error:
         reason = str(error) if isinstance(error, CheckpointError) else describe_os_error(error)
-        raise UnsavedError(
+        raise SaveError(
             f"update {step:,} could not be saved: {reason}; what was saved before is complete, "
             "and the same command goes on from there"
         ) from error

@@ -30,18 +30,20 @@ def test_a_lower_cased_model_may_be_scored_with_case(tmp_path: Path, files: list
     assert "ignore case" not in done.stderr
 
 
-def test_a_search_that_only_the_recipe_has_is_told(tmp_path: Path, files: list[object]) -> None:
+def test_a_search_that_only_the_recipe_has_is_reported(tmp_path: Path, files: list[object]) -> None:
     recipe = tmp_path / "my.yaml"
     languages = "data: {src_lang: de, tgt_lang: en}\n"
     recipe.write_text(f"{languages}decoding: {{beam_size: 8, keep_unk: true}}\n")
     toy = save_toy(tmp_path / "toy")
     ask = ("eval", "-m", toy, "-c", recipe, *files, "--report", tmp_path / "report")
-    there = f"as {recipe} has it: --set decoding.beam_size=8 --set decoding.keep_unk=true"
-    told = s2s(*ask).stderr
-    assert "the model's own, with decoding.beam_size=3, decoding.keep_unk=false" in told
-    assert there in " ".join(told.split())
-    told = s2s(*ask, "--beam-size", 2, "--set", "decoding.keep_unk=true").stderr
-    assert "the model's own" not in told
+    there = (
+        f"for the search of {recipe}, add --set decoding.beam_size=8 --set decoding.keep_unk=true"
+    )
+    output = s2s(*ask).stderr
+    assert "the model's own decoding.beam_size=3, decoding.keep_unk=false" in output
+    assert there in " ".join(output.split())
+    output = s2s(*ask, "--beam-size", 2, "--set", "decoding.keep_unk=true").stderr
+    assert "the model's own" not in output
     recipe.write_text(f"{languages}decoding: {{beam_size: 3}}\n")
     assert "the model's own" not in s2s(*ask).stderr
 
@@ -50,8 +52,8 @@ def test_options_of_the_other_search_are_refused(tmp_path: Path, files: list[obj
     ask = ("eval", "-m", save_toy(tmp_path / "toy"), *files)
     ask = (*ask, "--set", "decoding.search=sample")
     for option in ("--beam-size", "--length-penalty"):
-        assert f"{option}: of no use to sampling" in error_of(*ask, option, 2)
-    assert "--run: of no use beside --model" in error_of(*ask, "--run", tmp_path)
+        assert f"{option}: has no effect with decoding.search sample" in error_of(*ask, option, 2)
+    assert "--run: has no effect with --model" in error_of(*ask, "--run", tmp_path)
 
 
 BLANK = (

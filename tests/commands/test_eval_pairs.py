@@ -64,12 +64,12 @@ def test_pairs_with_a_blank_side_are_refused_for_their_lines(
     assert "1 pairs have a blank side" in error_of(*ask, "--score-pairs")
 
 
-def test_options_about_translating_are_refused_beside_score_pairs(ask: list[object]) -> None:
+def test_options_of_a_translation_are_refused_with_score_pairs(ask: list[object]) -> None:
     message = error_of(*ask, "--score-pairs", "--bleu", "--beam-size", 3, "--tokenized")
-    assert "--bleu, --beam-size, --tokenized: of no use with --score-pairs" in message
+    assert "--bleu, --tokenized, --beam-size: have no effect with --score-pairs" in message
 
 
-def test_settings_of_a_search_are_refused_beside_score_pairs(ask: list[object]) -> None:
+def test_settings_of_a_search_are_refused_with_score_pairs(ask: list[object]) -> None:
     plain = output_of(*ask, "--score-pairs")
     for setting in ("precision=int8", "kernels=fused", "beam_size=2", "max_source_length=1"):
         message = error_of(*ask, "--score-pairs", "--set", f"decoding.{setting}")

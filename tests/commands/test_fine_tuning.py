@@ -84,7 +84,7 @@ def test_other_languages_than_the_models_are_refused(tmp_path: Path) -> None:
 
 def test_keys_of_the_vocabulary_are_refused(folder: Path) -> None:
     message = error_of(*SAME, "--set", "vocab.max_size=50", "--set", "vocab.min_freq=1")
-    assert "--set vocab.max_size, vocab.min_freq: no effect when fine-tuning" in message
+    assert "--set vocab.max_size, --set vocab.min_freq: have no effect when fine-tuning" in message
     own = {"text": {"src_tokenizer": "char"}, "vocab": {"min_freq": 3}, "model": {}}
     own["model"] = make_config(
         {"embed_size": 8, "hidden_size": 16, "attention_size": 8}
@@ -93,10 +93,10 @@ def test_keys_of_the_vocabulary_are_refused(folder: Path) -> None:
     files = SAME[3:]
     done = s2s("train", "-c", "scratch.yaml", *SAME[1:], "--run", "new", "--epochs", 1)
     assert done.exit_code == 0, done.output
-    assert "warning: vocab.min_freq: no effect when fine-tuning" in done.stderr
+    assert "warning: vocab.min_freq: has no effect when fine-tuning" in done.stderr
     (folder / "tune.yaml").write_text(json.dumps({**own, "training": {"init_from": "general"}}))
     message = error_of("train", "-c", "tune.yaml", *files, "--run", "other")
-    assert "vocab.min_freq: no effect when fine-tuning" in message
+    assert "vocab.min_freq: has no effect when fine-tuning" in message
 
 
 WATCH = {"is_on": False}

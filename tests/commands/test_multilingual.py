@@ -235,10 +235,10 @@ def test_a_model_of_one_direction_takes_its_own_languages_only(tmp_path: Path) -
     assert "--to fr: this model translates into en; leave it out" in message
 
 
-def test_languages_by_option_are_refused_beside_directions(words: Path) -> None:
+def test_options_for_languages_are_refused_with_directions(words: Path) -> None:
     recipe = ["-c", words.parent / "several.yaml", "--data-dir", words.parent]
     message = error_of("train", *recipe, "--run", words.parent / "no", "--tgt-lang", "de")
-    assert "--tgt-lang: of no use with data.directions (de-en, en-de, de-fr)" in message
+    assert "--tgt-lang: has no effect with data.directions, which names" in message
     message = error_of("eval", "--run", words, "--tgt-lang", "de")
     assert "--tgt-lang: of no use with several directions; --to names one" in message
 

@@ -37,18 +37,18 @@ def refuse(folder: Path, src: str, tgt: str, *more: object) -> str:
 
 
 def test_file_names_give_the_languages(folder: Path) -> None:
-    told = build(folder, "s.de.txt.gz", "t.fr")
-    assert "languages, by the names of the files: source de (s.de.txt.gz), target fr" in told
-    assert "tokenisers: de moses, fr moses" in told
-    assert "warning" not in "\n".join(line for line in told.split("\n") if "language" in line)
+    output = build(folder, "s.de.txt.gz", "t.fr")
+    assert "languages, by the names of the files: source de (s.de.txt.gz), target fr" in output
+    assert "tokenisers: de moses, fr moses" in output
+    assert "warning" not in "\n".join(line for line in output.split("\n") if "language" in line)
 
 
-def test_what_names_do_not_give_is_assumed_and_said_once(folder: Path) -> None:
-    told = build(folder, "a.src", "b.tgt")
-    assert told.count("languages assumed: source zh, target en") == 1
-    told = build(folder, "a.src", "t.fr")
-    assert "languages assumed: source zh, as no option" in told
-    assert "target fr (t.fr)" in told
+def test_languages_that_names_do_not_give_are_assumed_and_reported_once(folder: Path) -> None:
+    output = build(folder, "a.src", "b.tgt")
+    assert output.count("languages assumed: source zh, target en") == 1
+    output = build(folder, "a.src", "t.fr")
+    assert "languages assumed: source zh, because no option" in output
+    assert "target fr (t.fr)" in output
 
 
 def test_a_recipe_without_languages_takes_them_from_its_files(folder: Path) -> None:
@@ -66,20 +66,20 @@ def test_a_recipe_without_languages_takes_them_from_its_files(folder: Path) -> N
 
 
 def test_options_and_named_recipes_are_not_overridden(folder: Path) -> None:
-    told = build(folder, "t.de", "t.fr", "--src-lang", "nl", "--tgt-lang", "it")
-    assert "tokenisers: nl moses, it moses" in told
-    assert "its name says" not in told
+    output = build(folder, "t.de", "t.fr", "--src-lang", "nl", "--tgt-lang", "it")
+    assert "tokenisers: nl moses, it moses" in output
+    assert "its name says" not in output
     (folder / "own.yaml").write_text("data: {src_lang: de, tgt_lang: en}")
-    told = build(folder, "t.de", "t.fr", "-c", "own.yaml")
-    assert "tokenisers: de moses, en moses" in told
-    assert told.count("its name says") == 1
-    assert "t.fr: its name says fr, but the target language of own.yaml is en" in told
+    output = build(folder, "t.de", "t.fr", "-c", "own.yaml")
+    assert "tokenisers: de moses, en moses" in output
+    assert output.count("its name says") == 1
+    assert "t.fr: its name says fr, but the target language of own.yaml is en" in output
 
 
-def test_nothing_is_said_of_the_phrasebook(tmp_path: Path) -> None:
-    told = s2s("vocab", "build", "--run", "r", cwd=tmp_path).stderr
-    assert "language" not in told
-    assert "script" not in told
+def test_nothing_is_reported_about_the_phrasebook(tmp_path: Path) -> None:
+    output = s2s("vocab", "build", "--run", "r", cwd=tmp_path).stderr
+    assert "language" not in output
+    assert "script" not in output
 
 
 def test_swapped_sides_are_refused(folder: Path) -> None:
@@ -103,9 +103,9 @@ def test_another_script_is_named_without_asking_about_sides(folder: Path) -> Non
 
 
 def test_languages_named_by_options_warn_only(folder: Path) -> None:
-    told = build(folder, "b.tgt", "a.src", "--src-lang", "zh", "--tgt-lang", "en")
-    assert told.count("are the sides swapped?") == 1
-    assert "warning: data.train: the source language is zh" in told
+    output = build(folder, "b.tgt", "a.src", "--src-lang", "zh", "--tgt-lang", "en")
+    assert output.count("are the sides swapped?") == 1
+    assert "warning: data.train: the source language is zh" in output
     refuse(folder, "b.tgt", "a.src", "--src-lang", "zh")  # its target language is a guess
 
 

@@ -79,7 +79,7 @@ def test_options_override_a_runs_own_settings(texts: Path, monkeypatch: pytest.M
     assert "recipe quickstart" in s2s("train", "--run", "run", *files).stderr
 
 
-def test_a_run_is_trained_anew_with_its_own_settings(
+def test_a_run_is_trained_from_scratch_with_its_own_settings(
     texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(texts)

@@ -32,8 +32,11 @@ def test_an_assumed_language_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--tokenizer", "mose"], "--tokenizer mose: choose one of auto, jieba, moses, char"),
-        (["--tokenizer", "char", "-m", "x"], "--tokenizer: cannot be combined with --model"),
+        (
+            ["--tokenizer", "mose"],
+            "--tokenizer mose: unknown; choose one of auto, jieba",
+        ),
+        (["--tokenizer", "char", "-m", "x"], "--tokenizer: has no effect with --model"),
         (["-m", "nowhere"], "nowhere"),
     ],
 )

@@ -64,7 +64,7 @@ def test_alignments_are_one_line_per_line_and_link_each_target_token(
 def test_alignments_without_attention_are_a_clear_error(tmp_path: Path) -> None:
     toy = save_toy(tmp_path / "toy", context="initial")
     ask = ("translate", "-m", toy, "--alignments", tmp_path / "links")
-    assert "--alignments: come from attention" in error_of(*ask, stdin=TEXT)
+    assert "--alignments: requires attention" in error_of(*ask, stdin=TEXT)
     assert not (tmp_path / "links").exists()
 
 
@@ -84,11 +84,11 @@ def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
     assert set(kept.split()) == {"<unk>"}
 
 
-def test_a_dictionary_without_attention_is_said_to_be_idle(tmp_path: Path) -> None:
+def test_a_dictionary_without_attention_has_no_effect(tmp_path: Path) -> None:
     (tmp_path / "d.tsv").write_text("s\tess\n")
     ask = ("translate", "--dictionary", tmp_path / "d.tsv", "-m")
     toy = save_toy(tmp_path / "toy", context="every_step")
-    idle = f"{tmp_path / 'd.tsv'}: of no use to a model without attention"
+    idle = f"{tmp_path / 'd.tsv'}: has no effect with a model without attention"
     assert idle in s2s(*ask, toy, stdin=TEXT).stderr
     other = save_toy(tmp_path / "other")
     assert idle not in s2s(*ask, toy, "-m", other, stdin=TEXT).stderr
@@ -133,16 +133,22 @@ def test_an_ensemble_of_models_that_do_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--prefix", "a", "--prefix-file", "p"], "--prefix: of no use with --prefix-file"),
+        (["--prefix", "a", "--prefix-file", "p"], "--prefix: has no effect with --prefix-file"),
         (["--prefix-file", "none"], "none: no such file"),
-        (["--seed", "3"], "--seed: of no use to beam search"),
-        (["--sample", "--beam-size", "3"], "--beam-size: of no use to sampling"),
-        (["--sample", "--length-penalty", "1"], "--length-penalty: of no use to sampling"),
-        (["--run", "r"], "--run: of no use beside --model"),
-        (["-c", "quickstart"], "--config: of no use beside --model"),
+        (["--seed", "3"], "--seed: has no effect with decoding.search beam"),
+        (
+            ["--sample", "--beam-size", "3"],
+            "--beam-size: has no effect",
+        ),
+        (
+            ["--sample", "--length-penalty", "1"],
+            "--length-penalty: has no effect",
+        ),
+        (["--run", "r"], "--run: has no effect with --model"),
+        (["-c", "quickstart"], "--config: cannot be combined with --model"),
         (["--dictionary", "none"], "decoding.dictionary: no such file: none"),
         (["--set", "decoding.top_p=0"], "decoding.top_p: "),
-        (["--set", "decoding.min_length_factor=3"], "no translation can be both"),
+        (["--set", "decoding.min_length_factor=3"], "no translation satisfies both"),
         (["--set", "decoding.search=greedy"], "decoding.search: "),
     ],
     ids=str,
@@ -174,7 +180,7 @@ def test_a_long_text_is_translated_as_its_parts_are(
     (tmp_path / "long").write_text(TEXT * 7)
     ask = ("translate", tmp_path / "long", "-m", toy)
     whole = output_of(*ask)
-    monkeypatch.setattr("s2s_cli.commands.streaming.BATCHES_AHEAD", 1)
+    monkeypatch.setattr("s2s_cli.commands.streaming.BATCHES_PER_BLOCK", 1)
     assert output_of(*ask, "--batch-size", 2) == whole
     listed = output_of(*ask, "--batch-size", 2, "--n-best", 2).splitlines()
     numbers = [int(line.split(" ||| ")[0]) for line in listed]

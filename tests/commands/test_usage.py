@@ -95,7 +95,7 @@ def test_the_name_of_a_language_suggests_its_code(
 ) -> None:
     message = error_of(*command.split(), option, name)
     assert message == (
-        f"ConfigError: {option} {name}: languages go by their codes; did you mean {code}?"
+        f"ConfigError: {option} {name}: languages are named by their codes; did you mean {code}?"
     )
 
 
@@ -105,7 +105,7 @@ def test_names_of_languages_in_recipes_suggest_codes_too() -> None:
         ("directions", "[Chinese-English]", "zh-en"),
     ):
         message = error_of("train", "--set", f"data.{key}={value}")
-        assert f"languages go by their codes; did you mean {code}?" in message
+        assert f"languages are named by their codes; did you mean {code}?" in message
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,9 @@ def test_a_key_without_its_section_suggests_it(text: str, message: str) -> None:
         ("src_lang: de", "src_lang: no such key here; did you mean data.src_lang?"),
     ],
 )
-def test_a_flat_recipe_is_told_its_sections(tmp_path: Path, text: str, message: str) -> None:
+def test_the_sections_of_a_flat_recipe_are_suggested(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "flat.yaml").write_text(f"{text}\n")
     assert message in error_of("train", "-c", tmp_path / "flat.yaml")
 

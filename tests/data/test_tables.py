@@ -237,7 +237,7 @@ def test_a_malformed_row_is_named_by_file_and_line(
         ("a.csv", {"header": False, "tgt": "t"}, "column 't' is named, but `header` is false"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_contradicting_settings_are_refused(
     tmp_path: Path, name: str, keys: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:

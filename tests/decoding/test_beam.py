@@ -287,9 +287,9 @@ def test_only_words_need_coverage() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="no translation can be both"):
+    with pytest.raises(ValueError, match="no translation satisfies both"):
         Decoding(min_length_factor=2.5)
-    with pytest.raises(ConfigError, match=r"decoding: coverage_penalty counts attention"):
+    with pytest.raises(ConfigError, match=r"decoding: coverage_penalty requires a model"):
         check_config({"model": {"context": "initial"}, "decoding": {"coverage_penalty": 1.0}}, "x")
 
 

@@ -140,7 +140,7 @@ def test_samples_obey_prefix_lengths_and_repeats() -> None:
 
 def test_n_best_samples_need_no_beam() -> None:
     assert sampling(n_best=9).n_best == 9
-    with pytest.raises(ValueError, match="needs a beam_size"):
+    with pytest.raises(ValueError, match="requires a beam_size"):
         Decoding(n_best=9)
 
 

@@ -33,7 +33,7 @@ from shell import tiny_train
 from tally import Tally, trials
 
 from s2s_cli.checkpoint import load_model
-from s2s_cli.errors import ConfigError, UnsavedError
+from s2s_cli.errors import ConfigError, SaveError
 from s2s_cli.run import RunFolder
 from s2s_cli.storage import checksummed, lock
 from s2s_cli.storage.atomic import sync_folder, write_synced
@@ -281,5 +281,5 @@ def test_an_error_while_saving_is_one_of_ours(tmp_path: Path) -> None:
     fit = make_fit(tmp_path / "run", CONFIG, MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checksummed, "write_synced", _full)
-        with pytest.raises(UnsavedError, match="update 0 could not be saved"):
+        with pytest.raises(SaveError, match="update 0 could not be saved"):
             list(fit.steps(lambda: False))

@@ -167,14 +167,14 @@ def test_tying_all_needs_one_vocabulary() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ({"input_feeding": True}, "input_feeding needs context attention and attend after"),
-        ({"context": "initial", "decoder_start": "zero"}, "would see nothing of the source"),
-        ({"attend": "below"}, "needs a decoder of at least two layers"),
+        ({"input_feeding": True}, "input_feeding requires context attention and attend after"),
+        ({"context": "initial", "decoder_start": "zero"}, "sees nothing of the source"),
+        ({"attend": "below"}, "requires a decoder of at least two layers"),
         ({"encoder": {"num_layers": 2}}, "decoder_start last: the encoder has 2 layers of 6"),
         ({"encoder": {"hidden_size": 8}, "decoder_start": "mean"}, "decoder_start mean"),
-        ({"encoder": {"hidden_size": 7}}, "needs an even hidden_size, not 7"),
-        ({"tied": "all", "encoder": {"embed_size": 7}}, "tied all: one table"),
-        ({"tied": "all", "src_vectors": "x.vec"}, "give its vectors as tgt_vectors"),
+        ({"encoder": {"hidden_size": 7}}, "requires an even hidden_size, not 7"),
+        ({"tied": "all", "encoder": {"embed_size": 7}}, "tied all: the embedding sizes"),
+        ({"tied": "all", "src_vectors": "x.vec"}, "name its vectors in tgt_vectors"),
     ],
 )
 def test_incompatible_settings_are_refused(kind: dict[str, object], message: str) -> None:

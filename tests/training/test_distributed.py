@@ -175,6 +175,6 @@ def test_processes_that_would_train_otherwise_are_refused(tmp_path: Path) -> Non
     agree(fit)
     fit.ranks = Second(1, 2)
     with pytest.raises(
-        ConfigError, match=r"process 1: its text is \w+, that of the first process ot"
+        ConfigError, match=r"process 1: differs from the first process \(text other -> \w+\)"
     ):
         agree(fit)

@@ -78,10 +78,10 @@ def test_teacher_forcing_stops_at_its_minimum(schedule: str) -> None:
     ("keys", "message"),
     [
         ({"learning_rate_decay": 0.5}, "schedule constant does not use it"),
-        ({"schedule": "step"}, "schedule step: needs a learning_rate_decay below 1"),
-        ({"schedule": "inverse_sqrt"}, "needs warmup_steps"),
+        ({"schedule": "step"}, "schedule step: requires a learning_rate_decay below 1"),
+        ({"schedule": "inverse_sqrt"}, "requires warmup_steps"),
         ({"teacher_forcing": 0.5, "teacher_forcing_min": 0.6}, "is above teacher_forcing"),
-        ({"momentum": 0.9}, "momentum: adam has none of its own"),
+        ({"momentum": 0.9}, "momentum: adam does not use it"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(

@@ -23,7 +23,7 @@ from s2s_cli.checkpoint import (
 )
 from s2s_cli.config import Config, Model, Training
 from s2s_cli.data.batch import Batch
-from s2s_cli.errors import CheckpointError, ConfigError, NotFiniteError, UnsavedError
+from s2s_cli.errors import CheckpointError, ConfigError, NotFiniteError, SaveError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import check_config
 from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
@@ -306,7 +306,7 @@ def test_a_full_disk_shows_before_the_first_update(
 
     monkeypatch.setattr("s2s_cli.storage.checksummed.write_synced", full_disk)
     events = make_fit(tmp_path, CONFIG).steps(lambda: False)
-    with pytest.raises(UnsavedError, match=r"No space left.*MB are needed, .* MB are free"):
+    with pytest.raises(SaveError, match=r"No space left.*MB are needed, .* MB are free"):
         next(events)
 
 
