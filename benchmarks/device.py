@@ -29,7 +29,7 @@ from torch import Tensor
 from benchmarks.work import FIGURES, SIZES
 from s2s_cli.config import Decoding, Model, Training
 from s2s_cli.console import say
-from s2s_cli.data.batch import Batch, collate, collate_src
+from s2s_cli.data.batching import Batch, collate, collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.device import choose_device, describe_device, prepare_device
 from s2s_cli.errors import DeviceError, S2SError

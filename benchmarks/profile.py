@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.device import FULL, KINDS, make_model, make_pairs
 from s2s_cli.config import Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.device import prepare_device
 from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer

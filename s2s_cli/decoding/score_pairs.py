@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.decoding.predictor import forbid_markers
 from s2s_cli.decoding.translator import Translator, batches_by_length
 

@@ -12,9 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from s2s_cli.config import Training
-from s2s_cli.data.ahead import one_ahead
-from s2s_cli.data.batch import Batch, collate
-from s2s_cli.data.sampler import epoch_batches
+from s2s_cli.data.batching import Batch, collate, epoch_batches, prefetch
 from s2s_cli.data.tokenized import EncodedPairs, lengths_of
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.parallel import ALONE, Ranks
@@ -169,7 +167,7 @@ def _share_all(
     def make(group: Group) -> tuple[Group, list[Batch]]:
         return group, [share(batch, pairs, ranks) for batch in group]
 
-    return one_ahead(make, groups) if is_ahead else map(make, groups)
+    return prefetch(make, groups) if is_ahead else map(make, groups)
 
 
 def share(indices: Sequence[int], pairs: EncodedPairs, ranks: Ranks) -> Batch:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import Batch
+from s2s_cli.data.batching import Batch
 from s2s_cli.decoding.predictor import Predictor, forbid_markers
 from s2s_cli.kernels.cross_entropy import projected_loss
 from s2s_cli.model.seq2seq import Seq2Seq

@@ -3,7 +3,7 @@
 import torch
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.loss import batch_loss

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from s2s_cli.data.batch import Batch
+from s2s_cli.data.batching import Batch
 from s2s_cli.errors import DeviceError
 
 

@@ -9,7 +9,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import Batch
+from s2s_cli.data.batching import Batch
 from s2s_cli.errors import DeviceError, is_out_of_memory
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.parallel import ALONE, Ranks, noticing_loss

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding, Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.resampling import ResampledPairs, Resampling
 from s2s_cli.data.tokenized import EncodedCorpus, EncodedPairs

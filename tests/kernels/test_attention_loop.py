@@ -3,7 +3,7 @@ import torch
 from conftest import ALL_KINDS, describe_kind, make_config, make_model
 from torch import Tensor
 
-from s2s_cli.data.batch import Batch, collate
+from s2s_cli.data.batching import Batch, collate
 from s2s_cli.model.decoders import can_fuse
 from s2s_cli.model.seq2seq import Seq2Seq
 

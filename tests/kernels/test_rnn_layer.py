@@ -7,7 +7,7 @@ from conftest import ALL_KINDS, describe_kind, make_config, make_model
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.kernels.cells import NUM_PARTS, State
 from s2s_cli.kernels.rnn_layer import run_packed, run_sequences
 from s2s_cli.model.layers import RNN_CLASSES, as_state

@@ -8,7 +8,7 @@ import torch
 from conftest import ALL_KINDS, describe_kind, make_config, make_model
 from torch import Tensor
 
-from s2s_cli.data.batch import Batch, collate
+from s2s_cli.data.batching import Batch, collate
 from s2s_cli.errors import ConfigError
 from s2s_cli.model import graphed_loop
 from s2s_cli.model.decoders import can_fuse

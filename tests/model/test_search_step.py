@@ -7,7 +7,7 @@ from conftest import ALL_KINDS, describe_kind, make_config, make_model
 from torch.nn import functional as F
 
 from s2s_cli.config import Decoding
-from s2s_cli.data.batch import collate_src
+from s2s_cli.data.batching import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.ensemble import Ensemble
 from s2s_cli.errors import ConfigError

@@ -16,7 +16,7 @@ from two_ranks import CASES, PAIRS, WHOLE, fit_case
 
 from s2s_cli.checkpoint import load_training_state
 from s2s_cli.config import Config, Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.errors import ConfigError
 from s2s_cli.parallel import ALONE, Ranks, present_ranks
 from s2s_cli.run import RunFolder

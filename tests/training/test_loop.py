@@ -8,7 +8,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from s2s_cli.config import Model, Training
-from s2s_cli.data.batch import Batch, collate
+from s2s_cli.data.batching import Batch, collate
 from s2s_cli.data.tokenized import EncodedPair
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.model.seq2seq import Seq2Seq

@@ -5,7 +5,7 @@ import torch
 from conftest import make_model
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.decoding.score_pairs import perplexity, score_pairs
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.kernels.cross_entropy import projected_loss

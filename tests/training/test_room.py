@@ -5,7 +5,7 @@ import torch
 from conftest import make_model
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import Batch, collate
+from s2s_cli.data.batching import Batch, collate
 from s2s_cli.errors import DeviceError, is_out_of_memory
 from s2s_cli.parallel import Ranks
 from s2s_cli.training import step as gradients_module

@@ -2,7 +2,7 @@ import pytest
 from conftest import ALL_KINDS, describe_kind, make_model
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.training.step import Gradients
 
 PAIRS = [([4, 5, 6], [7, 8]), ([6, 5], [9])]

@@ -22,7 +22,7 @@ from s2s_cli.checkpoint import (
     load_training_state,
 )
 from s2s_cli.config import Config, Model, Training
-from s2s_cli.data.batch import Batch
+from s2s_cli.data.batching import Batch
 from s2s_cli.errors import CheckpointError, ConfigError, NotFiniteError, SaveError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import check_config
