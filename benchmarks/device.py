@@ -37,10 +37,8 @@ from s2s_cli.model.decoders import can_fuse
 from s2s_cli.model.search_step import prepare_search
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
-from s2s_cli.training.room import release_memory
-from s2s_cli.training.step import Gradients
+from s2s_cli.training.step import TrainingStep
 
 VOCAB_SIZE = 8000
 KINDS: dict[str, dict[str, object]] = {
@@ -136,19 +134,18 @@ def agreement(
         config = Training.model_validate({"kernels": way})
         model = make_model(kind, sizes.hidden, vocab_size=100).to(place)
         model.compute_by(way)
-        summed = Gradients(model, config)
+        step = TrainingStep(model, make_optimizer(model.parameters(), config), config)
         # Other sizes and weights before: they must not show in what is replayed.
         for each in (batch, others, batch):
-            model.zero_grad()
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter.mul_(0.9)
-            sums = summed.add_up([each.to(place)], 1.0)
+            losses, _ = step.backward([each.to(place)])
         gradients = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
         ready = prepare_search(model.eval(), Model.model_validate(kind), Decoding())
         src, lengths = collate_src([src for src, _ in make_pairs(16, vocab_size=100)])
         best = [one[0].token_ids for one in beam_search(ready, src.to(place), lengths, Decoding())]
-        found.append((sums.loss, gradients, best))
+        found.append((losses[0].item(), gradients, best))
     (plain_loss, plain, expected), (loss, ours, best) = found
     loss_off = abs(loss - plain_loss) / plain_loss
     differences = torch.cat([(a - b).flatten() for a, b in zip(ours, plain, strict=True)])
@@ -165,13 +162,13 @@ def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict
     """
     model = make_model(KINDS["bahdanau"], sizes.hidden).to(device)
     model.compute_by(config.kernels)
-    gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
+    step = TrainingStep(model, make_optimizer(model.parameters(), config), config)
     reset_memory(device)
     pairs = make_pairs(config.batch_size * 4)
     batches = [collate(pairs[first::4]) for first in range(4)]
 
     def run(batch: Batch) -> None:
-        update(gradients, [batch.to(device)], optimizer, config)
+        step.apply(*step.backward([batch.to(device)]))
 
     first = sum(timed(partial(run, batch), device) for batch in batches)
     speeds = []
@@ -230,6 +227,14 @@ def reset_memory(device: torch.device) -> None:
     """Let the greatest amount of memory be counted from now on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give the memory that PyTorch caches back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def beside_peers(device: str, batch_size: int, more: list[str]) -> list[str]:

@@ -17,9 +17,8 @@ from benchmarks.device import FULL, KINDS, make_model, make_pairs
 from s2s_cli.config import Training
 from s2s_cli.data.batching import collate
 from s2s_cli.device import prepare_device
-from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
-from s2s_cli.training.step import Gradients
+from s2s_cli.training.step import TrainingStep
 
 PURPOSES = {
     "matrix products": "mm addmm bmm baddbmm addmv mv linear dot",
@@ -48,13 +47,13 @@ def profile_updates(config: Training, batch_size: int, hidden: int, updates: int
     """Milliseconds of an update, by what they are spent on."""
     model = make_model(KINDS["bahdanau"], hidden)
     model.compute_by(config.kernels)
-    gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
+    step = TrainingStep(model, make_optimizer(model.parameters(), config), config)
     batch = collate(make_pairs(batch_size))
     for _ in range(2):
-        update(gradients, [batch], optimizer, config)
+        step.apply(*step.backward([batch]))
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         for _ in range(updates):
-            update(gradients, [batch], optimizer, config)
+            step.apply(*step.backward([batch]))
     spent: Counter[str] = Counter()
     for event in seen.key_averages():
         spent[purpose_of(event.key)] += event.self_cpu_time_total / 1000 / updates

@@ -9,15 +9,15 @@ from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs
 from s2s_cli.config import Decoding, Model, Text, Training
 from s2s_cli.data.corpus import Corpus
 from s2s_cli.data.tokenized import encode_corpus, tokenize_corpus
-from s2s_cli.parallel import ALONE, Ranks
+from s2s_cli.parallel import SINGLE_PROCESS, Ranks
 from s2s_cli.run import RunFolder
 from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.training.log import Validation
 from s2s_cli.training.loop import Progress
-from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import find_resumable
-from s2s_cli.training.trainer import Fit
-from s2s_cli.training.validate import Material, ValidText
+from s2s_cli.training.trainer import Trainer
+from s2s_cli.training.validate import TrainingData, ValidText
 
 WORDS = ["甲", "乙", "丙", "丁"]
 LETTERS = ["a", "b", "c", "d"]
@@ -44,7 +44,9 @@ def make_corpus(numbers: Iterator[int] | range, name: str) -> Corpus:
     return Corpus(name, src, tgt, 0, {name: "0"}, src_lang="zh", tgt_lang="en")
 
 
-def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = ALONE) -> Fit:
+def make_trainer(
+    folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = SINGLE_PROCESS
+) -> Trainer:
     """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
     run = RunFolder(folder)
     torch.manual_seed(config.seed)
@@ -59,21 +61,21 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks 
     if resumable is not None:
         loaded = resumable.loaded
     tokenizers = loaded.src.tokenizer, loaded.tgt.tokenizer
-    material = Material(
+    data = TrainingData(
         encode_corpus(tokenize_corpus(train, *tokenizers), src, tgt).pairs,
         encode_corpus(tokenize_corpus(valid, *tokenizers), src, tgt),
         [ValidText(valid, ScoringSettings("en"))],
     )
-    fit = Fit(loaded, material, config, run, ranks)
+    trainer = Trainer(loaded, data, config, run, ranks)
     if resumable is not None:
-        fit.restore(resumable.state)
-    return fit
+        trainer.restore(resumable.state)
+    return trainer
 
 
-def finish(fit: Fit, stop_after: int | None = None) -> list[Validation]:
+def finish(trainer: Trainer, stop_after: int | None = None) -> list[Validation]:
     """Run to the end, or until a step; the validations on the way."""
     validations = []
-    for event in fit.steps(lambda: fit.record.position.step == stop_after):
+    for event in trainer.train(lambda: trainer.record.position.step == stop_after):
         if not isinstance(event, Progress):
             validations.append(event)
     return validations

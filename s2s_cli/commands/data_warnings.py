@@ -151,7 +151,7 @@ class SourceCheck:
         from s2s_cli.console import say, warn
 
         counts = self._num_unknown, self._num_tokens
-        found = UnknownTokens(*(int(ranks.total(one)) for one in counts) if ranks else counts)
+        found = UnknownTokens(*(int(ranks.sum(one)) for one in counts) if ranks else counts)
         script = describe_script(self._lines, self._loaded.card.src_lang)
         if found.is_high:
             warn(

@@ -25,9 +25,9 @@ def join_processes(launch: Launch) -> Iterator[Launch]:
         yield launch
         return
     from s2s_cli.console import quiet
-    from s2s_cli.parallel import joined
+    from s2s_cli.parallel import process_group
 
-    with joined(launch) as known:
+    with process_group(launch) as known:
         if launch.is_first:
             yield known
         else:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from s2s_cli.run import RunFolder, Vocabularies
     from s2s_cli.signals import StopRequest
     from s2s_cli.training.setup import Texts
-    from s2s_cli.training.trainer import Fit
-    from s2s_cli.training.validate import Material
+    from s2s_cli.training.trainer import Trainer
+    from s2s_cli.training.validate import TrainingData
 
 
 FRESH = "fresh"
@@ -57,13 +57,13 @@ def prepare(
     device: "torch.device",
     how: StartOptions,
     stop: "StopRequest",
-) -> "Fit":
+) -> "Trainer":
     """Read the data and the vocabularies; make a model, or take up the one that was begun."""
     with preparing(recipe, run, stop=stop) as preparation:
-        fit, config = _begin(recipe, run, preparation, device, how)
-    if fit.ranks.is_first:
-        _write_record(recipe.name, config, fit, device)
-    return fit
+        trainer, config = _begin(recipe, run, preparation, device, how)
+    if trainer.ranks.is_first:
+        _write_record(recipe.name, config, trainer, device)
+    return trainer
 
 
 def _begin(
@@ -72,9 +72,9 @@ def _begin(
     preparation: "Preparation",
     device: "torch.device",
     how: StartOptions,
-) -> "tuple[Fit, Config]":
+) -> "tuple[Trainer, Config]":
     from s2s_cli.console import say
-    from s2s_cli.parallel import present_ranks
+    from s2s_cli.parallel import current_ranks
     from s2s_cli.training.setup import (
         Plan,
         begin,
@@ -84,7 +84,7 @@ def _begin(
         read_texts,
     )
 
-    ranks = present_ranks()
+    ranks = current_ranks()
     is_known = run.has_vocabularies() or recipe.config.training.init_from is not None
     texts = read_texts(recipe.config, preparation, is_known=is_known)
     former = _load_former(recipe.config, run, how)
@@ -102,7 +102,7 @@ def _begin(
     if not ranks.is_first:
         return begin(plan, say) if how.is_fresh else begin_or_resume(plan, say), config
     if how.is_fresh:
-        fit = begin(plan, say)
+        trainer = begin(plan, say)
         # Every check of the input is behind us: only now may an older run be moved.
         if backup := run.set_aside():
             say(f"--fresh: the former run was moved to {backup}")
@@ -111,11 +111,11 @@ def _begin(
         run.repair()
     else:
         run.repair()
-        fit = begin_or_resume(plan, say)
+        trainer = begin_or_resume(plan, say)
     if is_new:
         run.save_vocabularies(vocabularies)
     preparation.commit()
-    return fit, config
+    return trainer, config
 
 
 def _load_former(config: "Config", run: "RunFolder", how: StartOptions) -> "LoadedModel | None":
@@ -129,7 +129,7 @@ def _load_former(config: "Config", run: "RunFolder", how: StartOptions) -> "Load
 
 
 def _warn_of_data(
-    config: "Config", texts: "Texts", material: "Material", counts: "Mapping[str, Counts]"
+    config: "Config", texts: "Texts", material: "TrainingData", counts: "Mapping[str, Counts]"
 ) -> None:
     """Say what of the data makes the model, or its scores, worse than they look."""
     from s2s_cli.checks.coverage import Known
@@ -166,20 +166,20 @@ def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
     return config.model_copy(update={"vocab": vocab, "data": data, "training": training})
 
 
-def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device") -> None:
+def _write_record(name: str, config: "Config", trainer: "Trainer", device: "torch.device") -> None:
     """What the run folder says about itself."""
     from s2s_cli.console import say
     from s2s_cli.recipe import dump_yaml
     from s2s_cli.storage.atomic import write_file
     from s2s_cli.storage.checksummed import to_json
-    from s2s_cli.training.log import describe_run, forget_after
+    from s2s_cli.training.log import describe_run, truncate_log
 
-    run = fit.run
-    forget_after(run.log_path, fit.record)
+    run = trainer.run
+    truncate_log(run.log_path, trainer.record)
     write_file(run.config_path, dump_yaml(config))
-    num_parameters = fit.loaded.model.num_parameters()
-    facts = describe_run(name, num_parameters, device, fit.ranks)
-    if fit.record.position.step and not fit.is_finished():
+    num_parameters = trainer.loaded.model.num_parameters()
+    facts = describe_run(name, num_parameters, device, trainer.ranks)
+    if trainer.record.position.step and not trainer.is_finished():
         _tell_moved(run, facts)
     write_file(run.facts_path, to_json(facts))
     say(f"model: {num_parameters:,} weights")

@@ -19,7 +19,7 @@ from s2s_cli.commands.inherited_settings import (
 )
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.processes import join_processes
-from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
+from s2s_cli.commands.progress import describe_best, describe_end, describe_selected, follow
 from s2s_cli.commands.start import FRESH, StartOptions, prepare
 from s2s_cli.errors import ConfigError, DataError, NotFiniteError, SaveError, StoppedError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.trainer import Fit
+    from s2s_cli.training.trainer import Trainer
 
 
 def train(
@@ -183,7 +183,7 @@ def _train(
         describe_device,
         prepare_device,
     )
-    from s2s_cli.parallel import present_ranks
+    from s2s_cli.parallel import current_ranks
     from s2s_cli.training.memory import check_memory
     from s2s_cli.training.resume import agree
 
@@ -194,36 +194,37 @@ def _train(
         allow_tf32(device)
     if recipe.config.training.kernels == "graphs":
         check_graphs(device)
-    ranks = present_ranks()
+    ranks = current_ranks()
     several = f", the first of {ranks.size} processes" if ranks.size > 1 else ""
     say(
         f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
     )
     # Before minutes of reading; its vocabularies count later.
     check_memory(recipe.config, device, num_processes=launch.local_size)
-    with ranks.in_turn():
+    with ranks.rank_zero_first():
         check_scripts(recipe.config.data, job.explicit)
-        fit = prepare(recipe, folder, device, how, stop)
-    agree(fit)
-    if fit.is_finished():
-        say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains from scratch")
-    elif not ranks.most(stop.is_set()):
-        with naming_lines(recipe, folder), rescuing(fit, rescue_dir):
-            follow(fit, stop)
-    number = int(ranks.most(stop.signal_number or 0))
-    if number and not fit.is_finished():
+        trainer = prepare(recipe, folder, device, how, stop)
+    agree(trainer)
+    if trainer.is_finished():
+        end = describe_end(trainer)
+        say(f"{folder.path} is trained already: {end}; --fresh trains from scratch")
+    elif not ranks.max(stop.is_set()):
+        with naming_lines(recipe, folder), rescuing(trainer, rescue_dir):
+            follow(trainer, stop)
+    number = int(ranks.max(stop.signal_number or 0))
+    if number and not trainer.is_finished():
         raise StoppedError(
-            f"stopped after update {fit.record.position.step}, all saved; "
+            f"stopped after update {trainer.record.position.step}, all saved; "
             "the same command goes on from here",
             number,
         )
-    if not fit.record.best_epoch:
+    if not trainer.record.best_epoch:
         raise ConfigError(
             f"{folder.path}: training diverged in every epoch, so there is no model; lower "
             f"training.learning_rate ({recipe.config.training.peak_learning_rate:g}) and train "
             "from scratch with --fresh"
         )
-    say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
+    say(f"best valid {describe_best(trainer)}, {describe_selected(trainer)}")
     if ranks.is_first:
         write_result(str(folder.model_path))
 
@@ -258,16 +259,16 @@ def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
 
 
 @contextmanager
-def rescuing(fit: "Fit", rescue_dir: Path | None) -> "Iterator[None]":
+def rescuing(trainer: "Trainer", rescue_dir: Path | None) -> "Iterator[None]":
     """Write a state that its run folder did not take to another one, if one was named."""
     from s2s_cli.run import RunFolder
     from s2s_cli.storage.atomic import write_file
 
-    is_ready = rescue_dir is not None and fit.ranks.is_first
+    is_ready = rescue_dir is not None and trainer.ranks.is_first
     # What a run folder has besides; it may be gone when it is wanted.
-    files = [fit.run.config_path, fit.run.facts_path] if is_ready else []
+    files = [trainer.run.config_path, trainer.run.facts_path] if is_ready else []
     contents = [path.read_bytes() for path in files]
-    vocabularies = fit.run.load_vocabularies() if is_ready else None
+    vocabularies = trainer.run.load_vocabularies() if is_ready else None
     try:
         yield
     except SaveError as error:
@@ -276,11 +277,11 @@ def rescuing(fit: "Fit", rescue_dir: Path | None) -> "Iterator[None]":
                 f"{error}; what was saved before is whole, where it is still there; --rescue-dir "
                 "DIR would have saved this state elsewhere"
             ) from error
-        rescue = RunFolder(rescue_dir / fit.run.path.absolute().name)
+        rescue = RunFolder(rescue_dir / trainer.run.path.absolute().name)
         for path, content in zip(files, contents, strict=True):
             write_file(rescue.path / path.name, content)
         rescue.save_vocabularies(vocabularies)
-        fit.rescue(rescue)
+        trainer.rescue(rescue)
         raise SaveError(
             f"{error}; the state is in {rescue.path}: with --run {rescue.path} the same command "
             "goes on from here"

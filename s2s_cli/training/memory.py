@@ -2,6 +2,8 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +11,8 @@ import torch
 from torch import nn
 
 from s2s_cli.config import Config
-from s2s_cli.errors import DeviceError
+from s2s_cli.data.batching import Batch
+from s2s_cli.errors import DeviceError, is_out_of_memory
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
 from s2s_cli.training.optimizer import count_copies, make_optimizer
@@ -202,3 +205,34 @@ def _value(config: Config, dotted: str) -> int:
 def describe_bytes(number: int) -> str:
     """A size of memory for people, as in `1.5 GB`."""
     return f"{number / 1e9:,.1f} GB" if number >= 1e8 else f"{number / 1e6:,.1f} MB"
+
+
+@contextmanager
+def report_out_of_memory(batches: Sequence[Batch], device: torch.device) -> Iterator[None]:
+    """Turn PyTorch's errors about lacking memory into one that says what to lower.
+
+    Args:
+        batches: of the update in progress.
+        device: where it is computed.
+
+    Raises:
+        DeviceError: there was too little memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        largest = max(batches, key=lambda batch: batch.src.numel() + batch.tgt_out.numel())
+        num_pairs, src_len = largest.src.shape
+        lengths = f"{src_len} source and {largest.tgt_out.shape[1]} target tokens"
+        reason = " ".join(str(error).split())[:200]
+        if num_pairs == 1:
+            problem = f"a single pair of {lengths}"
+            remedy = "lower data.max_length, or make the model smaller"
+        else:
+            problem = f"a batch of {num_pairs} pairs of up to {lengths}"
+            remedy = "halve training.batch_size and double training.accumulate"
+        raise DeviceError(
+            f"{device}: too little memory for {problem} ({reason}); {remedy}"
+        ) from error

@@ -9,8 +9,8 @@ from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.parallel import Ranks
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.sources import sources_of
-from s2s_cli.training.record import parse_record
-from s2s_cli.training.trainer import Fit
+from s2s_cli.training.state import parse_record
+from s2s_cli.training.trainer import Trainer
 
 MAY_CHANGE = {
     "training.epochs",
@@ -143,38 +143,38 @@ def _flatten(config: Config) -> dict[str, object]:
     return flat
 
 
-def agree(fit: Fit) -> None:
+def agree(trainer: Trainer) -> None:
     """Refuse to train what is not what the first process trains; take over its record.
 
     Raises:
         ConfigError: this process has read another recipe, other text, or another run folder.
     """
-    own = _describe(fit)
-    theirs = fit.ranks.from_first(lambda: own)
+    own = _describe(trainer)
+    theirs = trainer.ranks.broadcast(lambda: own)
     for what, value in own.items():
         if theirs[what] != value:
             raise ConfigError(
-                f"process {fit.ranks.rank}: its {what} is {value}, that of the first process "
+                f"process {trainer.ranks.rank}: its {what} is {value}, that of the first process "
                 f"{theirs[what]}; start all with one command, and let every machine see the same "
                 "text and the same run folder"
             )
-    fit.record = parse_record(fit.ranks.from_first(fit.record._asdict))
+    trainer.record = parse_record(trainer.ranks.broadcast(trainer.record._asdict))
 
 
-def _describe(fit: Fit) -> dict[str, str]:
+def _describe(trainer: Trainer) -> dict[str, str]:
     """What has to be the same everywhere, in words."""
-    card = fit.loaded.card
-    vocabularies = fit.loaded.src.vocabulary, fit.loaded.tgt.vocabulary
+    card = trainer.loaded.card
+    vocabularies = trainer.loaded.src.vocabulary, trainer.loaded.tgt.vocabulary
     texts = [[*origin.values()] for origin in card.trained_on.values()]
     return {
         "recipe": _hash(
-            fit.config.model_dump_json(exclude={"device"}),
+            trainer.config.model_dump_json(exclude={"device"}),
             card.model_dump_json(exclude={"trained_on"}),
         ),
         "text": _hash(str(texts)),
         "vocabulary": _hash(*(vocabulary.to_tsv() for vocabulary in vocabularies)),
-        "number of training pairs": f"{len(fit.material.train):,}",
-        "last saved update": f"{fit.record.position.step:,}",
+        "number of training pairs": f"{len(trainer.data.train):,}",
+        "last saved update": f"{trainer.record.position.step:,}",
     }
 
 

@@ -24,7 +24,7 @@ from s2s_cli.data.splits import load_split
 from s2s_cli.data.tokenized import TokenizedCorpus, encode_corpus, fits, segment_corpus
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.launch import read_launch
-from s2s_cli.parallel import ALONE, Ranks
+from s2s_cli.parallel import SINGLE_PROCESS, Ranks
 from s2s_cli.preparation.facts import weigh_pairs
 from s2s_cli.preparation.preparation import Preparation
 from s2s_cli.recipe import load_recipe
@@ -40,8 +40,8 @@ from s2s_cli.training.resume import (
     describe_other_ranks,
     find_resumable,
 )
-from s2s_cli.training.trainer import Fit
-from s2s_cli.training.validate import Material, ValidText
+from s2s_cli.training.trainer import Trainer
+from s2s_cli.training.validate import TrainingData, ValidText
 from s2s_cli.vocabularies import tokenize_corpora
 
 Say = Callable[[str], None]
@@ -64,9 +64,9 @@ class Plan(NamedTuple):
     run: RunFolder
     card: ModelCard
     vocabularies: Vocabularies
-    material: Material
+    material: TrainingData
     device: torch.device
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
     former: LoadedModel | None = None
     """The model that training begins with, where it begins with one."""
 
@@ -98,7 +98,7 @@ def read_valid(data: Data, train: Preparation, *, is_known: bool) -> list[Corpus
 
 def encode_texts(
     config: Config, texts: Texts, vocabularies: Vocabularies, say: Say
-) -> tuple[Material, dict[str, Counts]]:
+) -> tuple[TrainingData, dict[str, Counts]]:
     """Turn words into ids, saying how many pairs are left out and why.
 
     Returns:
@@ -122,7 +122,9 @@ def encode_texts(
         for text in _keep_fitting(texts.valid_corpora, fitting)
     ]
     weights = weigh_pairs(preparation.text, manifest)
-    material = Material(train, valid, valid_texts, make_resampling(config, vocabularies), weights)
+    material = TrainingData(
+        train, valid, valid_texts, make_resampling(config, vocabularies), weights
+    )
     return material, {"train": manifest.counts, "valid": valid_counts}
 
 
@@ -198,7 +200,7 @@ def make_card(config: Config, texts: Texts, vocabularies: Vocabularies) -> Model
     )
 
 
-def begin_or_resume(plan: Plan, say: Say) -> Fit:
+def begin_or_resume(plan: Plan, say: Say) -> Trainer:
     """Where the run's newest whole checkpoint stopped, or from the beginning.
 
     Raises:
@@ -219,7 +221,7 @@ def begin_or_resume(plan: Plan, say: Say) -> Fit:
     return begin(plan, say)
 
 
-def begin(plan: Plan, say: Say) -> Fit:
+def begin(plan: Plan, say: Say) -> Trainer:
     """A model with its first weights; nothing is written yet.
 
     Raises:
@@ -246,10 +248,10 @@ def begin(plan: Plan, say: Say) -> Fit:
     subwords = plan.vocabularies.subwords
     codecs = make_codecs(card.text, *card.all_directions[0], src, tgt, subwords)
     loaded = LoadedModel(model, *codecs, card)
-    return Fit(loaded, plan.material, plan.config.training, plan.run, plan.ranks)
+    return Trainer(loaded, plan.material, plan.config.training, plan.run, plan.ranks)
 
 
-def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
+def _resume(plan: Plan, resumable: Resumable, say: Say) -> Trainer:
     run, ranks, state = plan.run, plan.ranks, resumable.state
     if not run.config_path.is_file():
         raise CheckpointError(
@@ -261,34 +263,34 @@ def _resume(plan: Plan, resumable: Resumable, say: Say) -> Fit:
     check_same_run(former, plan.config, resumable, plan.vocabularies, plan.card.trained_on, run)
     loaded = resumable.loaded._replace(card=plan.card)
     loaded.model.to(plan.device)
-    fit = Fit(loaded, plan.material, plan.config.training, run, ranks)
-    fit.restore(state)
-    epoch, _, step = fit.record.position
-    if not fit.is_finished():
+    trainer = Trainer(loaded, plan.material, plan.config.training, run, ranks)
+    trainer.restore(state)
+    epoch, _, step = trainer.record.position
+    if not trainer.is_finished():
         say(f"resumed after update {step:,}, in epoch {epoch + 1}")
         if change := describe_other_ranks(state, plan.config, ranks):
             say(change)
-    if fit.record.best_epoch and ranks.is_first:
-        _tend_model(fit, say)
-    return fit
+    if trainer.record.best_epoch and ranks.is_first:
+        _tend_model(trainer, say)
+    return trainer
 
 
-def _tend_model(fit: Fit, say: Say) -> None:
+def _tend_model(trainer: Trainer, say: Say) -> None:
     """See to it that the best model is there, and knows the search settings that are wanted."""
-    path = fit.run.model_path
+    path = trainer.run.model_path
     try:
         best = load_model(path)
     except CheckpointError as error:
-        if fit.has_diverged():
+        if trainer.has_diverged():
             raise CheckpointError(
                 f"{error}; the last state of its training has diverged and cannot take its place; "
                 "--fresh trains from scratch"
             ) from error
         say(f"warning: the best model is lost ({error}); the last one takes its place")
-        save_model(path, fit.judged())
-        fit.record = fit.record.with_last_as_best(fit.criterion)
+        save_model(path, trainer.eval_model())
+        trainer.record = trainer.record.with_latest_as_best(trainer.criterion)
         return
-    wanted = fit.loaded.card.decoding
+    wanted = trainer.loaded.card.decoding
     if best.card.decoding != wanted:
         say(f"{path}: takes over the recipe's search settings")
         save_model(path, best._replace(card=best.card.model_copy(update={"decoding": wanted})))

@@ -33,7 +33,7 @@ class ValidText(NamedTuple):
     scoring: ScoringSettings
 
 
-class Material(NamedTuple):
+class TrainingData(NamedTuple):
     """What a model is fitted to and chosen by."""
 
     train: EncodedPairs
@@ -72,7 +72,7 @@ class Measures(NamedTuple):
     """The same."""
     seconds: float
     hypotheses: list[str]
-    """One direction after the other, as in `Material.valid_texts`."""
+    """One direction after the other, as in `TrainingData.valid_texts`."""
 
     def scores(self) -> dict[str, float]:
         """The numbers that a model's card keeps."""
@@ -155,7 +155,7 @@ def describe_rank(criterion: Criterion, score: float, loss: float) -> str:
     return f"{CRITERIA[criterion.name]} {value:.{3 if value < 1 else 2}f}"
 
 
-def validate(loaded: LoadedModel, material: Material, config: Training) -> Measures:
+def validate(loaded: LoadedModel, data: TrainingData, config: Training) -> Measures:
     """Measure a model with the reference as input, and by its own translations.
 
     Raises:
@@ -166,7 +166,7 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     model.eval()
     device, size = next(model.parameters()).device, config.batch_size
     size = size if config.batch_by == "sentences" else GREEDY.num_sentences
-    pairs = sorted(material.valid.pairs, key=lambda pair: len(pair[1]))
+    pairs = sorted(data.valid.pairs, key=lambda pair: len(pair[1]))
     translators = make_translators(loaded, model, device)
     predictor = next(iter(translators.values())).model  # which foretells no tags
     measures = measure_tokens(
@@ -179,7 +179,7 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
         )
     hypotheses: list[str] = []
     scores: list[list[float]] = []
-    for text, scoring in material.valid_texts:
+    for text, scoring in data.valid_texts:
         found = translators[str(text.direction)].translate(text.src, GREEDY)
         said = [translation.text for translation in found]
         references = [scoring.normalize(side) for side in text.references]

@@ -22,7 +22,7 @@ def test_a_signal_stops_preparing_and_nothing_is_left(tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGTERM)
             preparation.words()
 
-    with pytest.raises(StoppedError, match="stopped while tokenising; nothing was kept") as caught:
+    with pytest.raises(StoppedError, match="stopped while tokenising; nothing was saved") as caught:
         prepare()
     assert caught.value.status == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())

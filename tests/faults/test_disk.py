@@ -28,7 +28,7 @@ from job import (
     undisturbed,
     wait,
 )
-from jobs import make_fit
+from jobs import make_trainer
 from shell import tiny_train
 from tally import Tally, trials
 
@@ -104,9 +104,9 @@ def test_too_little_room_is_refused_before_the_first_update(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(saving, "free_bytes", lambda _: 10_000)
-    fit = make_fit(tmp_path / "run", CONFIG, MODEL)
+    trainer = make_trainer(tmp_path / "run", CONFIG, MODEL)
     with pytest.raises(CheckpointError, match="0 MB are free, and the states of this training"):
-        next(fit.steps(lambda: False))
+        next(trainer.train(lambda: False))
     assert not (tmp_path / "run").exists()
 
 
@@ -117,15 +117,15 @@ def test_the_room_asked_for_is_that_of_real_checkpoints(
 ) -> None:
     momentum = 0.9 if name == "sgd" else 0.0
     config = CONFIG.model_copy(update={"optimizer": name, "momentum": momentum, "ema": 0.9})
-    fit = make_fit(tmp_path / "run", config, MODEL.model_copy(update={"hidden_size": 200}))
-    list(fit.steps(lambda: fit.record.position.step >= 2))
-    checkpoint = fit.run.checkpoints()[0]
+    trainer = make_trainer(tmp_path / "run", config, MODEL.model_copy(update={"hidden_size": 200}))
+    list(trainer.train(lambda: trainer.record.position.step >= 2))
+    checkpoint = trainer.run.checkpoints()[0]
     size = sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
     monkeypatch.setattr(saving, "free_bytes", lambda _: round(2.4 * size))
     with pytest.raises(CheckpointError, match="MB are free"):
-        saving.check_room(fit.run, fit.loaded.model, fit.optimizer, has_ema=True)
+        saving.check_room(trainer.run, trainer.loaded.model, trainer.step.optimizer, has_ema=True)
     monkeypatch.setattr(saving, "free_bytes", lambda _: round(2.6 * size))
-    saving.check_room(fit.run, fit.loaded.model, fit.optimizer, has_ema=True)
+    saving.check_room(trainer.run, trainer.loaded.model, trainer.step.optimizer, has_ema=True)
 
 
 @pytest.mark.fault("B4")
@@ -313,13 +313,13 @@ def test_the_step_counts_whatever_the_times_of_files_say(tmp_path: Path) -> None
     for path in (newest, *newest.iterdir()):
         os.utime(path, (0, 0))
     assert run.checkpoints() == [newest, older]
-    fit = make_fit(tmp_path / "run", CONFIG, MODEL)
-    assert fit.record.position.step == 20
+    trainer = make_trainer(tmp_path / "run", CONFIG, MODEL)
+    assert trainer.record.position.step == 20
 
 
 def test_an_error_while_saving_is_one_of_ours(tmp_path: Path) -> None:
-    fit = make_fit(tmp_path / "run", CONFIG, MODEL)
+    trainer = make_trainer(tmp_path / "run", CONFIG, MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sealed, "write_synced", _full)
         with pytest.raises(SaveError, match="update 0 could not be saved"):
-            list(fit.steps(lambda: False))
+            list(trainer.train(lambda: False))
