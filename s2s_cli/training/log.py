@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from s2s_cli.checkpoint import s2s_version
+from s2s_cli.config import Training
 from s2s_cli.device import describe_device
 from s2s_cli.parallel import SINGLE_PROCESS, Ranks
 from s2s_cli.scoring.caveats import find_collapse
@@ -139,6 +140,23 @@ def explain_collapse(
             f"({progress.learning_rate:g})"
         )
     return f"{collapse}; {cause}"
+
+
+def explain_skipped(progress: Progress, record: Record, config: Training) -> str:
+    """Say that too many updates of an epoch were skipped, and what to do.
+
+    Args:
+        progress: of the last of them.
+        record: counts them.
+        config: says how many are allowed.
+    """
+    (epoch, _, step), number = progress.position, record.epoch_skipped
+    return (
+        f"the loss or its gradient is not finite in {number} update{'s'[: number > 1]} of epoch "
+        f"{epoch + 1} (training.max_skipped {config.max_skipped}), update {step:,} the last; none "
+        "of them reached the weights, and the last checkpoint is intact; look at the pairs named "
+        f"above, lower training.learning_rate ({progress.learning_rate:g}), or train in float32"
+    )
 
 
 def log_event(path: Path, event: Event, record: Record, log_every: int) -> None:

@@ -190,9 +190,7 @@ def restore_state(step: TrainingStep, ema: AveragedModel | None, state: Training
     restore_optimizer(step.optimizer, state.tensors)
     if ema is not None:
         restore_ema(ema, state.tensors)
-    if own := find_random_state(state.tensors, rank):
-        restore_random_state(own, step.device)
-    else:
+    if not restore_random_state(state.tensors, rank, step.device):
         seed_rank(seed, rank, record.position.step)
     return record
 
@@ -207,15 +205,6 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
     return state
 
 
-def restore_random_state(tensors: Mapping[str, Tensor], device: torch.device) -> None:
-    """Restore what `random_state` returned."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    if device.type == "mps" and "random.mps" in tensors:
-        torch.mps.set_rng_state(tensors["random.mps"])
-
-
 def gather_random_states(ranks: Ranks, device: torch.device) -> dict[str, Tensor]:
     """Gather the random states of all ranks; names carry the rank, except those of rank 0."""
     states = ranks.gather(safetensors.torch.save(random_state(device)))
@@ -226,14 +215,17 @@ def gather_random_states(ranks: Ranks, device: torch.device) -> dict[str, Tensor
     }
 
 
-def find_random_state(tensors: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """Find a rank's part of what `gather_random_states` returned; empty if there is none."""
-    prefix = _prefix(rank)
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(f"{prefix}random.")
-    }
+def restore_random_state(tensors: Mapping[str, Tensor], rank: int, device: torch.device) -> bool:
+    """Restore a rank's part of what `gather_random_states` returned; False if it has none."""
+    prefix = f"{_prefix(rank)}random."
+    if f"{prefix}cpu" not in tensors:
+        return False
+    torch.set_rng_state(tensors[f"{prefix}cpu"])
+    if device.type == "cuda" and f"{prefix}cuda" in tensors:
+        torch.cuda.set_rng_state(tensors[f"{prefix}cuda"], device)
+    if device.type == "mps" and f"{prefix}mps" in tensors:
+        torch.mps.set_rng_state(tensors[f"{prefix}mps"])
+    return True
 
 
 def seed_rank(seed: int, rank: int, step: int) -> None:

@@ -17,7 +17,7 @@ from s2s_cli.run import RunFolder
 from s2s_cli.storage.atomic import describe_os_error
 from s2s_cli.storage.checksummed import free_bytes
 from s2s_cli.training.averaging import epochs_to_average, load_mean, make_ema
-from s2s_cli.training.log import Averaging, Event, Validation, describe_epoch
+from s2s_cli.training.log import Averaging, Event, Validation, describe_epoch, explain_skipped
 from s2s_cli.training.loop import Progress, train
 from s2s_cli.training.optimizer import count_copies, make_optimizer
 from s2s_cli.training.state import (
@@ -119,7 +119,11 @@ class Trainer:
                 self.ema.update_parameters(self.loaded.model)
             yield progress
             if self.record.epoch_skipped > self.config.max_skipped:
-                raise self._explain_skipped(progress)
+                pairs = self.data.pairs_of(progress.position.epoch)
+                raise NotFiniteError(
+                    explain_skipped(progress, self.record, self.config),
+                    self.step.find_not_finite(pairs, progress.pairs),
+                )
             if progress.is_epoch_end:
                 yield from self._end_epoch(progress)
                 if self.has_trained():
@@ -230,18 +234,6 @@ class Trainer:
             return f"training diverged for a while: its loss is {problem}; {remedy}"
         return None
 
-    def _explain_skipped(self, progress: Progress) -> NotFiniteError:
-        """The error of too many skipped updates, with the pairs of the last one."""
-        (epoch, _, step), number = progress.position, self.record.epoch_skipped
-        return NotFiniteError(
-            f"the loss or its gradient is not finite in {number} "
-            f"update{'s'[: number > 1]} of epoch {epoch + 1} (training.max_skipped "
-            f"{self.config.max_skipped}), update {step:,} the last; none of them reached the "
-            "weights, and the last checkpoint is intact; look at the pairs named above, lower "
-            f"training.learning_rate ({progress.learning_rate:g}), or train in float32",
-            self.step.find_not_finite(self.data.pairs_of(epoch), progress.pairs),
-        )
-
     def eval_model(self) -> LoadedModel:
         """The model that is validated and saved: the moving average, if there is one."""
         current = self._current_model()
@@ -314,7 +306,7 @@ def check_room(run: RunFolder, model: nn.Module, optimizer: Optimizer, *, has_em
 
 @contextmanager
 def saving(run: RunFolder, step: int) -> Iterator[None]:
-    """Report that something of a run could not be saved, and why.
+    """Say what it means that something of a run could not be saved.
 
     Raises:
         SaveError: the disk is full or read-only, the run folder is gone, or the like.

@@ -83,7 +83,7 @@ def _forgetting(
 
 def forgotten_random_state(patch: pytest.MonkeyPatch) -> None:
     """Dropout starts from other random numbers."""
-    patch.setattr(state_module, "find_random_state", lambda *_: {})
+    patch.setattr(state_module, "restore_random_state", lambda *_: False)
 
 
 def forgotten_adam_step(patch: pytest.MonkeyPatch) -> None:
