@@ -45,10 +45,10 @@ def read(path: Path) -> object:
 
 
 def test_collectives_return_the_same_on_all_ranks(done: Path) -> None:
-    told = {"says": "process 0", "score": 1 / 3}
+    sent = {"says": "process 0", "score": 1 / 3}
     for rank in (0, 1):
         found = read(done / f"talk-{rank}.json")
-        assert found == {"sum": 3, "max": 0, "broadcast": told, "gathered": ["", "xxx"]}
+        assert found == {"sum": 3, "max": 0, "broadcast": sent, "gathered": ["", "xxx"]}
 
 
 def test_a_single_process_needs_no_collectives() -> None:
@@ -159,14 +159,14 @@ def test_another_number_of_processes_is_reported_and_may_share_the_batch(
     assert allow_other_ranks(former, present, state, SINGLE_PROCESS) == present
     assert allow_other_ranks(former, present, state, Ranks(0, 3)) == former
     assert describe_other_ranks(state, former, Ranks(0, 2)) is None
-    told = describe_other_ranks(state, present, SINGLE_PROCESS)
-    assert told == (
+    described = describe_other_ranks(state, present, SINGLE_PROCESS)
+    assert described == (
         "trained by 2 processes, goes on with 1, whose batches are as large together; the weights "
         "are not the same bytes"
     )
-    told = describe_other_ranks(state, former, Ranks(0, 3))
-    assert told is not None
-    assert told.endswith("12 sentences together, not 8: the epoch begins again")
+    described = describe_other_ranks(state, former, Ranks(0, 3))
+    assert described is not None
+    assert described.endswith("12 sentences together, not 8: the epoch begins again")
 
 
 def test_processes_with_different_data_are_refused(tmp_path: Path) -> None:

@@ -359,7 +359,7 @@ def test_the_progress_lines_of_a_resumed_run_are_those_of_a_whole_one(tmp_path: 
 
 
 class TestWhatMayDiffer:
-    """A run goes on only as the run that it was."""
+    """A run resumes only with the settings and data that it started with."""
 
     def check(self, tmp_path: Path, tree: dict[str, object], **changes: object) -> None:
         trainer = make_trainer(tmp_path, CONFIG)
