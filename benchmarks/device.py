@@ -29,17 +29,15 @@ from torch import Tensor
 from benchmarks.work import FIGURES, SIZES
 from s2s_cli.config import Decoding, Model, Training
 from s2s_cli.console import say
-from s2s_cli.data.batch import Batch, collate, collate_src
+from s2s_cli.data.batching import Batch, collate, collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.device import choose_device, describe_device, prepare_device
 from s2s_cli.errors import DeviceError, S2SError
 from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
-from s2s_cli.training.room import release_memory
-from s2s_cli.training.step import Gradients
+from s2s_cli.training.step import TrainingStep
 
 VOCAB_SIZE = 8000
 KINDS: dict[str, dict[str, object]] = {
@@ -126,13 +124,14 @@ def agreement(
         config = Training.model_validate({"kernels": its_kernels})
         model = make_model(kind, sizes.hidden, vocab_size=100).to(place)
         select_kernels(model, config)
-        sums = Gradients(model, config).add_up([batch.to(place)], 1.0)
+        step = TrainingStep(model, make_optimizer(model.parameters(), config), config)
+        losses, _ = step.backward([batch.to(place)])
         gradients = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
         searched = select_kernels(model.eval(), Decoding.model_validate({"kernels": its_kernels}))
         src, lengths = collate_src([src for src, _ in make_pairs(16, vocab_size=100)])
         hypotheses = beam_search(searched, src.to(place), lengths, Decoding())
         best = [of_sentence[0].token_ids for of_sentence in hypotheses]
-        found.append((sums.loss, gradients, best))
+        found.append((losses[0].item(), gradients, best))
     (plain_loss, plain, expected), (loss, ours, best) = found
     loss_off = abs(loss - plain_loss) / plain_loss
     differences = torch.cat([(a - b).flatten() for a, b in zip(ours, plain, strict=True)])
@@ -149,13 +148,13 @@ def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict
     """
     model = make_model(KINDS["bahdanau"], sizes.hidden).to(device)
     select_kernels(model, config)
-    gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
+    step = TrainingStep(model, make_optimizer(model.parameters(), config), config)
     reset_memory(device)
     pairs = make_pairs(config.batch_size * 4)
     batches = [collate(pairs[first::4]) for first in range(4)]
 
     def run(batch: Batch) -> None:
-        update(gradients, [batch.to(device)], optimizer, config)
+        step.apply(*step.backward([batch.to(device)]))
 
     first = sum(timed(partial(run, batch), device) for batch in batches)
     speeds = []
@@ -214,6 +213,14 @@ def reset_memory(device: torch.device) -> None:
     """Measure peak memory from now on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give the memory that PyTorch caches back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def beside_peers(device: str, batch_size: int, more: list[str]) -> list[str]:

@@ -32,7 +32,7 @@ from torch.optim import Optimizer
 
 from benchmarks.device import make_pairs
 from s2s_cli.config import Config, Training
-from s2s_cli.data.batch import Batch, collate, collate_src
+from s2s_cli.data.batching import Batch, collate, collate_src
 from s2s_cli.decoding import beam
 from s2s_cli.device import prepare_device
 from s2s_cli.kernels.cross_entropy import linear_cross_entropy
@@ -49,7 +49,7 @@ from s2s_cli.model.search_step import FusedStep
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.recipe import load_recipe, parse_override
 from s2s_cli.text.vocabulary import PAD_ID
-from s2s_cli.training.loss import autocast, batch_loss, token_loss
+from s2s_cli.training.loss import LossModule, autocast, token_loss
 from s2s_cli.training.optimizer import make_optimizer
 
 NUM_BATCHES = 2
@@ -167,8 +167,8 @@ def run_training_steps(
     use_training_kernels(model, kernels)
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)
-        loss = batch_loss(model, batch, training) / batch.num_tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = LossModule(model, training)(batch) / batch.num_tokens
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
         optimizer.step()
 

@@ -15,12 +15,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.device import FULL, KINDS, make_model, make_pairs
 from s2s_cli.config import Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.device import prepare_device
 from s2s_cli.model.kernel_selection import select_kernels
-from s2s_cli.training.loop import update
 from s2s_cli.training.optimizer import make_optimizer
-from s2s_cli.training.step import Gradients
+from s2s_cli.training.step import TrainingStep
 
 PURPOSES = {
     "matrix products": "mm addmm bmm baddbmm addmv mv linear dot",
@@ -49,13 +48,13 @@ def profile_updates(config: Training, batch_size: int, hidden: int, updates: int
     """Milliseconds of an update, by purpose."""
     model = make_model(KINDS["bahdanau"], hidden)
     select_kernels(model, config)
-    gradients, optimizer = Gradients(model, config), make_optimizer(model.parameters(), config)
+    step = TrainingStep(model, make_optimizer(model.parameters(), config), config)
     batch = collate(make_pairs(batch_size))
     for _ in range(2):
-        update(gradients, [batch], optimizer, config)
+        step.apply(*step.backward([batch]))
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(updates):
-            update(gradients, [batch], optimizer, config)
+            step.apply(*step.backward([batch]))
     spent: Counter[str] = Counter()
     for event in profiled.key_averages():
         spent[purpose_of(event.key)] += event.self_cpu_time_total / 1000 / updates

@@ -8,16 +8,16 @@ import torch
 from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs
 from s2s_cli.config import Decoding, Model, Text, Training
 from s2s_cli.data.pairs import Row
-from s2s_cli.parallel import ALONE, Ranks
+from s2s_cli.parallel import SINGLE_PROCESS, Ranks
 from s2s_cli.run import RunFolder
 from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.sources import Direction
 from s2s_cli.text.vocabulary import Vocabulary
+from s2s_cli.training.log import Validation
 from s2s_cli.training.loop import Progress
-from s2s_cli.training.record import Validation
 from s2s_cli.training.resume import find_resumable
-from s2s_cli.training.trainer import Fit
-from s2s_cli.training.validate import Material, ValidText
+from s2s_cli.training.trainer import Trainer
+from s2s_cli.training.validate import TrainingData, ValidText
 
 WORDS = ["甲", "乙", "丙", "丁"]
 LETTERS = ["a", "b", "c", "d"]
@@ -42,7 +42,9 @@ def make_rows(numbers: Iterable[int]) -> list[Row]:
     return [(" ".join(WORDS[i] for i in row), " ".join(LETTERS[i] for i in row)) for row in rows]
 
 
-def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = ALONE) -> Fit:
+def make_trainer(
+    folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = SINGLE_PROCESS
+) -> Trainer:
     """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
     run = RunFolder(folder)
     torch.manual_seed(config.seed)
@@ -61,17 +63,16 @@ def make_fit(folder: Path, config: Training, model: Model = MODEL, ranks: Ranks 
         for rows in (train, valid)
     ]
     texts = [ValidText(Direction("zh", "en"), valid, ScoringSettings("en"))]
-    material = Material(*encoded, texts)
-    fit = Fit(loaded, material, config, run, ranks)
+    trainer = Trainer(loaded, TrainingData(*encoded, texts), config, run, ranks)
     if resumable is not None:
-        fit.restore(resumable.state)
-    return fit
+        trainer.restore(resumable.state)
+    return trainer
 
 
-def finish(fit: Fit, stop_after: int | None = None) -> list[Validation]:
+def finish(trainer: Trainer, stop_after: int | None = None) -> list[Validation]:
     """Run to the end, or until a step; the validations on the way."""
     validations = []
-    for event in fit.steps(lambda: fit.record.position.step == stop_after):
+    for event in trainer.train(lambda: trainer.record.position.step == stop_after):
         if not isinstance(event, Progress):
             validations.append(event)
     return validations

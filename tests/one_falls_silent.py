@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from s2s_cli import cli
 from s2s_cli import parallel as distributed
-from s2s_cli.training import step as gradients
+from s2s_cli.training.loss import LossModule
 
-distributed.LONGEST_WAIT = timedelta(seconds=5)
+distributed.COLLECTIVE_TIMEOUT = timedelta(seconds=5)
 if os.environ["RANK"] == "1":
-    gradients.batch_loss = lambda *_: time.sleep(600)  # type: ignore[assignment]
+    LossModule.forward = lambda *_: time.sleep(600)  # type: ignore[assignment, method-assign]
 
 cli.main()

@@ -147,7 +147,7 @@ class SourceCheck:
 
         num_unknown, num_tokens = self._num_unknown, self._num_tokens
         if ranks:
-            num_unknown, num_tokens = int(ranks.total(num_unknown)), int(ranks.total(num_tokens))
+            num_unknown, num_tokens = int(ranks.sum(num_unknown)), int(ranks.sum(num_tokens))
         share = num_unknown / num_tokens if num_tokens else 0.0
         script = describe_script(self._lines, self._loaded.card.src_lang)
         if share > MAX_UNKNOWN:

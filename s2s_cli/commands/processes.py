@@ -25,9 +25,9 @@ def join_processes(launch: Launch) -> Iterator[Launch]:
         yield launch
         return
     from s2s_cli.console import quiet
-    from s2s_cli.parallel import joined
+    from s2s_cli.parallel import process_group
 
-    with joined(launch) as launch_with_marks:
+    with process_group(launch) as launch_with_marks:
         if launch.is_first:
             yield launch_with_marks
         else:

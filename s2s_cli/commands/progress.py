@@ -1,6 +1,5 @@
-"""What people see while the text is read, tokenised and encoded."""
+"""What people see while text is prepared and a model is trained."""
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +8,12 @@ import typer
 from s2s_cli.errors import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s2s_cli.prepare import ProgressCallback, Workers
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.loop import Progress
-    from s2s_cli.training.record import Averaging, Validation
-    from s2s_cli.training.trainer import Fit
-
+    from s2s_cli.training.log import Averaging, Event, Validation
+    from s2s_cli.training.trainer import Trainer
 
 WorkersOption = Annotated[
     int | None,
@@ -28,10 +25,10 @@ WorkersOption = Annotated[
 
 @contextmanager
 def preparing(workers: int | None = None, stop: "StopRequest | None" = None) -> "Iterator[Workers]":
-    """Show the progress of preparing the text.
+    """Show the progress of preparing the text inside the block.
 
     Args:
-        workers: processes at most; one a core if None.
+        workers: number of processes; one per core if None.
         stop: checked between two chunks of text.
     """
     from s2s_cli.console import counting
@@ -43,7 +40,7 @@ def preparing(workers: int | None = None, stop: "StopRequest | None" = None) -> 
 
 
 def _stopping(show: "ProgressCallback", stop: "StopRequest | None") -> "ProgressCallback":
-    """Shows progress until a signal asks to stop."""
+    """Show progress until a signal asks to stop."""
 
     def tell(stage: str, done: int, total: int | None) -> None:
         if stop is not None and stop.signal_number is not None:
@@ -56,143 +53,135 @@ def _stopping(show: "ProgressCallback", stop: "StopRequest | None") -> "Progress
     return tell
 
 
-def follow(fit: "Fit", stop: "StopRequest") -> None:
-    """Consume the training: show it, and log it."""
+def follow(trainer: "Trainer", stop: "StopRequest") -> None:
+    """Train to the end or until a stop request; write every event to the log and show it."""
+    from s2s_cli.console import say
+    from s2s_cli.training.log import log_event
+
+    if not trainer.ranks.is_first:
+        for _ in trainer.train(stop.is_set):
+            pass
+        return
+    name, caveat = trainer.criterion
+    if caveat:
+        say(f"valid {caveat}; the best epoch is chosen by {name}")
+    with _display(trainer) as show:
+        for event in trainer.train(stop.is_set):
+            log_event(trainer.run.log_path, event, trainer.record, trainer.config.log_every)
+            show(event)
+
+
+@contextmanager
+def _display(trainer: "Trainer") -> "Iterator[Callable[[Event], None]]":
+    """A function that shows an event: on a live line in a terminal, else as lines of text."""
     from s2s_cli.console import Pace, is_terminal, say, training_bar
     from s2s_cli.training.loop import Progress
 
-    if not fit.ranks.is_first:
-        for _ in fit.steps(stop.is_set):
-            pass
-        return
-    if fit.criterion.caveat:
-        say(f"valid {fit.criterion.caveat}; the best epoch is chosen by {fit.criterion.name}")
     if not is_terminal():
         pace = Pace()
-        for event in logged(fit, stop):
-            for line in _describe(event, fit):
+
+        def show_lines(event: "Event") -> None:
+            for line in _describe(event, trainer):
                 say(line)
-            if not isinstance(event, Progress):
-                continue
-            if pace.is_due():
+            if isinstance(event, Progress) and pace.is_due():
                 epoch, batch, _ = event.position
-                say(f"epoch {epoch + 1}: {batch / event.num_batches:4.0%}  {_status(fit)}")
+                say(f"epoch {epoch + 1}: {batch / event.num_batches:4.0%}  {_status(trainer)}")
+
+        yield show_lines
         return
     with training_bar() as bar:
         label = ""
-        for event in logged(fit, stop):
-            for line in _describe(event, fit):
+
+        def show_live(event: "Event") -> None:
+            nonlocal label
+            for line in _describe(event, trainer):
                 bar.say(line)
-            if not isinstance(event, Progress):
-                continue
-            epoch, batch, _ = event.position
-            if label != (label := f"epoch {epoch + 1}/{fit.config.epochs}"):
-                bar.start(label, event.num_batches, batch)
-            bar.advance(batch, _status(fit))
+            if isinstance(event, Progress):
+                epoch, batch, _ = event.position
+                if label != (label := f"epoch {epoch + 1}/{trainer.config.epochs}"):
+                    bar.start(label, event.num_batches, batch)
+                bar.advance(batch, _status(trainer))
+
+        yield show_live
 
 
-def _status(fit: "Fit") -> str:
-    """How the present epoch goes."""
-    record = fit.record
-    loss = record.epoch_loss / max(1, record.epoch_tokens)
-    speed = record.epoch_tokens / max(1e-9, record.epoch_seconds)
-    best = f"  best {describe_best(fit)}" if record.best_epoch else ""
-    return f"loss {loss:.3f}  {speed:,.0f} tokens/s{best}"
+def _status(trainer: "Trainer") -> str:
+    """Loss and speed of the current epoch, and the best score so far."""
+    record = trainer.record
+    best = f"  best {describe_best(trainer)}" if record.best_epoch else ""
+    return f"loss {record.train_loss:.3f}  {record.tokens_per_second:,.0f} tokens/s{best}"
 
 
-def describe_best(fit: "Fit") -> str:
-    """The best score so far, by the measure that chooses the model."""
+def describe_best(trainer: "Trainer") -> str:
+    """The best score so far, by the measure that selects the model."""
     from s2s_cli.training.validate import describe_rank
 
-    return describe_rank(fit.criterion, fit.record.best_score, fit.record.best_loss)
+    return describe_rank(trainer.criterion, trainer.record.best_score, trainer.record.best_loss)
 
 
-def _describe(event: "Progress | Validation | Averaging", fit: "Fit") -> "Iterator[str]":
-    """What of an event gets lines of its own."""
-    from s2s_cli.training.loop import Progress
+def _describe(event: "Event", trainer: "Trainer") -> "Iterator[str]":
+    """The lines about an event that stay on the screen: skipped updates and validations."""
+    from s2s_cli.training.log import Averaging, Validation
 
-    if isinstance(event, Progress):
-        yield from _describe_mishaps(event, fit)
-    else:
-        yield from _describe_measures(event)
-
-
-def _describe_mishaps(progress: "Progress", fit: "Fit") -> "Iterator[str]":
-    """An update that was left out, or did not fit into the memory."""
-    step = progress.position.step
-    if progress.is_overflow:
+    if isinstance(event, Validation):
+        yield from _describe_validation(event)
+    elif isinstance(event, Averaging):
+        yield _describe_averaging(event)
+    elif event.result.is_overflow:
         yield (
-            f"update {step:,} is left out: its gradient is too large for float16; the loss of the "
-            "next ones is scaled up half as much"
+            f"update {event.position.step:,} is skipped: its gradient is too large for float16; "
+            "the loss scale of the next updates is halved"
         )
-    elif not progress.is_applied:
+    elif not event.result.is_applied:
         yield (
-            f"warning: update {step:,} is left out: its loss or gradient is not finite "
-            f"({fit.record.epoch_skipped} of at most {fit.config.max_skipped} in an epoch)"
-        )
-    if progress.num_parts:
-        yield (
-            f"warning: update {step:,} did not fit into the memory and was done in "
-            f"{progress.num_parts} parts, as larger ones will be from now on; results are the "
-            "same but for rounding and dropout (training.batch_size)"
+            f"warning: update {event.position.step:,} is skipped: its loss or gradient is not "
+            f"finite ({trainer.record.epoch_skipped} of at most {trainer.config.max_skipped} in an "
+            "epoch)"
         )
 
 
-def _describe_measures(event: "Validation | Averaging") -> "Iterator[str]":
-    """An epoch's result on the validation set, and one translation to watch the model learn."""
+def _describe_validation(event: "Validation") -> "Iterator[str]":
+    """The scores of an epoch, one translation to watch the model learn, and warnings."""
     from s2s_cli.scoring.metrics import format_perplexity
-    from s2s_cli.training.record import Averaging
 
-    if isinstance(event, Averaging):
-        kept = "kept: best" if event.is_best else "not kept: no better than a single epoch"
-        yield (
-            f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
-            f"{event.loss:.3f}  ppl {format_perplexity(event.perplexity)}  "
-            f"acc {event.accuracy:.1%}  BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
-        )
-        return
-    v = event
-    by_loss = " (below 1: ranked by loss)" if v.ranked_by == "loss" else ""
+    by_loss = " (below 1: ranked by loss)" if event.ranked_by == "loss" else ""
     yield (
-        f"epoch {v.epoch}  loss {v.train_loss:.3f}  valid {v.loss:.3f}  "
-        f"ppl {format_perplexity(v.perplexity)}  acc {v.accuracy:.1%}  "
-        f"BLEU {v.bleu:.2f}{by_loss}  chrF {v.chrf:.2f}{' best' if v.is_best else ''}"
-        f"  {v.tokens_per_second:,.0f} tokens/s  {v.seconds + v.valid_seconds:.0f} s"
+        f"epoch {event.epoch}  loss {event.train_loss:.3f}  valid {event.loss:.3f}  "
+        f"ppl {format_perplexity(event.perplexity)}  acc {event.accuracy:.1%}  "
+        f"BLEU {event.bleu:.2f}{by_loss}  chrF {event.chrf:.2f}{' best' if event.is_best else ''}"
+        f"  {event.tokens_per_second:,.0f} tokens/s  {event.seconds + event.valid_seconds:.0f} s"
     )
-    source, reference, translation = v.example
+    source, reference, translation = event.example
     yield f"  {source} -> {translation} (reference: {reference})"
-    for problem in (v.divergence, v.collapse):
+    for problem in (event.divergence, event.collapse):
         if problem is not None:
             yield f"warning: {problem}"
 
 
-def logged(fit: "Fit", stop: "StopRequest") -> "Iterator[Progress | Validation | Averaging]":
-    """What a training yields, each validation and every so many updates written to its log."""
-    from s2s_cli.training.log import append_progress, append_validation
-    from s2s_cli.training.loop import Progress
+def _describe_averaging(event: "Averaging") -> str:
+    from s2s_cli.scoring.metrics import format_perplexity
 
-    every = fit.config.log_every
-    for event in fit.steps(stop.is_set):
-        if not isinstance(event, Progress):
-            append_validation(fit.run.log_path, event)
-        elif every and event.position.step % every == 0:
-            append_progress(fit.run.log_path, event, fit.record)
-        yield event
-
-
-def describe_chosen(fit: "Fit") -> str:
-    """Which weights are the model now."""
-    if fit.record.averaged_epochs:
-        return f"the mean of epochs {', '.join(map(str, fit.record.averaged_epochs))}"
-    return f"in epoch {fit.record.best_epoch}"
-
-
-def describe_end(fit: "Fit") -> str:
-    """Why a training ended, and what would make it go on."""
-    epoch = fit.record.position.epoch
-    if epoch >= fit.config.epochs:
-        return f"epoch {epoch} of {fit.config.epochs} is done (--epochs N goes on to N)"
+    kept = "kept: best" if event.is_best else "not kept: no better than a single epoch"
     return (
-        f"{fit.record.num_worse} epochs without a better {fit.criterion.name} after epoch {epoch} "
-        "(--set training.patience=N has more)"
+        f"mean weights of epochs {', '.join(map(str, event.averaged_epochs))}  valid "
+        f"{event.loss:.3f}  ppl {format_perplexity(event.perplexity)}  "
+        f"acc {event.accuracy:.1%}  BLEU {event.bleu:.2f}  chrF {event.chrf:.2f}  {kept}"
+    )
+
+
+def describe_selected(trainer: "Trainer") -> str:
+    """Which weights are the model now."""
+    if trainer.record.averaged_epochs:
+        return f"the mean of epochs {', '.join(map(str, trainer.record.averaged_epochs))}"
+    return f"in epoch {trainer.record.best_epoch}"
+
+
+def describe_end(trainer: "Trainer") -> str:
+    """Why a training ended, and how to continue it."""
+    epoch = trainer.record.position.epoch
+    if epoch >= trainer.config.epochs:
+        return f"epoch {epoch} of {trainer.config.epochs} is done (--epochs N continues to N)"
+    return (
+        f"{trainer.record.num_worse} epochs without a better {trainer.criterion.name} after epoch "
+        f"{epoch} (--set training.patience=N allows more)"
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder, Vocabularies, VocabularyCard
     from s2s_cli.signals import StopRequest
-    from s2s_cli.training.trainer import Fit
+    from s2s_cli.training.trainer import Trainer
     from s2s_cli.vocabularies import TokenCounts
 
 
@@ -44,20 +44,22 @@ def start(
     device: "torch.device",
     how: StartOptions,
     stop: "StopRequest",
-) -> "Fit":
+) -> "Trainer":
     """Prepare text and vocabularies; make a model, or continue with that of the run."""
     from s2s_cli.console import say
-    from s2s_cli.parallel import present_ranks
+    from s2s_cli.parallel import current_ranks
     from s2s_cli.training.setup import begin, begin_or_resume
 
-    ranks, former = present_ranks(), _load_former(recipe.config, run, how)
+    ranks, former = current_ranks(), _load_former(recipe.config, run, how)
+    if not how.is_fresh:
+        _check_settings(recipe.config, run)
     prepared = _prepare(recipe.config, run, how, former, stop)
     config = _as_run(recipe.config, prepared.vocabularies)
     make = begin if how.is_fresh else begin_or_resume
     if not ranks.is_first:
         return make(config, prepared, run, device, say, ranks, former)
     if how.is_fresh:
-        fit = make(config, prepared, run, device, say, ranks, former)
+        trainer = make(config, prepared, run, device, say, ranks, former)
         # All input has been checked: only now may an older run be moved.
         if backup := run.set_aside():
             say(f"--fresh: the former run was moved to {backup}")
@@ -66,12 +68,12 @@ def start(
         run.repair()
     else:
         run.repair()
-        fit = make(config, prepared, run, device, say, ranks, former)
+        trainer = make(config, prepared, run, device, say, ranks, former)
     _warn_of_data(config, prepared)
     if prepared.is_new or former is not None:
         run.save_vocabularies(prepared.vocabularies)
-    _write_record(recipe.name, config, fit, device)
-    return fit
+    _write_record(recipe.name, config, trainer, device)
+    return trainer
 
 
 def _prepare(
@@ -122,6 +124,23 @@ def _prepare(
     return prepared
 
 
+def _check_settings(config: "Config", run: "RunFolder") -> None:
+    """Refuse other settings for a run that continues, before its datasets are made of them.
+
+    The batch size may change with the number of processes, and vocabularies are compared later.
+
+    Raises:
+        ConfigError: settings differ that may not change.
+    """
+    from s2s_cli.recipe import load_recipe
+    from s2s_cli.training.resume import check_same_settings
+
+    if run.checkpoints() and run.config_path.is_file():
+        former = load_recipe(str(run.config_path)).config
+        may_differ = ("training.batch_size", "training.init_from", "vocab")
+        check_same_settings(former, config, run, may_differ)
+
+
 def _load_former(config: "Config", run: "RunFolder", how: StartOptions) -> "LoadedModel | None":
     """The model to begin with; None where there is none, or a run goes on that began before."""
     from s2s_cli.training.initialize import load_former
@@ -154,20 +173,20 @@ def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
     return config.model_copy(update={"vocab": vocab, "data": data, "training": training})
 
 
-def _write_record(name: str, config: "Config", fit: "Fit", device: "torch.device") -> None:
+def _write_record(name: str, config: "Config", trainer: "Trainer", device: "torch.device") -> None:
     """What the run folder says about itself."""
     from s2s_cli.console import say
     from s2s_cli.recipe import dump_yaml
     from s2s_cli.storage.atomic import write_file
     from s2s_cli.storage.checksummed import to_json
-    from s2s_cli.training.log import describe_run, forget_after
+    from s2s_cli.training.log import describe_run, truncate_log
 
-    run = fit.run
-    forget_after(run.log_path, fit.record)
+    run = trainer.run
+    truncate_log(run.log_path, trainer.record)
     write_file(run.config_path, dump_yaml(config))
-    num_parameters = fit.loaded.model.num_parameters()
-    facts = describe_run(name, num_parameters, device, fit.ranks)
-    if fit.record.position.step and not fit.is_finished():
+    num_parameters = trainer.loaded.model.num_parameters()
+    facts = describe_run(name, num_parameters, device, trainer.ranks)
+    if trainer.record.position.step and not trainer.is_finished():
         _tell_moved(run, facts)
     write_file(run.facts_path, to_json(facts))
     say(f"model: {num_parameters:,} weights")

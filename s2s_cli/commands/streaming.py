@@ -44,9 +44,9 @@ def translate_stream(
     """
     from s2s_cli.console import warn
     from s2s_cli.data.stream import read_blocks
-    from s2s_cli.parallel import present_ranks
+    from s2s_cli.parallel import current_ranks
 
-    ranks = present_ranks()
+    ranks = current_ranks()
     block_size = BATCHES_PER_BLOCK * rendering.loaded.decoding.num_sentences
     blocks = _number(read_blocks(source, warn, block_size, path))
     num_lines = num_cut = num_unread = 0
@@ -68,9 +68,9 @@ def translate_stream(
                 write(content.decode())
         num_lines = group[-1][0] + len(group[-1][1])
     prefixes.check_used(num_lines)
-    warn_of_unread(int(ranks.total(num_unread)), num_lines, rendering.loaded.decoding)
+    warn_of_unread(int(ranks.sum(num_unread)), num_lines, rendering.loaded.decoding)
     check.warn(ranks)
-    if num_cut := int(ranks.total(num_cut)):
+    if num_cut := int(ranks.sum(num_cut)):
         warn(
             f"{num_cut} of {num_lines} translations were cut at the length limit "
             "(decoding.max_length_factor)"

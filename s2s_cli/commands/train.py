@@ -19,7 +19,7 @@ from s2s_cli.commands.inherited_settings import (
 )
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.processes import join_processes
-from s2s_cli.commands.progress import describe_best, describe_chosen, describe_end, follow
+from s2s_cli.commands.progress import describe_best, describe_end, describe_selected, follow
 from s2s_cli.commands.start import FRESH, StartOptions, start
 from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError
 
@@ -168,7 +168,7 @@ def warn_of_unused(config: "Config") -> None:
 def _train(job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch") -> None:
     from s2s_cli.console import say, write_result
     from s2s_cli.device import allow_tf32, choose_device, describe_device, prepare_device
-    from s2s_cli.parallel import present_ranks
+    from s2s_cli.parallel import current_ranks
     from s2s_cli.training.memory import check_memory
     from s2s_cli.training.resume import agree
 
@@ -177,36 +177,37 @@ def _train(job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch
     device = choose_device(recipe.config.training.device, launch)
     if recipe.config.training.precision == "tf32":
         allow_tf32(device)
-    ranks = present_ranks()
+    ranks = current_ranks()
     several = f", the first of {ranks.size} processes" if ranks.size > 1 else ""
     say(
         f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
     )
     # Before minutes of reading; its vocabularies count later.
     check_memory(recipe.config, device, num_processes=launch.local_size)
-    with ranks.in_turn():
+    with ranks.rank_zero_first():
         check_scripts(recipe.config.data, job.explicit)
-        fit = start(recipe, folder, device, how, stop)
-    agree(fit)
-    if fit.is_finished():
-        say(f"{folder.path} is trained already: {describe_end(fit)}; --fresh trains from scratch")
-    elif not ranks.most(stop.is_set()):
+        trainer = start(recipe, folder, device, how, stop)
+    agree(trainer)
+    if trainer.is_finished():
+        end = describe_end(trainer)
+        say(f"{folder.path} is trained already: {end}; --fresh trains from scratch")
+    elif not ranks.max(stop.is_set()):
         with naming_lines(recipe, folder):
-            follow(fit, stop)
-    number = int(ranks.most(stop.signal_number or 0))
-    if number and not fit.is_finished():
+            follow(trainer, stop)
+    number = int(ranks.max(stop.signal_number or 0))
+    if number and not trainer.is_finished():
         raise StoppedError(
-            f"stopped after update {fit.record.position.step}, all saved; "
+            f"stopped after update {trainer.record.position.step}, all saved; "
             "the same command goes on from here",
             number,
         )
-    if not fit.record.best_epoch:
+    if not trainer.record.best_epoch:
         raise ConfigError(
             f"{folder.path}: training diverged in every epoch, so there is no model; lower "
             f"training.learning_rate ({recipe.config.training.peak_learning_rate:g}) and train "
             "from scratch with --fresh"
         )
-    say(f"best valid {describe_best(fit)}, {describe_chosen(fit)}")
+    say(f"best valid {describe_best(trainer)}, {describe_selected(trainer)}")
     if ranks.is_first:
         write_result(str(folder.model_path))
 

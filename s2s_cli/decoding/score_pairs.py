@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.decoding.predictor import evaluation_mode, forbid_markers
 from s2s_cli.decoding.translator import Translator, batches_by_length
 

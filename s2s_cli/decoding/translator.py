@@ -13,7 +13,7 @@ import torch
 
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding
-from s2s_cli.data.batch import collate_src
+from s2s_cli.data.batching import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypotheses import Hypothesis
 from s2s_cli.decoding.predictor import MaskedModel, Predictor, evaluation_mode

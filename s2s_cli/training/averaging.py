@@ -1,4 +1,4 @@
-"""Averages of weights: a moving one along the way, and one of several epochs at the end."""
+"""Averages of weights: an exponential moving average (EMA), and the mean of several epochs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,50 +13,46 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import RunFolder
 from s2s_cli.training.validate import Criterion
 
-PREFIX = "ema"
+PREFIX = "ema."
 
 
-def make_moving_average(model: Seq2Seq, decay: float) -> AveragedModel:
-    """A copy of the model whose weights follow it: w' = decay w' + (1 - decay) w."""
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
-    averaged.requires_grad_(requires_grad=False)
-    return averaged
+def make_ema(model: Seq2Seq, decay: float) -> AveragedModel:
+    """Copy the model for weights that follow it: w' = decay w' + (1 - decay) w."""
+    ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+    ema.requires_grad_(requires_grad=False)
+    return ema
 
 
-def moving_average_tensors(averaged: AveragedModel) -> dict[str, Tensor]:
-    """Its memory as tensors that can be saved, `ema.<name>`."""
-    return {
-        f"{PREFIX}.{name}": tensor.cpu().contiguous()
-        for name, tensor in averaged.state_dict().items()
-    }
+def ema_tensors(ema: AveragedModel) -> dict[str, Tensor]:
+    """The state of the average as tensors to save, `ema.<name>`."""
+    state = ema.state_dict()
+    return {f"{PREFIX}{name}": tensor.cpu().contiguous() for name, tensor in state.items()}
 
 
-def restore_moving_average(averaged: AveragedModel, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `moving_average_tensors` gave."""
-    prefix = f"{PREFIX}."
-    averaged.load_state_dict(
-        {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+def restore_ema(ema: AveragedModel, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `ema_tensors` returned; other tensors are ignored."""
+    ema.load_state_dict(
+        {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
     )
 
 
-def mean_weights(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of several models' weights, summed in double precision."""
-    return {
-        name: torch.stack([weights[name].double() for weights in models]).mean(0).to(tensor.dtype)
-        for name, tensor in models[0].items()
-    }
-
-
 def epochs_to_average(run: RunFolder, config: Training, criterion: Criterion) -> list[Path]:
-    """Folders of the last or of the best epochs, as many as are asked for, oldest first."""
+    """Folders of the last or the best `training.average` epochs, oldest first."""
     folders = run.epochs()
     if config.average_of == "best":
         folders.sort(key=lambda path: criterion.rank(load_card(path).valid_scores))
     return sorted(folders[-config.average :])
 
 
-def take_mean(model: Seq2Seq, folders: Sequence[Path]) -> list[int]:
-    """Put the mean of some epochs' weights into a model; which epochs those are."""
-    kept = [load_model(path) for path in folders]
-    model.load_state_dict(mean_weights([one.model.state_dict() for one in kept]))
-    return [one.card.epoch for one in kept]
+def load_mean(model: Seq2Seq, folders: Sequence[Path]) -> list[int]:
+    """Set the weights of a model to the mean of several epochs; returns the epochs."""
+    saved = [load_model(path) for path in folders]
+    states = [one.model.state_dict() for one in saved]
+    model.load_state_dict(
+        {
+            # Summed in double precision.
+            name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
+            for name, tensor in states[0].items()
+        }
+    )
+    return [one.card.epoch for one in saved]

@@ -1,36 +1,65 @@
-"""What training minimises, and what validation measures with the reference as input."""
+"""The loss that training minimises, and the token measures of validation."""
 
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import Batch
+from s2s_cli.data.batching import Batch, send
 from s2s_cli.decoding.predictor import Predictor, forbid_markers
 from s2s_cli.kernels.cross_entropy import linear_cross_entropy
 from s2s_cli.model.seq2seq import Seq2Seq
 
+AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""The 16-bit type of each `training.precision` that has one."""
+
 MAX_EXPONENT = 700.0
-"""exp of more is no float64."""
+"""exp of a larger number overflows float64."""
 
 
-class TokenMeasures(NamedTuple):
-    """Averages over real target tokens, eos counted."""
+class LossModule(nn.Module):
+    """Forward pass and loss as one module, because DistributedDataParallel wraps one module."""
 
-    loss: float
-    """Negative log-likelihood, nats per token."""
-    perplexity: float
-    """exp(loss)."""
-    accuracy: float
-    """Share of tokens, 0 to 1, that are the likeliest ones after the reference's beginning."""
+    def __init__(self, model: Seq2Seq, config: Training) -> None:
+        """Take label smoothing, precision and kernels from `config`."""
+        super().__init__()
+        self.model = model
+        self._config = config
+
+    def forward(self, batch: Batch, forcing: float = 1.0) -> Tensor:
+        """Compute the loss of a batch, summed over its target tokens, in nats.
+
+        Args:
+            batch: on the model's device.
+            forcing: probability that a decoder input is the reference token.
+        """
+        model, config, device = self.model, self._config, batch.src.device
+        src, src_lengths, tgt_in, tgt_out, tgt_mask, _ = batch
+        targets = tgt_out[tgt_mask]
+        with autocast(config, device):
+            if forcing >= 1:
+                readouts = model.compute_readouts(src, src_lengths, tgt_in, tgt_mask)
+            else:
+                # Drawn on the CPU, so that every device gets the same draws.
+                forced = send(torch.rand(tgt_in.shape) < forcing, device)
+                readouts = model.compute_sampled_readouts(
+                    src, src_lengths, tgt_in, tgt_mask, forced
+                )
+            if model.output.is_fused:
+                smoothing = config.label_smoothing
+                return linear_cross_entropy(readouts, *model.projection, targets, smoothing)
+            logits = model.project(readouts)
+        return token_loss(logits.float(), targets, config.label_smoothing)
 
 
-NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
-"""The types of 16 bits, by the precision that names them."""
+def autocast(config: Training, device: torch.device) -> torch.autocast:
+    """Compute matrix products in 16 bits inside the block, if the recipe says so."""
+    dtype = AUTOCAST_TYPES.get(config.precision)
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -44,55 +73,29 @@ def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
     return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
 
 
-def batch_loss(model: Seq2Seq, batch: Batch, config: Training, forcing: float = 1.0) -> Tensor:
-    """What training minimises, summed over the batch's target tokens, in nats.
+class TokenMeasures(NamedTuple):
+    """Averages over real target tokens, eos included."""
 
-    Args:
-        model: in training mode.
-        batch: on the model's device.
-        config: label smoothing and precision.
-        forcing: chance that a decoder input is the reference token.
-    """
-    targets = batch.tgt_out[batch.tgt_mask]
-    with autocast(config, batch.src.device):
-        readouts = _read(model, batch, forcing)
-        if model.output.is_fused:
-            return linear_cross_entropy(
-                readouts, *model.projection, targets, config.label_smoothing
-            )
-        logits = model.project(readouts)
-    return token_loss(logits.float(), targets, config.label_smoothing)
-
-
-def autocast(config: Training, device: torch.device) -> torch.autocast:
-    """Matrix products in 16 bits while the block runs, if the recipe says so."""
-    dtype = NARROW.get(config.precision)
-    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
-
-def _read(model: Seq2Seq, batch: Batch, forcing: float) -> Tensor:
-    """Readouts `(tokens, readout)` of a batch's real positions."""
-    if forcing >= 1:
-        return model.compute_readouts(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask)
-    # Drawn on the CPU, so that every device sees the same draws.
-    forced = torch.rand(batch.tgt_in.shape) < forcing
-    return model.compute_sampled_readouts(
-        batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask, forced.to(batch.src.device)
-    )
+    loss: float
+    """Negative log-likelihood, nats per token."""
+    perplexity: float
+    """exp(loss)."""
+    accuracy: float
+    """Share of tokens, 0 to 1, that are the most probable after the reference prefix."""
 
 
 @torch.inference_mode()
 def measure_tokens(model: Predictor, batches: Iterable[Batch]) -> TokenMeasures:
-    """Loss, perplexity and accuracy of a model in evaluation mode over some batches.
+    """Measure a model in evaluation mode with the reference as decoder input.
 
-    As `decoding.pairs` scores them: among the tokens that a search may choose.
+    Like `score_pairs`, it considers only tokens that a search may choose.
     """
-    loss, correct, num_tokens = 0.0, 0, 0
+    loss, num_correct, num_tokens = 0.0, 0, 0
     for batch in batches:
         logits = forbid_markers(model(batch.src, batch.src_lengths, batch.tgt_in, batch.tgt_mask))
         targets = batch.tgt_out[batch.tgt_mask]
         loss += token_loss(logits, targets).item()
-        correct += int((logits.argmax(-1) == targets).sum().item())
+        num_correct += int((logits.argmax(-1) == targets).sum().item())
         num_tokens += batch.num_tokens
     mean = loss / num_tokens
-    return TokenMeasures(mean, math.exp(min(mean, MAX_EXPONENT)), correct / num_tokens)
+    return TokenMeasures(mean, math.exp(min(mean, MAX_EXPONENT)), num_correct / num_tokens)

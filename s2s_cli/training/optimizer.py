@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, and its state as tensors that can be saved."""
+"""The optimizer of a recipe, its state as tensors to save, and the schedules of an update."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ PREFIX = "optimizer"
 
 
 def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: Training) -> Optimizer:
-    """One of PyTorch's optimizers, fused where PyTorch can."""
+    """Make the recipe's optimizer, fused where PyTorch supports it."""
     parameters = list(parameters)
     rate, decay, momentum = config.peak_learning_rate, config.weight_decay, config.momentum
     fused = all(parameter.device.type in {"cpu", "cuda"} for parameter in parameters)
@@ -32,52 +32,52 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], config: Training) -
 
 
 def make_scaler(config: Training, device: torch.device) -> GradScaler:
-    """PyTorch's scaler of the loss: gradients that float16 would round to 0 are scaled up.
+    """Make PyTorch's loss scaler, which keeps float16 from rounding small gradients to 0.
 
-    Where it is not needed it does nothing. An update whose gradients overflow is left out, and the
-    scale is halved; after 2,000 others it is doubled again.
+    It does nothing unless the precision is fp16. An update whose gradient overflows is skipped and
+    the scale is halved; after 2,000 updates without overflow it is doubled.
     """
     return GradScaler(device.type, enabled=config.precision == "fp16")
 
 
-MEMORY: dict[type[Optimizer], tuple[str, ...]] = {
+STATE_NAMES: dict[type[Optimizer], tuple[str, ...]] = {
     Adam: ("step", "exp_avg", "exp_avg_sq"),
     AdamW: ("step", "exp_avg", "exp_avg_sq"),
     SGD: (),
     RMSprop: ("step", "square_avg"),
     Adadelta: ("step", "square_avg", "acc_delta"),
 }
-"""What each remembers of a parameter, momentum left aside."""
+"""The tensors that each optimizer keeps per parameter, momentum excluded."""
 
 
 def count_copies(optimizer: Optimizer) -> int:
-    """How many numbers it remembers of each weight."""
-    return len(_names_of(optimizer) - {"step"})
+    """Count the numbers that the optimizer keeps per weight."""
+    return len(_state_names(optimizer) - {"step"})
 
 
-def _names_of(optimizer: Optimizer) -> set[str]:
+def _state_names(optimizer: Optimizer) -> set[str]:
     has_momentum = optimizer.param_groups[0].get("momentum", 0) > 0
-    return {*MEMORY[type(optimizer)], *(["momentum_buffer"] if has_momentum else [])}
+    return {*STATE_NAMES[type(optimizer)], *(["momentum_buffer"] if has_momentum else [])}
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """The step size of the next update."""
+    """Set the learning rate of the next update."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory, flat: `optimizer.<parameter>.<name>`."""
+    """The optimizer's state as tensors to save, `optimizer.<parameter>.<name>`."""
     return {
         f"{PREFIX}.{index}.{name}": tensor.detach().cpu().contiguous()
         for index, entries in optimizer.state_dict()["state"].items()
         for name, tensor in entries.items()
-        if tensor is not None  # the momentum of an optimizer without one
+        if tensor is not None  # momentum, where there is none
     }
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave; settings stay those of the optimizer.
+    """Restore what `optimizer_tensors` returned; the optimizer keeps its settings.
 
     Raises:
         ValueError: the tensors are not those of this optimizer and these parameters.
@@ -88,17 +88,17 @@ def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> No
         if prefix == PREFIX:
             index, _, name = rest.partition(".")
             state.setdefault(int(index), {})[name] = tensor
-    _check_memory(optimizer, state)
+    _check_state(optimizer, state)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _check_memory(optimizer: Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Each parameter has a whole memory of its own shape, or none has any."""
+def _check_state(optimizer: Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Check that all parameters have a complete state of their shape, or that none has any."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if state and state.keys() != {*range(len(parameters))}:
-        raise ValueError(f"{PREFIX}: knows {len(state)} of {len(parameters)} parameters")
-    names = _names_of(optimizer)
+        raise ValueError(f"{PREFIX}: has {len(state)} of {len(parameters)} parameters")
+    names = _state_names(optimizer)
     for index, entries in state.items():
         if entries.keys() != names:
             raise ValueError(f"{PREFIX}.{index}: has {', '.join(entries)}, not {', '.join(names)}")
@@ -111,10 +111,10 @@ def learning_rate(config: Training, epoch: int, step: int, num_decays: int) -> f
     """The learning rate of an update.
 
     Args:
-        config: names the schedule.
+        config: selects the schedule.
         epoch: from 0.
         step: updates done before this one.
-        num_decays: how often a plateau was met so far.
+        num_decays: plateaus that lowered the learning rate so far.
     """
     warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     match config.schedule:
@@ -126,16 +126,16 @@ def learning_rate(config: Training, epoch: int, step: int, num_decays: int) -> f
             factor = config.learning_rate_decay ** (epoch // config.decay_every)
         case "plateau":
             factor = config.learning_rate_decay**num_decays
-        case "inverse_sqrt":  # Vaswani et al. 2017, with its height as the learning rate
+        case "inverse_sqrt":  # Vaswani et al. 2017, scaled so that its peak is the learning rate
             factor = math.sqrt(config.warmup_steps / max(step + 1, config.warmup_steps))
     return config.peak_learning_rate * warmup * factor
 
 
 def teacher_forcing(config: Training, step: int) -> float:
-    """Chance of feeding the reference in an update (Bengio et al. 2015, section 2.4).
+    """Probability of feeding the reference token (Bengio et al. 2015, section 2.4).
 
     Args:
-        config: names the schedule.
+        config: selects the schedule.
         step: updates done before this one.
     """
     start, end, k = config.teacher_forcing, config.teacher_forcing_min, config.teacher_forcing_steps
@@ -143,10 +143,10 @@ def teacher_forcing(config: Training, step: int) -> float:
         case "constant":
             return start
         case "linear":
-            chance = start - (start - end) * step / k
+            probability = start - (start - end) * step / k
         case "exponential":
-            chance = start * math.exp(-step / k)
+            probability = start * math.exp(-step / k)
         case "inverse_sigmoid":
             # k / (k + exp(i / k)), as 1 / (1 + exp(i / k - log k)) so that exp stays a float.
-            chance = start / (1 + math.exp(min(step / k - math.log(k), 700.0)))
-    return max(end, chance)
+            probability = start / (1 + math.exp(min(step / k - math.log(k), 700.0)))
+    return max(end, probability)

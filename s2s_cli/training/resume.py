@@ -1,6 +1,7 @@
 """Whether a run folder's training can go on, and from where."""
 
 import hashlib
+from collections.abc import Collection
 from typing import NamedTuple
 
 from s2s_cli.checkpoint import LoadedModel, TrainingState, load_model, load_training_state
@@ -10,8 +11,8 @@ from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.parallel import Ranks
 from s2s_cli.run import RunFolder, Vocabularies
 from s2s_cli.sources import sources_of
-from s2s_cli.training.record import parse_record
-from s2s_cli.training.trainer import Fit
+from s2s_cli.training.state import parse_record
+from s2s_cli.training.trainer import Trainer
 
 MAY_CHANGE = {
     "training.epochs",
@@ -61,6 +62,30 @@ def find_resumable(run: RunFolder, skipped: list[str]) -> Resumable | None:
     return None
 
 
+REMEDY = "--fresh trains from scratch (the old run is kept aside), --run DIR trains elsewhere"
+
+
+def check_same_settings(
+    former: Config, present: Config, run: RunFolder, may_differ: Collection[str] = ()
+) -> None:
+    """Refuse to continue a run with other settings.
+
+    Args:
+        former: the settings of the run.
+        present: the settings that are asked for.
+        run: the run folder.
+        may_differ: further settings that may change.
+
+    Raises:
+        ConfigError: settings differ that may not change.
+    """
+    changes = diff(_comparable(former), _comparable(present), MAY_CHANGE | {*may_differ})
+    if changes:
+        raise ConfigError(
+            f"{run.path}: was trained with other settings ({describe(changes)}); {REMEDY}"
+        )
+
+
 def check_same_run(
     former: Config,
     present: Config,
@@ -74,28 +99,23 @@ def check_same_run(
     Raises:
         ConfigError: something differs that would make the run neither the old nor a new one.
     """
-    remedy = "--fresh trains from scratch (the old run is kept aside), --run DIR trains elsewhere"
-    changes = diff(_comparable(former), _comparable(present), MAY_CHANGE)
-    if changes:
-        raise ConfigError(
-            f"{run.path}: was trained with other settings ({describe(changes)}); {remedy}"
-        )
+    check_same_settings(former, present, run)
     card = resumable.loaded.card
     for split, origin in trained_on.items():
         if list(card.trained_on.get(split, {}).values()) != list(origin.values()):
             names = ", ".join(origin)
-            raise ConfigError(f"{run.path}: the {split} text ({names}) has changed; {remedy}")
+            raise ConfigError(f"{run.path}: the {split} text ({names}) has changed; {REMEDY}")
     for side in ("src", "tgt"):
         if getattr(resumable.loaded, side).vocabulary != getattr(vocabularies, side):
             raise ConfigError(
                 f"{run.path}: {run.vocab_path / side}.tsv is not the vocabulary that the run "
-                f"was trained with; {remedy}"
+                f"was trained with; {REMEDY}"
             )
     trained = resumable.loaded.src.tokenizer.subwords, resumable.loaded.tgt.tokenizer.subwords
     if trained != vocabularies.subwords:
         raise ConfigError(
             f"{run.path}: the subwords in {run.vocab_path} are not those that the run was trained "
-            f"with; {remedy}"
+            f"with; {REMEDY}"
         )
 
 
@@ -139,37 +159,37 @@ def _comparable(config: Config) -> dict[str, object]:
     }
 
 
-def agree(fit: Fit) -> None:
+def agree(trainer: Trainer) -> None:
     """Refuse to train what is not what the first process trains; take over its record.
 
     Raises:
         ConfigError: this process has read another recipe, other text, or another run folder.
     """
-    own = _describe(fit)
-    changes = diff(fit.ranks.from_first(lambda: own), own)
+    own = _describe(trainer)
+    changes = diff(trainer.ranks.broadcast(lambda: own), own)
     if changes:
         raise ConfigError(
-            f"process {fit.ranks.rank}: differs from the first process ({describe(changes)}); "
+            f"process {trainer.ranks.rank}: differs from the first process ({describe(changes)}); "
             "start all processes with one command, and let every machine see the same text and "
             "the same run folder"
         )
-    fit.record = parse_record(fit.ranks.from_first(fit.record._asdict))
+    trainer.record = parse_record(trainer.ranks.broadcast(trainer.record._asdict))
 
 
-def _describe(fit: Fit) -> dict[str, str]:
+def _describe(trainer: Trainer) -> dict[str, str]:
     """What has to be the same everywhere, in words."""
-    card = fit.loaded.card
-    vocabularies = fit.loaded.src.vocabulary, fit.loaded.tgt.vocabulary
+    card = trainer.loaded.card
+    vocabularies = trainer.loaded.src.vocabulary, trainer.loaded.tgt.vocabulary
     texts = [[*origin.values()] for origin in card.trained_on.values()]
     return {
         "recipe": _hash(
-            fit.config.model_dump_json(exclude={"device"}),
+            trainer.config.model_dump_json(exclude={"device"}),
             card.model_dump_json(exclude={"trained_on"}),
         ),
         "text": _hash(str(texts)),
         "vocabulary": _hash(*(vocabulary.to_tsv() for vocabulary in vocabularies)),
-        "number of training pairs": f"{len(fit.material.train):,}",
-        "last saved update": f"{fit.record.position.step:,}",
+        "number of training pairs": f"{len(trainer.data.train):,}",
+        "last saved update": f"{trainer.record.position.step:,}",
     }
 
 

@@ -20,7 +20,7 @@ from s2s_cli.data.dataset import Dataset
 from s2s_cli.data.resampling import Resampling
 from s2s_cli.errors import CheckpointError, ConfigError, DataError
 from s2s_cli.launch import read_launch
-from s2s_cli.parallel import ALONE, Ranks
+from s2s_cli.parallel import SINGLE_PROCESS, Ranks
 from s2s_cli.prepare import Prepared
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder, Vocabularies
@@ -36,13 +36,13 @@ from s2s_cli.training.resume import (
     describe_other_ranks,
     find_resumable,
 )
-from s2s_cli.training.trainer import Fit
-from s2s_cli.training.validate import Material, ValidText
+from s2s_cli.training.trainer import Trainer
+from s2s_cli.training.validate import TrainingData, ValidText
 
 Say = Callable[[str], None]
 
 
-def make_material(config: Config, prepared: Prepared, say: Say) -> Material:
+def make_training_data(config: Config, prepared: Prepared, say: Say) -> TrainingData:
     """Gather what a model is trained and validated on; reports how many pairs were left out.
 
     Raises:
@@ -56,7 +56,7 @@ def make_material(config: Config, prepared: Prepared, say: Say) -> Material:
         for direction, rows in valid.rows_by_direction().items()
     ]
     resampling = make_resampling(config, prepared.vocabularies)
-    return Material(train, valid, texts, resampling, weigh_pairs(config, train))
+    return TrainingData(train, valid, texts, resampling, weigh_pairs(config, train))
 
 
 def weigh_pairs(config: Config, train: Dataset) -> npt.NDArray[np.float64] | None:
@@ -155,7 +155,7 @@ def make_model(
         say: receives what was taken from files.
 
     Raises:
-        ConfigError: the model cannot be made, or does not fit what it is to start with.
+        ConfigError: the model cannot be made, or does not trainer what it is to start with.
     """
     src, tgt, subwords = vocabularies.src, vocabularies.tgt, vocabularies.subwords
     torch.manual_seed(config.training.seed)
@@ -180,9 +180,9 @@ def begin_or_resume(
     run: RunFolder,
     device: torch.device,
     say: Say,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
     former: LoadedModel | None = None,
-) -> Fit:
+) -> Trainer:
     """Continue from the newest complete checkpoint of a run, or start from the beginning.
 
     Args:
@@ -218,22 +218,22 @@ def begin(
     run: RunFolder,
     device: torch.device,
     say: Say,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
     former: LoadedModel | None = None,
-) -> Fit:
+) -> Trainer:
     """Start from the beginning; nothing is written yet. Arguments as `begin_or_resume`.
 
     Raises:
-        ConfigError: the model cannot be made, or does not fit what it is to start with.
-        DeviceError: it does not fit into memory.
+        ConfigError: the model cannot be made, or does not trainer what it is to start with.
+        DeviceError: it does not trainer into memory.
     """
-    material, card = make_material(config, prepared, say), make_card(config, prepared)
+    data, card = make_training_data(config, prepared, say), make_card(config, prepared)
     if ranks.is_first:  # before any process of this machine has a model
         sizes = len(prepared.vocabularies.src), len(prepared.vocabularies.tgt)
         check_memory(config, device, *sizes, read_launch().local_size)
     loaded = make_model(config, card, prepared.vocabularies, former, say)
     loaded.model.to(device)
-    return Fit(loaded, material, config.training, run, ranks)
+    return Trainer(loaded, data, config.training, run, ranks)
 
 
 def _resume(
@@ -244,46 +244,46 @@ def _resume(
     say: Say,
     ranks: Ranks,
     resumable: Resumable,
-) -> Fit:
+) -> Trainer:
     if not run.config_path.is_file():
         raise CheckpointError(
             f"{run.config_path}: missing, so the run's settings are not known; "
             "--fresh trains from scratch (the old run is kept aside)"
         )
-    material, card = make_material(config, prepared, say), make_card(config, prepared)
+    data, card = make_training_data(config, prepared, say), make_card(config, prepared)
     former = load_recipe(str(run.config_path)).config
     former = allow_other_ranks(former, config, resumable.state, ranks)
     check_same_run(former, config, resumable, prepared.vocabularies, card.trained_on, run)
     loaded = resumable.loaded._replace(card=card)
     loaded.model.to(device)
-    fit = Fit(loaded, material, config.training, run, ranks)
-    fit.restore(resumable.state)
-    if not fit.is_finished():
-        epoch, _, step = fit.record.position
+    trainer = Trainer(loaded, data, config.training, run, ranks)
+    trainer.restore(resumable.state)
+    if not trainer.is_finished():
+        epoch, _, step = trainer.record.position
         say(f"resumed after update {step:,}, in epoch {epoch + 1}")
         if change := describe_other_ranks(resumable.state, config, ranks):
             say(change)
-    if fit.record.best_epoch and ranks.is_first:
-        _tend_model(fit, say)
-    return fit
+    if trainer.record.best_epoch and ranks.is_first:
+        _tend_model(trainer, say)
+    return trainer
 
 
-def _tend_model(fit: Fit, say: Say) -> None:
+def _tend_model(trainer: Trainer, say: Say) -> None:
     """See to it that the best model is there, and knows the search settings that are wanted."""
-    path = fit.run.model_path
+    path = trainer.run.model_path
     try:
         best = load_model(path)
     except CheckpointError as error:
-        if fit.has_diverged():
+        if trainer.has_diverged():
             raise CheckpointError(
                 f"{error}; the last state of its training has diverged and cannot take its place; "
                 "--fresh trains from scratch"
             ) from error
         say(f"warning: the best model is lost ({error}); the last one takes its place")
-        save_model(path, fit.judged())
-        fit.record = fit.record.with_last_as_best(fit.criterion)
+        save_model(path, trainer.eval_model())
+        trainer.record = trainer.record.with_latest_as_best(trainer.criterion)
         return
-    wanted = fit.loaded.card.decoding
+    wanted = trainer.loaded.card.decoding
     if best.card.decoding != wanted:
         say(f"{path}: takes over the recipe's search settings")
         save_model(path, best._replace(card=best.card.model_copy(update={"decoding": wanted})))

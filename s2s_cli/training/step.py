@@ -1,131 +1,149 @@
-"""Gradients of the mean loss of a token, over all batches of an update and all processes."""
+"""One update of the weights: how a batch becomes a gradient.
 
+The loss of an update is the mean over all target tokens that the update sees, so that its gradient
+does not depend on how the tokens are divided. They are divided twice: `training.accumulate` makes
+an update of several batches, computed one after the other, and under torchrun each rank gets its
+share of every batch. Write `loss[r, b]` for the summed loss of batch b on rank r, `tokens` for the
+number of target tokens in all batches on all ranks, and `ranks` for the number of ranks:
+
+    gradient = sum over r, b of grad(loss[r, b]) / tokens
+             = mean over r of (sum over b of grad(loss[r, b] / (tokens / ranks)))
+
+Each rank divides its losses by `tokens / ranks` and calls `backward` batch by batch; PyTorch adds
+the gradients up in `Parameter.grad`. DistributedDataParallel takes the mean over ranks during the
+backward pass of the last batch; the other batches run under `no_sync`. The gradient is clipped to a
+global norm, and the optimizer applies it.
+
+An update whose loss or gradient is not finite is skipped on all ranks: the weights stay as they
+are. Whether it is, and the loss to report, cross from the device to the CPU in a single transfer at
+the end, so that a GPU never waits for Python in the middle of an update.
+"""
+
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import Batch
-from s2s_cli.errors import DeviceError, is_out_of_memory
+from s2s_cli.data.batching import Batch, collate
+from s2s_cli.data.dataset import EncodedPairs
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.parallel import ALONE, Ranks, noticing_loss
-from s2s_cli.training.loss import batch_loss
+from s2s_cli.parallel import SINGLE_PROCESS, Ranks
+from s2s_cli.training.loss import LossModule
 from s2s_cli.training.optimizer import make_scaler
-from s2s_cli.training.random_state import random_state, restore_random_state
-from s2s_cli.training.room import Room, release_memory
 
 
-class Sums(NamedTuple):
-    """Of an update, over all its batches and all processes."""
+class StepResult(NamedTuple):
+    """The outcome of an update, the same on all ranks."""
 
     loss: float
-    """In nats, label smoothing included."""
+    """Sum over target tokens, in nats, label smoothing included."""
     num_tokens: int
-    """Real target tokens, eos counted."""
-    num_parts: int = 0
-    """Into how many parts the batches were split, if that is more than before."""
+    """Real target tokens, eos included."""
+    is_applied: bool
+    """False if the loss or the gradient was not finite; the weights are unchanged then."""
+    is_overflow: bool
+    """Whether the gradient overflowed float16; the next update uses a smaller loss scale."""
 
 
-class Lesson(nn.Module):
-    """Forward pass and loss in one, so that one call begins all that a gradient flows through."""
-
-    def __init__(self, model: Seq2Seq, config: Training) -> None:
-        super().__init__()
-        self.model = model
-        self._config = config
-
-    def forward(self, batch: Batch, forcing: float) -> Tensor:
-        """The loss of a batch, summed over its target tokens.
-
-        Args:
-            batch: on the model's device.
-            forcing: chance that a decoder input is the reference token.
-        """
-        return batch_loss(self.model, batch, self._config, forcing)
-
-
-class Gradients:
-    """Adds up the gradients of a model, which all processes train alike.
-
-    Each process computes those of its own part of a batch, and DistributedDataParallel takes the
-    mean over processes while the backward pass is still running. To be the gradient of one large
-    batch, each part's is divided by the tokens of all parts together, not by its own.
-    """
+class TrainingStep:
+    """A model and what updates it: loss, optimizer and loss scaler."""
 
     def __init__(
         self,
         model: Seq2Seq,
+        optimizer: Optimizer,
         config: Training,
-        ranks: Ranks = ALONE,
-        scaler: GradScaler | None = None,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
-        """Take the first process's weights in all of them; without a `scaler` begin with a new one.
-
-        Gradients are as much larger as the scaler says.
-        """
+        """Update `model`, on the device where it is, by `optimizer`."""
         self.model = model
-        device = next(model.parameters()).device
-        self.scaler = make_scaler(config, device) if scaler is None else scaler
-        self._ranks = ranks
-        self._room = Room()
-        self._lesson: nn.Module = Lesson(model, config)
-        if ranks.size > 1:
-            with noticing_loss():
-                self._lesson = DistributedDataParallel(self._lesson)
+        self.optimizer = optimizer
+        self.config = config
+        self.ranks = ranks
+        self.device = next(model.parameters()).device
+        self.scaler = make_scaler(config, self.device)
+        self._loss: nn.Module = LossModule(model, config)
 
-    def add_up(self, batches: Sequence[Batch], forcing: float) -> Sums:
-        """Put into `grad` of each parameter what `batches` give, here and in all processes.
+    @property
+    def global_batch_size(self) -> int:
+        """Size of a batch over all ranks."""
+        return self.config.batch_size * self.ranks.size
+
+    def distribute(self) -> None:
+        """Copy rank 0's weights to all ranks and average gradients over ranks from now on."""
+        if self.ranks.size > 1 and not isinstance(self._loss, DistributedDataParallel):
+            self._loss = DistributedDataParallel(self._loss)
+
+    def backward(self, batches: Sequence[Batch], forcing: float = 1.0) -> tuple[list[Tensor], int]:
+        """Compute the gradient of an update and leave it in each `Parameter.grad`.
 
         Args:
-            batches: as many as in every other process. One without counted tokens is there to
-                take part only.
-            forcing: chance that a decoder input is the reference token.
+            batches: on the model's device; as many as on every other rank. A batch without counted
+                tokens takes part, because every rank has to, but contributes nothing.
+            forcing: probability that a decoder input is the reference token.
 
-        Raises:
-            DeviceError: the memory is too small for a single pair, or for a batch of one of
-                several processes.
+        Returns:
+            losses: the summed loss of each batch, `()` each, on the device.
+            num_tokens: target tokens of all batches on all ranks.
         """
-        former, device = random_state(batches[0].src.device), batches[0].src.device
-        parts, num_parts = self._room.cut(batches), 0
-        while True:
-            try:
-                return self._add_up(parts, forcing)._replace(num_parts=num_parts)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                reason = " ".join(str(error).split())[:200]
-            # Out of the handler, which keeps what the failed pass has in memory alive.
-            if self._ranks.size > 1:
-                raise DeviceError(
-                    f"{device}: too little memory for a batch of {len(batches[0].src)} pairs "
-                    f"({reason}); halve training.batch_size and double training.accumulate"
-                )
-            release_memory(device)
-            self.model.zero_grad(set_to_none=True)
-            restore_random_state(former, device)
-            self._room.shrink(parts, reason)
-            parts = self._room.cut(batches)
-            num_parts = len(parts)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        num_tokens = int(self.ranks.sum(sum(batch.num_tokens for batch in batches)))
+        losses = []
+        for number, batch in enumerate(batches, 1):
+            with nullcontext() if number == len(batches) else self._no_sync():
+                loss = self._loss(batch, forcing)
+                mean = loss / (num_tokens / self.ranks.size)
+                self.scaler.scale(mean if batch.num_tokens else 0.0 * mean).backward()
+            if batch.num_tokens:
+                losses.append(loss.detach())
+        return losses, num_tokens
 
-    def _add_up(self, batches: Sequence[Batch], forcing: float) -> Sums:
-        ranks = self._ranks
-        num_tokens = ranks.total(sum(batch.num_tokens for batch in batches))
-        total = 0.0
-        with noticing_loss():
-            for number, batch in enumerate(batches, 1):
-                with nullcontext() if number == len(batches) else self._kept_here():
-                    loss = self._lesson(batch, forcing)
-                    mean = loss / (num_tokens / ranks.size)
-                    self.scaler.scale(mean if batch.num_tokens else 0.0 * mean).backward()
-                total += loss.item() if batch.num_tokens else 0.0
-        return Sums(ranks.total(total), int(num_tokens))
+    def apply(self, losses: Sequence[Tensor], num_tokens: int) -> StepResult:
+        """Clip the gradient and apply it to the weights, unless something is not finite.
 
-    def _kept_here(self) -> AbstractContextManager[None]:
-        """Leave gradients where they are: the last batch of an update sends those of all."""
-        if isinstance(self._lesson, DistributedDataParallel):
-            return cast("AbstractContextManager[None]", self._lesson.no_sync())
+        Args:
+            losses: as `backward` returns them.
+            num_tokens: likewise.
+        """
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        # The one transfer: losses, norm and the scale of the loss.
+        scale = self.scaler.scale(torch.ones_like(norm))
+        *values, norm_value, scale_value = torch.stack([*losses, norm, scale]).tolist()
+        loss = self.ranks.sum(sum(values))
+        is_finite = math.isfinite(loss) and math.isfinite(norm_value)
+        if is_finite:
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        # A scale below 1 cannot be the cause any more.
+        is_overflow = (
+            not is_finite and math.isfinite(loss) and 1 <= self.scaler.get_scale() < scale_value
+        )
+        return StepResult(loss, num_tokens, is_finite, is_overflow)
+
+    def _no_sync(self) -> AbstractContextManager[None]:
+        """Keep gradients on this rank: the last batch of an update sends those of all batches."""
+        if isinstance(self._loss, DistributedDataParallel):
+            return cast("AbstractContextManager[None]", self._loss.no_sync())
         return nullcontext()
+
+    @torch.no_grad()
+    def find_not_finite(self, pairs: EncodedPairs, indices: Sequence[int]) -> list[int]:
+        """Find the pairs of a skipped update whose own loss is not finite; all if none is.
+
+        Args:
+            pairs: of the epoch.
+            indices: the pairs of the update.
+        """
+        self.model.eval()
+        loss = LossModule(self.model, self.config)
+        batches = ((index, collate([pairs[index]]).to(self.device)) for index in indices)
+        found = [index for index, batch in batches if not bool(loss(batch).isfinite())]
+        return found or list(indices)

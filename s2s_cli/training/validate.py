@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding, Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.data.dataset import EncodedPairs, lengths_of
 from s2s_cli.data.pairs import Row
 from s2s_cli.data.resampling import ResampledPairs, Resampling
@@ -42,7 +42,7 @@ class ValidText(NamedTuple):
         return [list(side) for side in zip(*(row[1:] for row in self.rows), strict=True)]
 
 
-class Material(NamedTuple):
+class TrainingData(NamedTuple):
     """What a model is fitted to and chosen by."""
 
     train: EncodedPairs
@@ -82,7 +82,7 @@ class Measures(NamedTuple):
     """The same."""
     seconds: float
     hypotheses: list[str]
-    """One direction after the other, as in `Material.valid_texts`."""
+    """One direction after the other, as in `TrainingData.valid_texts`."""
 
     def scores(self) -> dict[str, float]:
         """The numbers that a model's card keeps."""
@@ -166,7 +166,7 @@ def describe_rank(criterion: Criterion, score: float, loss: float) -> str:
     return f"{CRITERIA[criterion.name]} {value:.{3 if value < 1 else 2}f}"
 
 
-def validate(loaded: LoadedModel, material: Material, config: Training) -> Measures:
+def validate(loaded: LoadedModel, data: TrainingData, config: Training) -> Measures:
     """Measure a model with the reference as input, and by its own translations.
 
     Raises:
@@ -177,8 +177,8 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
     model.eval()
     device, size = next(model.parameters()).device, config.batch_size
     size = size if config.batch_by == "sentences" else GREEDY.num_sentences
-    by_length = np.argsort(lengths_of(material.valid)[:, 1], kind="stable")
-    pairs = [material.valid[int(index)] for index in by_length]
+    by_length = np.argsort(lengths_of(data.valid)[:, 1], kind="stable")
+    pairs = [data.valid[int(index)] for index in by_length]
     translators = make_translators(loaded, model, device)
     predictor = next(iter(translators.values())).model  # which foretells no tags
     measures = measure_tokens(
@@ -191,7 +191,7 @@ def validate(loaded: LoadedModel, material: Material, config: Training) -> Measu
         )
     hypotheses: list[str] = []
     scores: list[list[float]] = []
-    for text in material.valid_texts:
+    for text in data.valid_texts:
         found = translators[str(text.direction)].translate([row[0] for row in text.rows], GREEDY)
         said = [translation.text for translation in found]
         references = [text.scoring.normalize(side) for side in text.references]

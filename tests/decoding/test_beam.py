@@ -5,7 +5,7 @@ import torch
 from conftest import ALL_KINDS, KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding
-from s2s_cli.data.batch import collate_src
+from s2s_cli.data.batching import collate_src
 from s2s_cli.decoding.beam import BLOCK, beam_search, find_top, greedy_search
 from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.hypotheses import (

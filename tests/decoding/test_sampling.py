@@ -6,7 +6,7 @@ from conftest import KINDS, describe_kind, make_model
 from test_beam import SOURCES, log_prob_of
 
 from s2s_cli.config import Decoding
-from s2s_cli.data.batch import collate_src
+from s2s_cli.data.batching import collate_src
 from s2s_cli.decoding.beam import greedy_search
 from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.sampling import draw_tokens, sample

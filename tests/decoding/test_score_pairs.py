@@ -6,7 +6,7 @@ from conftest import KINDS, describe_kind, make_model
 from test_beam import log_prob_of
 
 from s2s_cli.config import Decoding
-from s2s_cli.data.batch import collate_src
+from s2s_cli.data.batching import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.ensemble import Ensemble
 from s2s_cli.decoding.predictor import Predictor

@@ -8,15 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calls import counted_in
-from jobs import make_fit
+from jobs import make_trainer
 
 from s2s_cli.checkpoint import load_model
-from s2s_cli.commands.progress import logged
 from s2s_cli.config import Model, Training
 from s2s_cli.errors import S2SError
 from s2s_cli.run import RunFolder
-from s2s_cli.signals import StopRequest
-from s2s_cli.training.log import forget_after
+from s2s_cli.training.log import log_event, truncate_log
 from s2s_cli.training.loop import Progress
 
 SAVE_EVERY = 3
@@ -83,10 +81,10 @@ def train(folder: Path) -> None:
     for place in (run.model_path, *run.checkpoints()):
         if place.exists():
             load_model(place)
-    fit = make_fit(folder, CONFIG, MODEL)
+    trainer = make_trainer(folder, CONFIG, MODEL)
     log = os.open(steps_path(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(log, b"begun\n")
-    for event in fit.steps(lambda: False):
+    for event in trainer.train(lambda: False):
         if isinstance(event, Progress):
             os.write(log, f"{event.position.step}\n".encode())
 
@@ -95,11 +93,11 @@ def train_with_log(folder: Path) -> None:
     """Train with averaging at the end, and write the log as `s2s train` does."""
     run = RunFolder(folder)
     run.repair()
-    fit = make_fit(folder, CONFIG.model_copy(update={"average": 2, "log_every": 4}), MODEL)
+    trainer = make_trainer(folder, CONFIG.model_copy(update={"average": 2, "log_every": 4}), MODEL)
     folder.mkdir(exist_ok=True)
-    forget_after(run.log_path, fit.record)
-    for _ in logged(fit, StopRequest(lambda: None)):
-        pass
+    truncate_log(run.log_path, trainer.record)
+    for event in trainer.train(lambda: False):
+        log_event(run.log_path, event, trainer.record, trainer.config.log_every)
 
 
 def steps_path(folder: Path) -> Path:

@@ -14,8 +14,8 @@ from s2s_cli.checkpoint import TrainingState
 from s2s_cli.run import RunFolder
 from s2s_cli.storage.atomic import write_synced
 from s2s_cli.storage.checksummed import MANIFEST, sha256, to_json
-from s2s_cli.training import trainer as fit_module
-from s2s_cli.training.trainer import Fit
+from s2s_cli.training import state as state_module
+from s2s_cli.training.trainer import Trainer
 
 
 class Planted(NamedTuple):
@@ -78,13 +78,13 @@ def _all_checkpoints(run: RunFolder) -> list[Path]:
 def _forgetting(
     patch: pytest.MonkeyPatch, forget: Callable[[TrainingState], TrainingState]
 ) -> None:
-    restore = Fit.restore
-    patch.setattr(Fit, "restore", lambda fit, state: restore(fit, forget(state)))
+    restore = Trainer.restore
+    patch.setattr(Trainer, "restore", lambda trainer, state: restore(trainer, forget(state)))
 
 
 def forgotten_random_state(patch: pytest.MonkeyPatch) -> None:
-    """The state of the random generator is lost, and with it the dropout masks."""
-    patch.setattr(fit_module, "find_random_state", lambda *_: {})
+    """Dropout starts from other random numbers."""
+    patch.setattr(state_module, "restore_random_state", lambda *_: False)
 
 
 def forgotten_adam_step(patch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from forked import clean_error, s2s
 from job import CONFIG, MODEL, train
-from jobs import make_fit
+from jobs import make_trainer
 from shell import tiny_train
 from tally import Tally, trials
 
@@ -174,7 +174,7 @@ def go_on(place: Path, folder: Path) -> None:
     """Resume a run from a checkpoint alone."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(place, folder / "checkpoints" / "step-00000020")
-    make_fit(folder, CONFIG, MODEL)
+    make_trainer(folder, CONFIG, MODEL)
 
 
 def torch_file(path: Path) -> None:

@@ -28,7 +28,7 @@ from job import (
     undisturbed,
     wait,
 )
-from jobs import make_fit
+from jobs import make_trainer
 from shell import tiny_train
 from tally import Tally, trials
 
@@ -273,13 +273,13 @@ def test_the_step_counts_whatever_the_times_of_files_say(tmp_path: Path) -> None
     for path in (newest, *newest.iterdir()):
         os.utime(path, (0, 0))
     assert run.checkpoints() == [newest, older]
-    fit = make_fit(tmp_path / "run", CONFIG, MODEL)
-    assert fit.record.position.step == 20
+    trainer = make_trainer(tmp_path / "run", CONFIG, MODEL)
+    assert trainer.record.position.step == 20
 
 
 def test_an_error_while_saving_is_one_of_ours(tmp_path: Path) -> None:
-    fit = make_fit(tmp_path / "run", CONFIG, MODEL)
+    trainer = make_trainer(tmp_path / "run", CONFIG, MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checksummed, "write_synced", _full)
         with pytest.raises(SaveError, match="update 0 could not be saved"):
-            list(fit.steps(lambda: False))
+            list(trainer.train(lambda: False))

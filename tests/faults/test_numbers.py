@@ -18,22 +18,20 @@ from shell import S2S, TINY, tiny_train
 from tally import Tally, trials
 
 from s2s_cli import cli
-from s2s_cli.training import not_finite
-from s2s_cli.training import step as gradients
-from s2s_cli.training.loss import batch_loss
+from s2s_cli.training.loss import LossModule
 
 TRAIN = tiny_train("--run", "r", "--epochs", 2)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[Any], bool]) -> None:
     """Let the loss of some batches be NaN."""
+    forward = LossModule.forward
 
-    def spoiled(model: Any, batch: Any, *rest: Any) -> torch.Tensor:
-        loss = batch_loss(model, batch, *rest)
+    def spoiled(module: LossModule, batch: Any, *rest: Any) -> torch.Tensor:
+        loss = forward(module, batch, *rest)
         return loss * torch.nan if is_bad(batch) else loss
 
-    for module in (gradients, not_finite):
-        monkeypatch.setattr(module, "batch_loss", spoiled)
+    monkeypatch.setattr(LossModule, "forward", spoiled)
 
 
 @pytest.mark.fault("E1")
@@ -49,7 +47,7 @@ def test_a_loss_that_is_not_finite_ends_with_its_lines_named(texts: Path, tally:
         done = s2s(*TRAIN, "--set", "training.max_skipped=2", cwd=texts, setup=plant)
         line = clean_error(done)
         assert "is not finite in 3 updates of epoch 1" in line
-        assert done.stderr.count("is left out: its loss or gradient is not finite") == 3
+        assert done.stderr.count("is skipped: its loss or gradient is not finite") == 3
         named = re.findall(r"my\.zh:(\d+): 鱼. -> fish \w+", done.stderr)
         assert named
         assert all((int(number) - 1) % 16 in {8, 9, 10, 11} for number in named)
@@ -58,19 +56,25 @@ def test_a_loss_that_is_not_finite_ends_with_its_lines_named(texts: Path, tally:
 
 
 @pytest.mark.fault("E2")
-def test_too_little_memory_for_a_batch_is_no_end(texts: Path, tally: Tally) -> None:
+def test_too_little_memory_for_a_batch_is_a_clean_error(texts: Path, tally: Tally) -> None:
     def plant() -> None:
-        def limited(model: Any, batch: Any, *rest: Any) -> torch.Tensor:
+        forward = LossModule.forward
+
+        def limited(module: LossModule, batch: Any, *rest: Any) -> torch.Tensor:
             if len(batch.src) > 6:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return batch_loss(model, batch, *rest)
+            return forward(module, batch, *rest)
 
-        pytest.MonkeyPatch().setattr(gradients, "batch_loss", limited)
+        pytest.MonkeyPatch().setattr(LossModule, "forward", limited)
 
     with tally.trial():
-        done = s2s(*TRAIN, cwd=texts, setup=plant)
+        line = clean_error(s2s(*TRAIN, cwd=texts, setup=plant))
+        assert "too little memory for a batch of" in line
+        assert "halve training.batch_size and double training.accumulate" in line
+    with tally.trial("the same with half the batch"):
+        smaller = ["--set", "training.batch_size=6", "--set", "training.accumulate=2", "--fresh"]
+        done = s2s(*TRAIN, *smaller, cwd=texts, setup=plant)
         assert done.status == 0, done.stderr
-        assert done.stderr.count("did not fit into the memory") >= 1
 
 
 @pytest.mark.fault("E2")

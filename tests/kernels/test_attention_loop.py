@@ -3,7 +3,7 @@ import torch
 from conftest import ALL_KINDS, describe_kind, make_model
 from torch import Tensor
 
-from s2s_cli.data.batch import Batch, collate
+from s2s_cli.data.batching import Batch, collate
 from s2s_cli.model.kernel_selection import TrainingKernels, has_attention_loop, use_training_kernels
 from s2s_cli.model.seq2seq import Seq2Seq
 

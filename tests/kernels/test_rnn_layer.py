@@ -7,7 +7,7 @@ from conftest import ALL_KINDS, CELLS, describe_kind, make_model
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.kernels.cells import NUM_STATE_TENSORS, State
 from s2s_cli.kernels.rnn_layer import run_packed, run_sequences
 from s2s_cli.model.kernel_selection import TrainingKernels, use_training_kernels

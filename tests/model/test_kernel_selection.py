@@ -3,7 +3,7 @@ import torch
 from conftest import ALL_KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding, Training
-from s2s_cli.data.batch import collate, collate_src
+from s2s_cli.data.batching import collate, collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.ensemble import Ensemble
 from s2s_cli.errors import ConfigError

@@ -3,7 +3,7 @@ import torch
 from conftest import ALL_KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding
-from s2s_cli.data.batch import collate_src
+from s2s_cli.data.batching import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.model.kernel_selection import has_search_step
 from s2s_cli.model.layers import select_rows

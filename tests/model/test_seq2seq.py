@@ -5,7 +5,7 @@ import torch
 from conftest import ALL_KINDS, describe_kind, make_config, make_model
 from torch import Tensor
 
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.errors import ConfigError
 from s2s_cli.model.layers import SequenceDropout, select_rows
 from s2s_cli.model.seq2seq import Seq2Seq

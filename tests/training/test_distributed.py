@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from jobs import CONFIG, finish, make_fit, weights_of
+from jobs import CONFIG, finish, make_trainer, weights_of
 from safetensors.torch import load_file
 from two_ranks import CASES, PAIRS, WHOLE, fit_case
 
 from s2s_cli.checkpoint import load_training_state
 from s2s_cli.config import Config, Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.errors import ConfigError
-from s2s_cli.parallel import ALONE, Ranks, present_ranks
+from s2s_cli.parallel import SINGLE_PROCESS, Ranks, current_ranks
 from s2s_cli.run import RunFolder
-from s2s_cli.training.loop import Position, share
+from s2s_cli.training.loop import Position, share_batch
 from s2s_cli.training.resume import agree, allow_other_ranks, describe_other_ranks
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
@@ -44,17 +44,21 @@ def read(path: Path) -> object:
     return json.loads(path.read_bytes())
 
 
-def test_processes_tell_each_other_numbers_and_text(done: Path) -> None:
-    told = {"says": "process 0", "score": 1 / 3}
+def test_collectives_return_the_same_on_all_ranks(done: Path) -> None:
+    sent = {"says": "process 0", "score": 1 / 3}
     for rank in (0, 1):
         found = read(done / f"talk-{rank}.json")
-        assert found == {"total": 3, "most": 0, "told": told, "gathered": ["", "xxx"]}
+        assert found == {"sum": 3, "max": 0, "broadcast": sent, "gathered": ["", "xxx"]}
 
 
-def test_alone_a_process_talks_to_itself() -> None:
-    assert present_ranks() == ALONE
-    assert (ALONE.total(2), ALONE.most(3), ALONE.gather(b"x")) == (2, 3, [b"x"])
-    assert ALONE.from_first(lambda: (1, "a")) == (1, "a")
+def test_a_single_process_needs_no_collectives() -> None:
+    assert current_ranks() == SINGLE_PROCESS
+    assert (SINGLE_PROCESS.sum(2), SINGLE_PROCESS.max(3), SINGLE_PROCESS.gather(b"x")) == (
+        2,
+        3,
+        [b"x"],
+    )
+    assert SINGLE_PROCESS.broadcast(lambda: (1, "a")) == (1, "a")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -83,14 +87,14 @@ def test_both_processes_have_the_same_weights(done: Path, name: str) -> None:
 
 def test_an_epoch_whose_last_batch_leaves_a_process_without_a_pair_was_among_them() -> None:
     assert len(PAIRS) % WHOLE["batch_size"] == 1
-    parts = [share([5], PAIRS, Ranks(rank, 2)) for rank in (0, 1)]
+    parts = [share_batch([5], PAIRS, Ranks(rank, 2)) for rank in (0, 1)]
     assert [part.num_tokens for part in parts] == [len(PAIRS[5][1]) + 1, 0]
     assert torch.equal(parts[0].tgt_out, parts[1].tgt_out)
 
 
-def test_the_parts_of_a_batch_are_the_batch_and_of_like_length() -> None:
+def test_the_shares_of_a_batch_are_the_batch_and_have_similar_lengths() -> None:
     indices = sorted(range(30), key=lambda i: len(PAIRS[i][1]))
-    parts = [share(indices, PAIRS, Ranks(rank, 4)) for rank in range(4)]
+    parts = [share_batch(indices, PAIRS, Ranks(rank, 4)) for rank in range(4)]
     assert sum(part.num_tokens for part in parts) == collate(PAIRS[:30]).num_tokens
     assert sorted(len(part.src) for part in parts) == [7, 7, 8, 8]
     assert {part.tgt_in.size(1) for part in parts} == {1 + 5}
@@ -111,7 +115,7 @@ def test_every_process_comes_to_the_same_record(done: Path) -> None:
 
 
 @pytest.mark.fault("E1")
-def test_a_loss_that_is_not_finite_in_one_process_is_left_out_by_all(done: Path) -> None:
+def test_a_loss_that_is_not_finite_in_one_process_is_skipped_by_all(done: Path) -> None:
     found = read(done / "spoiled-0.json")
     assert isinstance(found, list)
     *updates, end = found
@@ -123,58 +127,60 @@ def test_a_loss_that_is_not_finite_in_one_process_is_left_out_by_all(done: Path)
     assert all(tensor.isfinite().all() for tensor in one.values())
 
 
-def test_processes_draw_numbers_of_their_own(done: Path) -> None:
+def test_every_rank_draws_its_own_random_numbers(done: Path) -> None:
     draws = [read(done / f"draws-{rank}.json") for rank in (0, 1)]
     assert draws[0] != draws[1]
     state = load_training_state(RunFolder(done / "whole").checkpoints()[0]).tensors
     assert not torch.equal(state["random.cpu"], state["rank-1.random.cpu"])
 
 
-def test_one_process_goes_on_where_two_were(done: Path, tmp_path: Path) -> None:
+def test_one_process_resumes_what_two_started(done: Path, tmp_path: Path) -> None:
     shutil.copytree(done / "stopped", tmp_path / "run")
     config = CONFIG.model_copy(update={"batch_size": 8})  # as two with batches of 4
-    fit = make_fit(tmp_path / "run", config)
-    assert fit.record.position == Position(1, 3, 10)
-    assert [validation.step for validation in finish(fit)] == [14, 21]
+    trainer = make_trainer(tmp_path / "run", config)
+    assert trainer.record.position == Position(1, 3, 10)
+    assert [validation.step for validation in finish(trainer)] == [14, 21]
 
 
-def test_with_other_batches_the_epoch_begins_again(done: Path, tmp_path: Path) -> None:
+def test_with_another_batch_size_the_epoch_starts_again(done: Path, tmp_path: Path) -> None:
     shutil.copytree(done / "stopped", tmp_path / "run")
     config = CONFIG.model_copy(update={"batch_size": 4})
-    fit = make_fit(tmp_path / "run", config)
-    assert fit.record.position == Position(1, 0, 10)
-    assert (fit.record.epoch_loss, fit.record.epoch_tokens) == (0, 0)
-    assert [validation.step for validation in finish(fit)] == [10 + 13, 10 + 26]
+    trainer = make_trainer(tmp_path / "run", config)
+    assert trainer.record.position == Position(1, 0, 10)
+    assert (trainer.record.epoch_loss, trainer.record.epoch_tokens) == (0, 0)
+    assert [validation.step for validation in finish(trainer)] == [10 + 13, 10 + 26]
 
 
-def test_other_processes_are_told_of_and_may_share_the_batch_otherwise(done: Path) -> None:
+def test_another_number_of_processes_is_reported_and_may_share_the_batch(
+    done: Path,
+) -> None:
     state = load_training_state(RunFolder(done / "stopped").checkpoints()[0])
     former, present = (Config(training=Training(batch_size=size)) for size in (4, 8))
-    assert allow_other_ranks(former, present, state, ALONE) == present
+    assert allow_other_ranks(former, present, state, SINGLE_PROCESS) == present
     assert allow_other_ranks(former, present, state, Ranks(0, 3)) == former
     assert describe_other_ranks(state, former, Ranks(0, 2)) is None
-    told = describe_other_ranks(state, present, ALONE)
-    assert told == (
+    described = describe_other_ranks(state, present, SINGLE_PROCESS)
+    assert described == (
         "trained by 2 processes, goes on with 1, whose batches are as large together; the weights "
         "are not the same bytes"
     )
-    told = describe_other_ranks(state, former, Ranks(0, 3))
-    assert told is not None
-    assert told.endswith("12 sentences together, not 8: the epoch begins again")
+    described = describe_other_ranks(state, former, Ranks(0, 3))
+    assert described is not None
+    assert described.endswith("12 sentences together, not 8: the epoch begins again")
 
 
-def test_processes_that_would_train_otherwise_are_refused(tmp_path: Path) -> None:
+def test_processes_with_different_data_are_refused(tmp_path: Path) -> None:
     class Second(Ranks):
         """The second of two processes, of which the first has read other text."""
 
-        def from_first(self, compute: Callable[[], object]) -> object:
+        def broadcast(self, compute: Callable[[], object]) -> object:
             found = compute()
             return {**found, "text": "other"} if "text" in found else found  # type: ignore[dict-item]
 
-    fit = make_fit(tmp_path, CONFIG)
-    agree(fit)
-    fit.ranks = Second(1, 2)
+    trainer = make_trainer(tmp_path, CONFIG)
+    agree(trainer)
+    trainer.ranks = Second(1, 2)
     with pytest.raises(
         ConfigError, match=r"process 1: differs from the first process \(text other -> \w+\)"
     ):
-        agree(fit)
+        agree(trainer)

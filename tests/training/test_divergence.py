@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from jobs import CONFIG, finish, make_fit, weights_of
+from jobs import CONFIG, finish, make_trainer, weights_of
 
 from s2s_cli.checkpoint import load_model
 from s2s_cli.errors import S2SError
@@ -28,42 +28,44 @@ def test_a_loss_ten_times_the_best_is_divergence() -> None:
 
 def test_an_epoch_that_diverged_is_never_best(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"epochs": 2, "best_by": "accuracy"})
-    fit = make_fit(tmp_path, config)
-    finish(fit, stop_after=7)
-    assert fit.record.best_epoch == 1
-    kept = weights_of(fit.run.model_path)
-    fit.record = fit.record._replace(best_score=-1.0)  # anything would be better
+    trainer = make_trainer(tmp_path, config)
+    finish(trainer, stop_after=7)
+    assert trainer.record.best_epoch == 1
+    kept = weights_of(trainer.run.model_path)
+    trainer.record = trainer.record._replace(best_score=-1.0)  # anything would be better
     with torch.no_grad():
-        for parameter in fit.loaded.model.parameters():
+        for parameter in trainer.loaded.model.parameters():
             parameter.mul_(1000)
-    (validation,) = finish(fit)
+    (validation,) = finish(trainer)
     assert not validation.is_best
     assert "learning_rate (0.02)" in str(validation.divergence)
-    assert fit.has_diverged()
-    assert weights_of(fit.run.model_path) == kept
-    assert load_model(fit.run.model_path).card.epoch == 1
+    assert trainer.has_diverged()
+    assert weights_of(trainer.run.model_path) == kept
+    assert load_model(trainer.run.model_path).card.epoch == 1
 
 
 def test_a_learning_rate_that_is_too_high_leaves_no_model(tmp_path: Path) -> None:
-    fit = make_fit(tmp_path, CONFIG.model_copy(update={"learning_rate": 100.0, "average": 2}))
-    *validations, averaging = finish(fit)
+    trainer = make_trainer(
+        tmp_path, CONFIG.model_copy(update={"learning_rate": 100.0, "average": 2})
+    )
+    *validations, averaging = finish(trainer)
     assert len(validations) == CONFIG.epochs
     assert not any(validation.is_best for validation in (*validations, averaging))
     assert all("learning_rate (100)" in str(one.divergence) for one in validations)
-    assert fit.record.best_epoch == 0
-    assert not fit.run.model_path.exists()
+    assert trainer.record.best_epoch == 0
+    assert not trainer.run.model_path.exists()
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_its_learning_rate(tmp_path: Path) -> None:
-    fit = make_fit(tmp_path, CONFIG)
+    trainer = make_trainer(tmp_path, CONFIG)
     with torch.no_grad():
-        fit.loaded.model.output.projection.bias.fill_(torch.nan)
+        trainer.loaded.model.output.projection.bias.fill_(torch.nan)
     with pytest.raises(S2SError, match=r"not finite; lower training.learning_rate \(0.02\)"):
-        validate(fit.judged(), fit.material, fit.config)
+        validate(trainer.eval_model(), trainer.data, trainer.config)
 
 
 def test_a_training_that_learns_does_not_diverge(tmp_path: Path) -> None:
-    assert all(one.divergence is None for one in finish(make_fit(tmp_path, CONFIG)))
+    assert all(one.divergence is None for one in finish(make_trainer(tmp_path, CONFIG)))
 
 
 def test_perplexities_above_a_million_have_no_digits() -> None:

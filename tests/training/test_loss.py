@@ -5,14 +5,14 @@ import torch
 from conftest import make_model
 
 from s2s_cli.config import Training
-from s2s_cli.data.batch import collate
+from s2s_cli.data.batching import collate
 from s2s_cli.decoding.score_pairs import perplexity, score_pairs
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.kernels.cross_entropy import linear_cross_entropy
 from s2s_cli.model.kernel_selection import select_kernels
 from s2s_cli.text.tokenizer import Codec, make_tokenizer
 from s2s_cli.text.vocabulary import BOS_ID, PAD_ID, Vocabulary
-from s2s_cli.training.loss import batch_loss, measure_tokens, token_loss
+from s2s_cli.training.loss import LossModule, measure_tokens, token_loss
 
 PAIRS = [([4, 5, 6], [4, 5, 6, 7]), ([7], [8])]
 
@@ -43,7 +43,7 @@ def test_measures_of_a_uniform_guess() -> None:
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("block", [1, 30, 1 << 23])
-def test_the_fused_loss_is_the_plain_one_whatever_its_blocks(
+def test_the_fused_loss_equals_the_plain_one_for_every_block_size(
     label_smoothing: float, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("s2s_cli.kernels.cross_entropy.BLOCK_LOGITS", block)
@@ -76,7 +76,7 @@ def test_fused_and_plain_training_agree_in_loss_and_every_gradient(forcing: floa
         select_kernels(model, config)
         model.zero_grad()
         torch.manual_seed(3)
-        loss = batch_loss(model, batch, config, forcing)
+        loss = LossModule(model, config)(batch, forcing)
         loss.backward()  # type: ignore[no-untyped-call]
         found.append((loss.item(), [p.grad for p in model.parameters() if p.grad is not None]))
     (fused, fused_gradients), (plain, plain_gradients) = found

@@ -12,10 +12,10 @@ from s2s_cli.text.vocabulary import PAD_ID
 from s2s_cli.training.memory import (
     available_memory,
     check_memory,
-    count_need,
     describe_bytes,
-    free_memory,
-    free_of_group,
+    estimate_need,
+    free_in_cgroup,
+    free_in_system,
 )
 from s2s_cli.training.optimizer import make_optimizer
 
@@ -23,9 +23,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS[::7], ids=describe_kind)
-def test_what_is_counted_is_what_is_built(kind: dict[str, object]) -> None:
+def test_the_estimate_has_as_many_weights_as_the_model(kind: dict[str, object]) -> None:
     config = Config(model=make_config(kind))
-    need = count_need(config, 12, 12)
+    need = estimate_need(config, 12, 12)
     model = Seq2Seq(config.model, 12, 12, PAD_ID)
     assert need.num_weights == model.num_parameters()
 
@@ -33,7 +33,7 @@ def test_what_is_counted_is_what_is_built(kind: dict[str, object]) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "adadelta"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_all_that_an_optimizer_remembers_is_counted(
+def test_the_whole_state_of_an_optimizer_is_counted(
     optimizer: str, momentum: float, ema: float
 ) -> None:
     if momentum and optimizer not in {"sgd", "rmsprop"}:
@@ -44,7 +44,7 @@ def test_all_that_an_optimizer_remembers_is_counted(
     weight.grad = torch.ones(100)
     made.step()
     kept = sum(t.numel() for t in made.state[weight].values() if t is not None and t.dim())
-    need = count_need(Config(model=make_config({}), training=training), 12, 12)
+    need = estimate_need(Config(model=make_config({}), training=training), 12, 12)
     assert need.num_copies * 100 == 100 + 100 + kept + 100 * (ema > 0)
 
 
@@ -64,24 +64,24 @@ def test_a_model_that_cannot_fit_is_refused_at_once() -> None:
     assert "are available" in message
 
 
-def test_a_model_of_the_usual_size_is_not_refused() -> None:
+def test_a_model_of_ordinary_size_is_not_refused() -> None:
     check_memory(Config(), CPU, 100, 100)
 
 
-def test_the_part_that_is_largest_names_what_to_lower() -> None:
-    assert count_need(large(), 10**6, 10).largest_part == "src_embedding"
-    assert count_need(large(model={"hidden_size": 4096}), 10, 10).largest_part == "decoder"
-    assert count_need(large(), 10, 10**6).largest_part in {"output", "tgt_embedding"}
+def test_the_largest_part_determines_what_to_lower() -> None:
+    assert estimate_need(large(), 10**6, 10).largest_part == "src_embedding"
+    assert estimate_need(large(model={"hidden_size": 4096}), 10, 10).largest_part == "decoder"
+    assert estimate_need(large(), 10, 10**6).largest_part in {"output", "tgt_embedding"}
 
 
-def test_the_system_says_what_is_available(tmp_path: Path) -> None:
+def test_the_available_memory_is_read_from_the_system(tmp_path: Path) -> None:
     path = tmp_path / "meminfo"
     path.write_text("MemTotal:  100 kB\nMemFree:  3 kB\nMemAvailable:  40 kB\n")
-    assert free_memory(path) == 40 * 1024
+    assert free_in_system(path) == 40 * 1024
     assert (available_memory(CPU) or 1) > 0
 
 
-def test_a_control_group_has_less_than_the_system(tmp_path: Path) -> None:
+def test_the_limit_of_a_control_group_is_read(tmp_path: Path) -> None:
     proc, groups = tmp_path / "cgroup", tmp_path / "groups"
 
     def write(group: Path, **files: str) -> None:
@@ -94,22 +94,22 @@ def test_a_control_group_has_less_than_the_system(tmp_path: Path) -> None:
     write(groups / "a", memory_OF_max="5000\n", memory_OF_current="1000\n", memory_OF_stat=stat)
     write(groups / "a/b", memory_OF_max="max\n", memory_OF_current="500\n", memory_OF_stat=stat)
     proc.write_text("0::/a/b\n")
-    assert free_of_group(proc, groups) == 5000 - 1000 + 100
+    assert free_in_cgroup(proc, groups) == 5000 - 1000 + 100
     proc.write_text("0::/\n")
-    assert free_of_group(proc, groups) is None
+    assert free_in_cgroup(proc, groups) is None
     old = {
         "memory_OF_limit_in_bytes": "900\n",
         "memory_OF_usage_in_bytes": "300\n",
         "memory_OF_stat": "total_inactive_file 50\n",
     }
     write(groups / "memory", **old)
-    # Of a container, whose group is not to be seen in it by its name.
+    # In a container, where the name of its group does not exist.
     proc.write_text("3:cpu:/x\n4:memory:/docker/1234\n")
-    assert free_of_group(proc, groups) == 900 - 300 + 50
-    assert free_of_group(tmp_path / "none", groups) is None
+    assert free_in_cgroup(proc, groups) == 900 - 300 + 50
+    assert free_in_cgroup(tmp_path / "none", groups) is None
 
 
-def test_sizes_are_told_for_people() -> None:
+def test_sizes_are_formatted_for_people() -> None:
     assert [describe_bytes(n) for n in (2_500_000, 1_500_000_000, 27_000_000_000_000)] == [
         "2.5 MB",
         "1.5 GB",

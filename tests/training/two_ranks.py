@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jobs import CONFIG, finish, make_fit
+from jobs import CONFIG, finish, make_trainer
 from safetensors.torch import save_file
 from test_loop import small_model
 
 from s2s_cli.config import Training
 from s2s_cli.errors import NotFiniteError
 from s2s_cli.launch import read_launch
-from s2s_cli.parallel import ALONE, Ranks, joined, present_ranks
-from s2s_cli.training import step as gradients
-from s2s_cli.training.loop import Lessons, Progress, train
-from s2s_cli.training.loss import batch_loss
+from s2s_cli.parallel import SINGLE_PROCESS, Ranks, current_ranks, process_group
+from s2s_cli.training.loop import Progress, train
+from s2s_cli.training.loss import LossModule
 from s2s_cli.training.optimizer import make_optimizer
-from s2s_cli.training.trainer import Fit
+from s2s_cli.training.step import TrainingStep
+from s2s_cli.training.trainer import Trainer
 
 PAIRS = [
     ([4 + i % 5] * (1 + i % 4), [4 + (i + k * k) % 7 for k in range(1 + i % 5)]) for i in range(33)
@@ -41,56 +41,54 @@ CASES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
 """Settings of model and training without chance."""
 
 
-def fit_case(name: str, ranks: Ranks = ALONE) -> tuple[list[list[float]], dict[str, torch.Tensor]]:
+def fit_case(
+    name: str, ranks: Ranks = SINGLE_PROCESS
+) -> tuple[list[list[float]], dict[str, torch.Tensor]]:
     """Loss, tokens and batches of each update of a case, and its weights."""
     kind, settings = CASES[name]
     whole = Training.model_validate({**WHOLE, **settings})
     config = whole.model_copy(update={"batch_size": whole.batch_size // ranks.size})
     model = small_model(kind)
-    updates = train(
-        model,
-        Lessons(lambda _: PAIRS, ranks=ranks),
-        make_optimizer(model.parameters(), config),
-        config,
-    )
-    sums = [[p.loss, p.num_tokens, p.num_batches] for p in updates]
+    step = TrainingStep(model, make_optimizer(model.parameters(), config), config, ranks)
+    updates = train(step, lambda _: PAIRS)
+    sums = [[p.result.loss, p.result.num_tokens, p.num_batches] for p in updates]
     return sums, model.state_dict()
 
 
 def talk(ranks: Ranks) -> dict[str, object]:
-    """What a process learns of the other."""
+    """What the collectives return on this rank."""
     return {
-        "total": ranks.total(ranks.rank + 1),
-        "most": ranks.most(-ranks.rank),
-        "told": ranks.from_first(lambda: {"says": f"process {ranks.rank}", "score": 1 / 3}),
+        "sum": ranks.sum(ranks.rank + 1),
+        "max": ranks.max(-ranks.rank),
+        "broadcast": ranks.broadcast(lambda: {"says": f"process {ranks.rank}", "score": 1 / 3}),
         "gathered": [part.decode() for part in ranks.gather(b"x" * (3 * ranks.rank))],
     }
 
 
-def fit_spoiled(fit: Fit, spoiled: range) -> list[object]:
+def fit_spoiled(trainer: Trainer, spoiled: range) -> list[object]:
     """Which updates were applied, and how it ended, where some losses of one process are NaN."""
-    numbers = count(1)
+    numbers, forward = count(1), LossModule.forward
 
     def spoiling(*arguments: Any) -> torch.Tensor:
-        loss = batch_loss(*arguments)
+        loss = forward(*arguments)
         return loss * torch.nan if next(numbers) in spoiled else loss
 
-    gradients.batch_loss = spoiling
+    LossModule.forward = spoiling  # type: ignore[method-assign]
     found: list[object] = []
     try:
-        for event in fit.steps(lambda: False):
+        for event in trainer.train(lambda: False):
             if isinstance(event, Progress):
-                found.append([event.position.step, event.is_applied])
+                found.append([event.position.step, event.result.is_applied])
     except NotFiniteError as error:
         found.append(str(error))
-    gradients.batch_loss = batch_loss
+    LossModule.forward = forward  # type: ignore[method-assign]
     return found
 
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    with joined(read_launch()):
-        ranks = present_ranks()
+    with process_group(read_launch()):
+        ranks = current_ranks()
         (folder / f"talk-{ranks.rank}.json").write_text(json.dumps(talk(ranks)))
         for name in CASES:
             sums, weights = fit_case(name, ranks)
@@ -100,22 +98,22 @@ def main(folder: Path) -> None:
         for run, stops in (("whole", []), ("halved", [10])):
             steps = []
             for stop in [*stops, None]:
-                with ranks.in_turn():
-                    fit = make_fit(folder / run, config, ranks=ranks)
+                with ranks.rank_zero_first():
+                    trainer = make_trainer(folder / run, config, ranks=ranks)
                 # One of them wants to stop, and both do.
-                events = finish(fit, stop if ranks.rank == 1 else None)
+                events = finish(trainer, stop if ranks.rank == 1 else None)
                 steps += [event.step for event in events]
                 if stop is not None and ranks.is_first:
                     shutil.copytree(folder / run, folder / "stopped")
-            outcome = steps, fit.record._replace(epoch_seconds=0)
+            outcome = steps, trainer.record._replace(epoch_seconds=0)
             (folder / f"{run}-{ranks.rank}.json").write_text(json.dumps(outcome))
         few = config.model_copy(update={"max_skipped": 2})
-        with ranks.in_turn():
-            fit = make_fit(folder / "spoiled", few, ranks=ranks)
-        found = fit_spoiled(fit, range(3, 6) if ranks.rank == 1 else range(0))
+        with ranks.rank_zero_first():
+            trainer = make_trainer(folder / "spoiled", few, ranks=ranks)
+        found = fit_spoiled(trainer, range(3, 6) if ranks.rank == 1 else range(0))
         (folder / f"spoiled-{ranks.rank}.json").write_text(json.dumps(found))
-        save_file(fit.loaded.model.state_dict(), folder / f"spoiled-{ranks.rank}.safetensors")
-        make_fit(folder / "begun", config.model_copy(update={"epochs": 1}), ranks=ranks)
+        save_file(trainer.loaded.model.state_dict(), folder / f"spoiled-{ranks.rank}.safetensors")
+        make_trainer(folder / "begun", config.model_copy(update={"epochs": 1}), ranks=ranks)
         draws = torch.rand(3).tolist()
         (folder / f"draws-{ranks.rank}.json").write_text(json.dumps(draws))
 

@@ -1,10 +1,49 @@
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
-from s2s_cli.data.sampler import POOL_BATCHES, _draw, epoch_batches
+from s2s_cli.data.batching import (
+    POOL_BATCHES,
+    _draw,
+    collate,
+    collate_src,
+    epoch_batches,
+    prefetch,
+)
+from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID
+
+
+def test_targets_are_shifted_once() -> None:
+    batch = collate([([4, 5], [6, 7, 8]), ([4], [9])])
+    assert batch.src.tolist() == [[4, 5, EOS_ID], [4, EOS_ID, PAD_ID]]
+    assert batch.src_lengths.tolist() == [3, 2]
+    assert batch.tgt_in.tolist() == [[BOS_ID, 6, 7, 8], [BOS_ID, 9, PAD_ID, PAD_ID]]
+    assert batch.tgt_out.tolist() == [[6, 7, 8, EOS_ID], [9, EOS_ID, PAD_ID, PAD_ID]]
+    assert torch.equal(batch.tgt_in[0, 1:], batch.tgt_out[0, :-1])
+
+
+def test_real_tokens_are_counted_and_masked() -> None:
+    batch = collate([([4], [6, 7]), ([4], [])])
+    assert batch.tgt_mask.tolist() == [[True, True, True], [True, False, False]]
+    assert batch.num_tokens == 4 == int(batch.tgt_mask.sum())
+
+
+def test_an_empty_source_is_padded_to_eos() -> None:
+    src, lengths = collate_src([[]])
+    assert src.tolist() == [[EOS_ID]]
+    assert lengths.tolist() == [1]
+
+
+def test_arrays_make_the_same_batch_as_lists() -> None:
+    pairs = [([4, 5], [6, 7, 8]), ([4], [9]), ([7, 8, 9], [5])]
+    arrays = [(np.array(src, np.uint16), np.array(tgt, np.uint16)) for src, tgt in pairs]
+    for one, other in zip(collate(pairs), collate(arrays), strict=True):
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+
 
 LENGTHS = [(1 + i * 7 % 23, 1 + i * 5 % 19) for i in range(1000)]
 
@@ -25,7 +64,8 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_without_weights_the_order_is_one_permutation() -> None:
-    # Pairs of one length stay as drawn, and one batch is not shuffled: models depend on this order.
+    # Pairs of equal length keep the drawn order, and a single batch has nothing to shuffle: trained
+    # models depend on this order.
     expected = np.random.default_rng([7, 3]).permutation(50).tolist()
     assert list(epoch_batches([(1, 1)] * 50, 50, seed=7, epoch=3)) == [expected]
 
@@ -38,7 +78,7 @@ def one_by_one(
     weights: list[float] | None,
     by_tokens: bool,
 ) -> list[list[int]]:
-    """The same order, pair by pair, as it was first written; models depend on it."""
+    """The same order by a loop over single pairs; trained models depend on it."""
     generator = np.random.default_rng([seed, epoch])
     drawn = len(lengths) if weights is None else _draw(np.asarray(weights), generator)
     order = generator.permutation(drawn).tolist()
@@ -61,7 +101,7 @@ def one_by_one(
 @pytest.mark.parametrize("by_tokens", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 300, 5_000])
-def test_the_order_is_that_of_going_pair_by_pair(
+def test_the_order_equals_that_of_a_loop_over_single_pairs(
     batch_size: int, weighted: bool, by_tokens: bool
 ) -> None:
     generator = np.random.default_rng(5)
@@ -79,7 +119,7 @@ def test_the_order_is_that_of_going_pair_by_pair(
             assert found[-1] == expected[-1]
 
 
-def test_batches_hold_pairs_of_like_length() -> None:
+def test_the_pairs_of_a_batch_have_similar_lengths() -> None:
     batches = epoch_batches(LENGTHS, batch_size=8, seed=1, epoch=0)
     real = sum(tgt for _, tgt in LENGTHS)
     padded = sum(len(batch) * max(LENGTHS[i][1] for i in batch) for batch in batches)
@@ -106,7 +146,7 @@ def test_batches_by_tokens_hold_as_many_as_fit_and_every_pair_once() -> None:
     assert len({len(batch) for batch in batches}) > 3
 
 
-def test_a_pair_of_more_tokens_than_a_batch_stands_alone() -> None:
+def test_a_pair_longer_than_a_batch_gets_a_batch_of_its_own() -> None:
     batches = epoch_batches([(3, 3), (50, 3), (3, 3)], 10, seed=1, epoch=0, by_tokens=True)
     assert [1] in batches
     assert sorted(i for batch in batches for i in batch) == [0, 1, 2]
@@ -131,14 +171,14 @@ def test_a_whole_weight_repeats_and_a_fraction_draws_a_share() -> None:
     assert sum(drawn[index] for index in range(500, 700)) == pytest.approx(300, abs=1)
 
 
-def test_the_share_is_a_function_of_seed_and_epoch_and_drawn_anew() -> None:
+def test_the_drawn_share_is_a_function_of_seed_and_epoch() -> None:
     weights = [0.5] * 200
     assert count(weights, 0) == count(weights, 0)
     assert count(weights, 0) != count(weights, 1)
     assert count(weights, 0) != count(weights, 0, seed=2)
 
 
-def test_over_many_epochs_each_pair_comes_as_often_as_its_weight_says() -> None:
+def test_over_many_epochs_each_pair_occurs_as_often_as_its_weight_says() -> None:
     weights = [0.3] * 20 + [1.7] * 10
     total: Counter[int] = Counter()
     for epoch in range(400):
@@ -149,3 +189,26 @@ def test_over_many_epochs_each_pair_comes_as_often_as_its_weight_says() -> None:
 
 def test_an_epoch_is_never_empty() -> None:
     assert all(count([0.001] * 3, epoch).total() == 1 for epoch in range(20))
+
+
+def test_items_are_prefetched_in_order_one_ahead() -> None:
+    asked: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(4):
+            asked.append(number)
+            yield number
+
+    found = []
+    for made in prefetch(str, items()):
+        found.append(made)
+        assert asked == list(range(min(4, len(found) + 1)))
+    assert found == ["0", "1", "2", "3"]
+    assert list(prefetch(str, [])) == []
+
+
+def test_an_error_while_prefetching_is_raised_where_its_item_is_consumed() -> None:
+    made = prefetch(lambda number: 1 // number, [1, 0, 1])
+    assert next(made) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(made)
