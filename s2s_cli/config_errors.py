@@ -17,7 +17,7 @@ PRIORITIES = {"extra_forbidden": 0, "missing": 2}
 """Of problems equally deep; all others have 1. An unknown key explains most."""
 
 
-class Place(NamedTuple):
+class ProblemLocation(NamedTuple):
     """Where in a recipe a problem is."""
 
     keys: list[str]
@@ -48,7 +48,7 @@ def explain(error: ValidationError) -> str:
     return f"{dotted}: {message[0].lower()}{message[1:]}{given}{purpose}"
 
 
-def _describe(problem: ErrorDetails, place: Place) -> str:
+def _describe(problem: ErrorDetails, place: ProblemLocation) -> str:
     """What is wrong with a value."""
     match problem["type"]:
         case "string_pattern_mismatch":
@@ -64,7 +64,7 @@ def _describe(problem: ErrorDetails, place: Place) -> str:
             return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def _locate(problem: ErrorDetails) -> Place:
+def _locate(problem: ErrorDetails) -> ProblemLocation:
     """Follow the location of a problem, which also names the members of unions."""
     section: type[BaseModel] = Config
     field: FieldInfo | None = None
@@ -82,14 +82,14 @@ def _locate(problem: ErrorDetails) -> Place:
             section = SOURCE_KINDS[part]
         elif index == end and problem["type"] == "extra_forbidden":
             keys.append(part)
-    return Place(keys, section, field)
+    return ProblemLocation(keys, section, field)
 
 
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
-def _describe_not_a_mapping(place: Place, given: object) -> str:
+def _describe_not_a_mapping(place: ProblemLocation, given: object) -> str:
     """What should take the place of a value that is not a mapping."""
     if place.section not in SOURCE_KINDS.values():
         return "should be a mapping of keys to values"
@@ -109,7 +109,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _describe_unknown(place: Place) -> str:
+def _describe_unknown(place: ProblemLocation) -> str:
     """Why a key is not allowed where it is, and which one is probably meant."""
     key, known = place.keys[-1], list(place.section.model_fields)
     if place.section is ParallelFiles and key in TableFile.model_fields:

@@ -18,7 +18,7 @@ from s2s_cli.text.language import is_chinese
 Condition = Callable[[Config], bool]
 
 
-class Row(NamedTuple):
+class Rule(NamedTuple):
     """Settings that have no effect under a condition."""
 
     keys: tuple[str, ...]
@@ -68,64 +68,64 @@ SCORED_FILES = "with --hyp and --ref, which score existing translations"
 SCORED_PAIRS = "with --score-pairs, which neither searches nor compares"
 
 TABLE = (
-    Row(
+    Rule(
         ("data.src_lang", "data.tgt_lang"),
         _differs("data.directions", ()),
         "with data.directions, which names the languages",
     ),
-    Row(("text.chinese",), _has_no_chinese, "without a Chinese side"),
-    Row(
+    Rule(("text.chinese",), _has_no_chinese, "without a Chinese side"),
+    Rule(
         ("vocab.*",),
         _differs("training.init_from", None),
         FINE_TUNING,
         "remove it, or train without --from",
     ),
-    Row(
+    Rule(
         ("vocab.character_coverage",),
         _has_no_subwords,
         "without subwords",
     ),
-    Row(("vocab.min_freq",), _has_no_words, "with subwords on both sides"),
-    Row(
+    Rule(("vocab.min_freq",), _has_no_words, "with subwords on both sides"),
+    Rule(
         ("model.attention", "model.attention_size", "model.attend"),
         _differs("model.context", "attention"),
         "with model.context {model.context}",
     ),
-    Row(
+    Rule(
         ("model.attention_size",),
         _differs("model.attention", "additive"),
         "with model.attention {model.attention}",
     ),
-    Row(("model.residual",), _has_one_layer_a_side, "with one layer on each side"),
-    Row(("training.decay_after",), _differs("training.schedule", "exponential"), SCHEDULE),
-    Row(("training.decay_every",), _differs("training.schedule", "step"), SCHEDULE),
-    Row(("training.decay_patience",), _differs("training.schedule", "plateau"), SCHEDULE),
-    Row(
+    Rule(("model.residual",), _has_one_layer_a_side, "with one layer on each side"),
+    Rule(("training.decay_after",), _differs("training.schedule", "exponential"), SCHEDULE),
+    Rule(("training.decay_every",), _differs("training.schedule", "step"), SCHEDULE),
+    Rule(("training.decay_patience",), _differs("training.schedule", "plateau"), SCHEDULE),
+    Rule(
         ("training.teacher_forcing_steps", "training.teacher_forcing_min"),
         _equals("training.teacher_forcing_schedule", "constant"),
         "with training.teacher_forcing_schedule constant",
     ),
-    Row(("training.average_of",), _equals("training.average", 1), "with training.average 1"),
-    Row(
+    Rule(("training.average_of",), _equals("training.average", 1), "with training.average 1"),
+    Rule(
         tuple(f"decoding.{key}" for key in NEEDS_BEAM),
         _equals("decoding.search", "sample"),
         "with decoding.search sample",
     ),
-    Row(
+    Rule(
         ("decoding.temperature", "decoding.top_k", "decoding.top_p", "decoding.seed"),
         _equals("decoding.search", "beam"),
         "with decoding.search beam",
         "add --sample, or remove it",
     ),
-    Row(("--run",), ("--model",), "with --model, which names the model"),
-    Row(("--tokenizer",), ("--model",), "with --model, which has a tokeniser"),
-    Row(("--prefix",), ("--prefix-file",), "with --prefix-file, which has a prefix for each line"),
-    Row(
+    Rule(("--run",), ("--model",), "with --model, which names the model"),
+    Rule(("--tokenizer",), ("--model",), "with --model, which has a tokeniser"),
+    Rule(("--prefix",), ("--prefix-file",), "with --prefix-file, which has a prefix for each line"),
+    Rule(
         (*OF_MODEL, "--score-pairs", "--report", "--device", "*.*"),
         ("--hyp", "--ref"),
         SCORED_FILES,
     ),
-    Row(
+    Rule(
         (*OF_METRICS, "--report", *SEARCH_KEYS),
         ("--score-pairs",),
         SCORED_PAIRS,

@@ -16,7 +16,7 @@ _MOST_CHARACTERS = (1 << 31) - 1
 """Of a cell; Python's own limit is 131,072, which a document may exceed."""
 
 
-class Row(NamedTuple):
+class CsvRow(NamedTuple):
     """A row as it stands in the file; an empty line is a row without cells."""
 
     line: int
@@ -24,7 +24,7 @@ class Row(NamedTuple):
     cells: list[str]
 
 
-def split_csv(lines: Iterable[str], path: Path) -> Iterator[Row]:
+def split_csv(lines: Iterable[str], path: Path) -> Iterator[CsvRow]:
     """Rows of a CSV by Python's reader, strictly: a quotation mark out of place is an error.
 
     Raises:
@@ -49,7 +49,7 @@ def split_csv(lines: Iterable[str], path: Path) -> Iterator[Row]:
                         "double it"
                     )
                 has_warned = True
-            yield Row(begun, cells)
+            yield CsvRow(begun, cells)
             begun = reader.line_num + 1
     except csv.Error as error:
         if begun == 1:
@@ -64,7 +64,7 @@ def split_csv(lines: Iterable[str], path: Path) -> Iterator[Row]:
         ) from error
 
 
-def mention_header(rows: Iterator[Row], path: Path) -> Iterator[Row]:
+def mention_header(rows: Iterator[CsvRow], path: Path) -> Iterator[CsvRow]:
     """The same rows; says that the first is taken for the names of the columns, which none uses."""
     for number, row in enumerate(rows):
         if not number:

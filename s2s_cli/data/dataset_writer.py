@@ -16,7 +16,7 @@ from s2s_cli.data.lines import hash_file
 from s2s_cli.data.manifest import Counts, Dtype, FileStamp, Manifest, Settings, SourceFacts
 from s2s_cli.data.pairs import Reading, Row
 from s2s_cli.data.splits import SplitText, name_part
-from s2s_cli.data.words import Place, WordsChunk, WordsFile, read_words
+from s2s_cli.data.words import WordsChunk, WordsFile, WordsSlice, read_words
 from s2s_cli.storage.checksummed import HashedFile
 from s2s_cli.text.subwords import Subwords
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
@@ -61,7 +61,7 @@ def choose_dtype(*sizes: int) -> Dtype:
     return "uint16" if max(sizes) <= 1 << 16 else "int32"
 
 
-def make_encoder(settings: EncodingSettings) -> Callable[[Place], EncodedChunk]:
+def make_encoder(settings: EncodingSettings) -> Callable[[WordsSlice], EncodedChunk]:
     """Make the function that encodes chunks of words; too long and empty pairs are left out."""
     encode_src, encode_tgt = (
         _make_side_encoder(
@@ -71,7 +71,7 @@ def make_encoder(settings: EncodingSettings) -> Callable[[Place], EncodedChunk]:
     )
     dtype = np.dtype(settings.dtype).newbyteorder("<")
 
-    def encode(place: Place) -> EncodedChunk:
+    def encode(place: WordsSlice) -> EncodedChunk:
         tag, longest = list(settings.tags[place.source]), settings.max_length
         sides: tuple[list[list[int]], list[list[int]]] = ([], [])
         left_out: list[int] = []

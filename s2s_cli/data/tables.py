@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from s2s_cli.data.csv_rows import CSV_REMEDY, Row, check_separator, mention_header, split_csv
+from s2s_cli.data.csv_rows import CSV_REMEDY, CsvRow, check_separator, mention_header, split_csv
 from s2s_cli.data.fingerprints import PairDigest
 from s2s_cli.data.lines import Errors, is_utf8, stream_lines
 from s2s_cli.errors import ConfigError, DataError
@@ -117,13 +117,13 @@ def _take_rows(
         raise DataError(f"{path}: has {number} rows, not rows {wanted}; `rows` counts from 1")
 
 
-def _split_tsv(lines: Iterable[str]) -> Iterator[Row]:
+def _split_tsv(lines: Iterable[str]) -> Iterator[CsvRow]:
     for number, line in enumerate(lines, start=1):
-        yield Row(number, line.split("\t") if line else [])
+        yield CsvRow(number, line.split("\t") if line else [])
 
 
 def _pick_columns(
-    rows: Iterator[Row], columns: Sequence[str | int], has_header: bool, path: Path, remedy: str
+    rows: Iterator[CsvRow], columns: Sequence[str | int], has_header: bool, path: Path, remedy: str
 ) -> Iterator[tuple[str, ...]]:
     """The wanted cells of each row; rows have as many as the first, empty ones none at all."""
     first = next(rows, None)

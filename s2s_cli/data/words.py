@@ -46,7 +46,7 @@ class WordsChunk(NamedTuple):
     """Fingerprints of the pairs."""
 
 
-class Place(NamedTuple):
+class WordsSlice(NamedTuple):
     """Where a chunk of words is in the file."""
 
     path: Path
@@ -61,14 +61,16 @@ class WordsFile:
     def __init__(self, path: Path) -> None:
         """Start an empty file."""
         self.path = path
-        self.places: list[Place] = []
+        self.places: list[WordsSlice] = []
         self.num_pairs = 0
         self.counts: tuple[SideCounts, SideCounts] = ({}, {})
         self._file: BinaryIO = path.open("wb")
 
     def append(self, chunk: WordsChunk) -> None:
         """Write a chunk and add up its counts."""
-        self.places.append(Place(self.path, chunk.source, self._file.tell(), len(chunk.content)))
+        self.places.append(
+            WordsSlice(self.path, chunk.source, self._file.tell(), len(chunk.content))
+        )
         self._file.write(chunk.content)
         self.num_pairs += chunk.num_pairs
         for side, lang, counts in zip(self.counts, chunk.direction, chunk.counts, strict=True):
@@ -129,7 +131,7 @@ def make_word_splitter(
     return split
 
 
-def read_words(place: Place) -> Iterator[tuple[list[str], list[str]]]:
+def read_words(place: WordsSlice) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the words of source and target of each pair of a chunk."""
     with place.path.open("rb") as file:
         file.seek(place.start)
