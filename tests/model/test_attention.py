@@ -63,7 +63,7 @@ def test_scorers_with_parameters_allow_different_widths(scorer: str) -> None:
 
 @pytest.mark.parametrize("scorer", ["dot", "scaled_dot"])
 def test_scorers_without_parameters_need_equal_widths(scorer: str) -> None:
-    with pytest.raises(ValueError, match=rf"attention {scorer}: .* use general or additive"):
+    with pytest.raises(ValueError, match=rf"attention {scorer}: .* choose general or additive"):
         make_attention(scorer, value_size=6)
 
 
