@@ -12,7 +12,7 @@ OMP_NUM_THREADS=1 and `--cpu-time` give the most reliable numbers.
 - *training step*: loss, gradients and optimizer, with one kernel alone and with all of them
 - *search*: beams of 5. In float32: packed matrices against plain ones, then the joined step against
   the plain step, both with packed matrices, then both together. Lower precisions always pack their
-  matrices, so there the joined step is the only difference. Then `find_top` against `torch.topk`.
+  matrices, so there the joined step is the only difference.
 """
 
 import statistics
@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from typing import Annotated, NamedTuple
-from unittest.mock import patch
 
 import torch
 import typer
@@ -33,7 +32,7 @@ from torch.optim import Optimizer
 from benchmarks.device import make_pairs
 from s2s_cli.config import Config, Training
 from s2s_cli.data.batching import Batch, collate, collate_src
-from s2s_cli.decoding import beam
+from s2s_cli.decoding.beam import beam_search
 from s2s_cli.device import prepare_device
 from s2s_cli.kernels.cross_entropy import linear_cross_entropy
 from s2s_cli.kernels.packed_weights import Precision
@@ -185,11 +184,7 @@ def compare_search(config: Config, precision: Precision) -> Iterator[Comparison]
     sources = collate_src([src for src, _ in pairs])
 
     def search(model: Seq2Seq | FusedStep) -> None:
-        beam.beam_search(model, *sources, decoding)
-
-    def search_by_topk(model: Seq2Seq | FusedStep) -> None:
-        with patch.object(beam, "find_top", torch.topk):
-            search(model)
+        beam_search(model, *sources, decoding)
 
     if precision == "float32":
         off, on = partial(search, plain), partial(search, packed)
@@ -200,8 +195,6 @@ def compare_search(config: Config, precision: Precision) -> Iterator[Comparison]
         if precision == "float32":
             off = partial(search, plain)
             yield Comparison("search: both", precision, off, on)
-    off, on = partial(search_by_topk, fused), partial(search, fused)
-    yield Comparison("search: find_top", precision, off, on)
 
 
 def measure(comparison: Comparison, rounds: int, clock: Callable[[], float]) -> list[float]:

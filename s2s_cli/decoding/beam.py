@@ -137,7 +137,7 @@ def _extend_best(model: Predictor, beam: BeamState, trace: Trace, config: Decodi
     batch, size = len(beam.sentences), config.beam_size
     beam, log_probs = predict(model, beam, config)
     # At most `size` continuations of one row can be among the `size` best of its sentence.
-    log_probs, tokens = find_top(log_probs, min(size, log_probs.size(-1)))
+    log_probs, tokens = log_probs.topk(min(size, log_probs.size(-1)))
     candidates = (beam.scores.view(-1, 1) + log_probs).view(batch, -1)
     if candidates.size(1) < size:  # the first step, with a vocabulary smaller than the beam
         missing = size - candidates.size(1)
@@ -197,37 +197,3 @@ def _is_done(
     penalty = length_penalty(max_length, config.length_penalty, config.length_penalty_kind)
     scores = sorted((hypothesis.score for hypothesis in finished), reverse=True)
     return len(scores) >= config.n_best and scores[config.n_best - 1] >= best_unfinished / penalty
-
-
-BLOCK = 64
-"""Entries of a row whose maximum `find_top` computes first."""
-
-
-def find_top(rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The greatest entries of each row in descending order, and their indices: a faster `topk`.
-
-    The values are those of `topk`; the indices of equal values may differ.
-
-    The `number` greatest entries are in the `number` blocks with the greatest maxima. Finding
-    maxima is much faster than `topk`, which then searches these blocks only.
-
-    Args:
-        rows: `(rows, length)`.
-        number: of entries, at most `length`.
-
-    Returns:
-        values and indices, both `(rows, number)`.
-    """
-    num_blocks = rows.size(1) // BLOCK
-    if num_blocks <= number:
-        return rows.topk(number)
-    whole = num_blocks * BLOCK
-    blocks = torch.unflatten(rows[:, :whole], 1, (num_blocks, BLOCK))
-    best = blocks.amax(-1).topk(number).indices.unsqueeze(2)
-    values = blocks.gather(1, best.expand(-1, -1, BLOCK)).flatten(1)
-    indices = (best * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
-    # The entries after the last whole block are searched in any case.
-    rest = torch.arange(whole, rows.size(1), device=rows.device).expand(len(rows), -1)
-    values, indices = torch.cat([values, rows[:, whole:]], 1), torch.cat([indices, rest], 1)
-    values, chosen = values.topk(number)
-    return values, indices.gather(1, chosen)

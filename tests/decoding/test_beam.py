@@ -6,7 +6,7 @@ from conftest import ALL_KINDS, KINDS, describe_kind, make_model
 
 from s2s_cli.config import Decoding
 from s2s_cli.data.batching import collate_src
-from s2s_cli.decoding.beam import BLOCK, beam_search, find_top, greedy_search
+from s2s_cli.decoding.beam import beam_search, greedy_search
 from s2s_cli.decoding.constraints import MAX_LENGTH_EXTRA
 from s2s_cli.decoding.hypotheses import (
     MIN_COVERAGE,
@@ -390,22 +390,3 @@ def test_scores_that_are_not_numbers_are_an_error_not_a_hang(beam_size: int) -> 
         model.output.projection.bias[5] = torch.nan
     with pytest.raises(S2SError, match="not numbers"):
         beam_search(model, *collate_src(SOURCES), Decoding(beam_size=beam_size))
-
-
-@pytest.mark.parametrize("length", [5, BLOCK, 6 * BLOCK, 6 * BLOCK + 1, 40 * BLOCK + 17])
-@pytest.mark.parametrize("number", [1, 5])
-def test_find_top_equals_topk(length: int, number: int) -> None:
-    rows = torch.randn(50, length)
-    values, indices = find_top(rows, number)
-    expected, expected_indices = rows.topk(number)
-    assert torch.equal(values, expected)
-    assert torch.equal(indices, expected_indices)
-
-
-def test_find_top_takes_forbidden_entries_last() -> None:
-    rows = torch.full((2, 10 * BLOCK + 3), -torch.inf)
-    rows[0, 7 * BLOCK + 1], rows[1, -1] = 3.0, 2.0
-    values, indices = find_top(rows, 2)
-    assert values.tolist() == [[3.0, -torch.inf], [2.0, -torch.inf]]
-    assert indices[:, 0].tolist() == [7 * BLOCK + 1, 10 * BLOCK + 2]
-    assert len(set(indices[0].tolist())) == 2
