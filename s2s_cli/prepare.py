@@ -287,6 +287,11 @@ def _encode(
             writer.add_ids(chunk)
             done += chunk.num_rows
             workers.report("encoding", done, writer.words.num_pairs)
+    if not writer.counts.pairs and writer.text.name != "test":
+        raise DataError(
+            f"data.{writer.text.name}: no pair of {writer.text.title} is left; check "
+            "data.max_length and the text"
+        )
     writer.finish(settings, encoding.dtype)
 
 

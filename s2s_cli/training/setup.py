@@ -18,7 +18,7 @@ from s2s_cli.checkpoint import (
 from s2s_cli.config import Config
 from s2s_cli.data.dataset import Dataset
 from s2s_cli.data.resampling import Resampling
-from s2s_cli.errors import CheckpointError, ConfigError, DataError
+from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.launch import read_launch
 from s2s_cli.parallel import SINGLE_PROCESS, Ranks
 from s2s_cli.prepare import Prepared
@@ -43,11 +43,7 @@ Say = Callable[[str], None]
 
 
 def make_training_data(config: Config, prepared: Prepared, say: Say) -> TrainingData:
-    """Gather what a model is trained and validated on; reports how many pairs were left out.
-
-    Raises:
-        DataError: nothing is left of a split.
-    """
+    """Gather what a model is trained and validated on; reports how many pairs were left out."""
     train, valid = prepared.datasets["train"], prepared.datasets["valid"]
     for name, dataset in (("train", train), ("valid", valid)):
         _report_counts(name, dataset, config.data.max_length, say)
@@ -71,17 +67,8 @@ def weigh_pairs(config: Config, train: Dataset) -> npt.NDArray[np.float64] | Non
 
 
 def _report_counts(split: str, dataset: Dataset, longest: int, say: Say) -> None:
-    """Report how many pairs a split has, and how many were left out.
-
-    Raises:
-        DataError: it has none.
-    """
+    """Report how many pairs a split has, and how many were left out."""
     counts = dataset.manifest.counts
-    if not counts.pairs:
-        name = "+".join(source.name for source in dataset.manifest.sources)
-        raise DataError(
-            f"data.{split}: no pair of {name} is left; check data.max_length and the text"
-        )
     reasons = (
         (counts.blank, "with a blank side"),
         (counts.not_utf8, "not UTF-8 (data.on_bad_utf8)"),

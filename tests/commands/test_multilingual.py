@@ -179,7 +179,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(words: Path) -> None:
     recipe = ["train", "-c", words.parent / "several.yaml", "--run", halved]
     recipe += ["--data-dir", words.parent]
     other = ["--set", "data.directions=[de-en, en-de, fr-en]", "--epochs", 3]
-    assert "was built with directions" in error_of(*recipe, *other)
+    assert "was trained with other settings (data.directions" in error_of(*recipe, *other)
 
 
 def test_a_tag_in_the_text_is_text(words: Path) -> None:

@@ -408,7 +408,7 @@ def test_the_last_and_the_best_are_found_without_pointers(run: RunFolder, tmp_pa
 def test_other_artefacts_of_a_run_are_checked_as_well(texts: Path, tally: Tally) -> None:
     assert s2s(*tiny_train("--run", "r", "--epochs", 1), cwd=texts).status == 0
     run, draw = RunFolder(texts / "r"), random.Random(3)
-    paths = [*run.vocab_path.iterdir(), run.config_path, run.data_path / MANIFEST]
+    paths = [*run.vocab_path.iterdir(), run.config_path, run.data_path / "train" / MANIFEST]
     for number in range(trials(150, 10_000)):
         path = draw.choice(paths)
         content = path.read_bytes()
@@ -417,7 +417,7 @@ def test_other_artefacts_of_a_run_are_checked_as_well(texts: Path, tally: Tally)
             try:
                 run.load_vocabularies()
                 load_recipe(str(run.config_path))
-                read_manifest(run.data_path)
+                read_manifest(run.data_path / "train")
             except S2SError:
                 pass
             except Exception as error:

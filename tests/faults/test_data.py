@@ -79,7 +79,7 @@ def test_planted_faults_are_named_and_clean_text_says_nothing(
         mixed = [*valid, *leaks, *others]
         with tally.trial(f"{size} leaks in {name} {langs}"):
             (told,) = warnings_of(tmp_path, build(tmp_path, langs, train, mixed))
-            assert f"valid: {size + 10} of {len(mixed)} source sentences also stand" in told
+            assert f"valid: {size + 10} of {len(mixed)} source sentences also occur" in told
             assert f"{size} of them with the same translation" in told
 
         with tally.trial(f"few pairs of {name} {langs}"):
