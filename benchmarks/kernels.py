@@ -7,7 +7,6 @@ and range. Run it on an idle machine if a decision depends on it; on a busy mach
 OMP_NUM_THREADS=1 and `--cpu-time` give the most reliable numbers.
 
 - *loss*: vocabulary projection, softmax and cross-entropy, forward and backward
-- *encoder*: its layers over a batch, forward and backward
 - *decoder*: whole targets, forward and backward
 - *training step*: loss, gradients and optimizer, with one kernel alone and with all of them
 - *search*: beams of 5. In float32: packed matrices against plain ones, then the joined step against
@@ -87,7 +86,6 @@ def compare_training(config: Config, precision: str) -> Iterator[Comparison]:
     # The work of each part, and the kernel that computes it.
     parts: dict[str, Callable[[TrainingKernels], None]] = {
         "loss: cross_entropy": partial(run_loss, model, batches, training),
-        "encoder: rnn_layer": partial(run_encoder, model, batches, training),
         "decoder: attention_loop": partial(run_decoder, model, batches, training),
     }
     run_steps = partial(run_training_steps, model, batches, training, optimizer)
@@ -118,19 +116,6 @@ def run_loss(
         if not kernels.cross_entropy:
             loss = token_loss(logits.float(), targets, smoothing)
         torch.autograd.grad(loss, [readouts, weight, bias])
-
-
-def run_encoder(
-    model: Seq2Seq, batches: list[Batch], training: Training, kernels: TrainingKernels
-) -> None:
-    """The encoder over random embeddings, forward and backward."""
-    use_training_kernels(model, kernels)
-    for batch in batches:
-        embedded = random_embeddings(batch.src, model.src_table)
-        with autocast(training, embedded.device):
-            encoding = model.encoder(embedded, batch.src_lengths)
-        total = encoding.outputs.float().sum() + sum(t.float().sum() for t in encoding.state)
-        torch.autograd.grad(total, [embedded, *model.encoder.parameters()])
 
 
 def run_decoder(

@@ -8,7 +8,6 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from s2s_cli.config import Model
 from s2s_cli.kernels.cells import NUM_STATE_TENSORS, State
-from s2s_cli.kernels.rnn_layer import run_packed
 from s2s_cli.model.layers import (
     RNN_CLASSES,
     SequenceDropout,
@@ -37,8 +36,6 @@ class Encoder(nn.Module):
         sizes = config.encoder_sizes
         self.reverse_source = config.reverse_source
         self.residual = config.residual
-        self.cell = config.cell
-        self.is_fused = False  # set by `select_kernels`
         self.dropout = SequenceDropout(config.dropout, config.variational)
         self.layers = nn.ModuleList(
             RNN_CLASSES[config.cell](
@@ -84,9 +81,6 @@ class Encoder(nn.Module):
 
     def _run_layer(self, layer: nn.RNNBase, packed: PackedSequence) -> tuple[PackedSequence, State]:
         """A layer's outputs, and its last state, each `(directions, batch, size)`."""
-        if self.is_fused and torch.is_grad_enabled():
-            outputs, state = run_packed(self.cell, layer.all_weights, packed)
-            return packed._replace(data=outputs), state
         packed, last = call_rnn(layer, packed)
         return packed, as_state(last)
 

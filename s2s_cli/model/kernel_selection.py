@@ -3,8 +3,6 @@
 In training, with `training.kernels: fused`:
 
 - `kernels.cross_entropy` computes the vocabulary layer, softmax and loss of every model.
-- `kernels.rnn_layer` replaces `nn.RNN`, `nn.GRU` and `nn.LSTM` over whole sequences on CPUs; an
-  LSTM only in 16 bits, because PyTorch computes a float32 LSTM by oneDNN.
 - `kernels.attention_loop` replaces a decoder's loop over target positions, where attention is
   additive and precedes the step: Bahdanau's decoder with one layer, and the bottom layer of GNMT's.
 
@@ -27,9 +25,7 @@ from s2s_cli.errors import ConfigError
 from s2s_cli.kernels.packed_weights import PackedWeight, Precision, pack
 from s2s_cli.model.attention import AdditiveScorer
 from s2s_cli.model.bahdanau import BahdanauDecoder
-from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.gnmt import GNMTDecoder
-from s2s_cli.model.layers import RecurrentLayer
 from s2s_cli.model.search_step import FusedStep
 from s2s_cli.model.seq2seq import Decoder, Seq2Seq
 
@@ -38,7 +34,6 @@ class TrainingKernels(NamedTuple):
     """The kernels that a model trains with."""
 
     cross_entropy: bool = False
-    rnn_layer: bool = False
     attention_loop: bool = False
 
 
@@ -76,10 +71,8 @@ def choose_training_kernels(model: Seq2Seq, config: Training) -> TrainingKernels
     """The kernels that `training.kernels` and `training.precision` ask for, where they apply."""
     if config.kernels == "plain":
         return TrainingKernels()
-    is_onednn_lstm = model.encoder.cell == "lstm" and config.precision not in ("bf16", "fp16")
     return TrainingKernels(
         cross_entropy=True,
-        rnn_layer=model.tgt_table.device.type == "cpu" and not is_onednn_lstm,
         attention_loop=has_attention_loop(model.decoder),
     )
 
@@ -88,9 +81,7 @@ def use_training_kernels(model: Seq2Seq, kernels: TrainingKernels) -> None:
     """Switch each kernel on or off in all modules that have it."""
     model.output.is_fused = kernels.cross_entropy
     for module in model.modules():
-        if isinstance(module, Encoder | RecurrentLayer):
-            module.is_fused = kernels.rnn_layer
-        elif isinstance(module, BahdanauDecoder | GNMTDecoder):
+        if isinstance(module, BahdanauDecoder | GNMTDecoder):
             module.is_fused = kernels.attention_loop and has_attention_loop(module)
 
 

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from s2s_cli.config import Model
 from s2s_cli.kernels.cells import CELLS, State, cast_state
-from s2s_cli.kernels.rnn_layer import run_sequences
 
 
 class SequenceDropout(nn.Module):
@@ -136,7 +135,6 @@ class RecurrentLayer(nn.Module):
         super().__init__()
         self.cell = cell
         self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
-        self.is_fused = False  # set by `select_kernels`
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run over a whole sequence.
@@ -149,8 +147,6 @@ class RecurrentLayer(nn.Module):
             outputs: `(batch, tgt_len, hidden)`.
             state: after the last step, each `(batch, hidden)`.
         """
-        if self.is_fused and torch.is_grad_enabled():
-            return run_sequences(self.cell, self.rnn.all_weights[0], inputs, state)
         first = tuple(tensor.unsqueeze(0).contiguous() for tensor in state)
         outputs, last = call_rnn(self.rnn, inputs, first if len(first) > 1 else first[0])
         return outputs, tuple(tensor[0] for tensor in as_state(last))

@@ -26,14 +26,14 @@ def kernels_in_graph(model: Seq2Seq) -> set[str]:
         if node is not None and node not in seen:
             seen.add(node)
             waiting += [parent for parent, _ in getattr(node, "next_functions", ())]
-    return {type(node).__name__ for node in seen} & {"_AttentionLoopBackward", "_RNNLayerBackward"}
+    return {type(node).__name__ for node in seen} & {"_AttentionLoopBackward"}
 
 
 def test_training_runs_the_selected_kernels() -> None:
     model = make_model({"context": "attention"}).train()
     assert kernels_in_graph(model) == set()
     select_kernels(model, Training())
-    assert kernels_in_graph(model) == {"_AttentionLoopBackward", "_RNNLayerBackward"}
+    assert kernels_in_graph(model) == {"_AttentionLoopBackward"}
     select_kernels(model, Training(kernels="plain"))
     assert kernels_in_graph(model) == set()
 
@@ -41,14 +41,13 @@ def test_training_runs_the_selected_kernels() -> None:
 @pytest.mark.parametrize(
     ("kind", "training", "expected"),
     [
-        ({"cell": "gru"}, {}, TrainingKernels(True, True, True)),
+        ({"cell": "gru"}, {}, TrainingKernels(True, True)),
         ({"cell": "gru"}, {"kernels": "plain"}, TrainingKernels()),
-        ({"cell": "lstm"}, {}, TrainingKernels(True, False, True)),
-        ({"cell": "lstm"}, {"precision": "bf16"}, TrainingKernels(True, True, True)),
-        ({"attention": "dot"}, {}, TrainingKernels(True, True, False)),
-        ({"attend": "after"}, {}, TrainingKernels(True, True, False)),
-        ({"attend": "below", "num_layers": 3}, {}, TrainingKernels(True, True, True)),
-        ({"num_layers": 2}, {}, TrainingKernels(True, True, False)),
+        ({"cell": "lstm"}, {"precision": "bf16"}, TrainingKernels(True, True)),
+        ({"attention": "dot"}, {}, TrainingKernels(True, False)),
+        ({"attend": "after"}, {}, TrainingKernels(True, False)),
+        ({"attend": "below", "num_layers": 3}, {}, TrainingKernels(True, True)),
+        ({"num_layers": 2}, {}, TrainingKernels(True, False)),
     ],
 )
 def test_the_table_of_training_kernels(
@@ -56,11 +55,6 @@ def test_the_table_of_training_kernels(
 ) -> None:
     config = Training.model_validate(training)
     assert choose_training_kernels(make_model(kind), config) == expected
-
-
-def test_the_rnn_layer_kernel_is_for_cpus() -> None:
-    model = make_model({"cell": "gru"}).to("meta")
-    assert not choose_training_kernels(model, Training()).rnn_layer
 
 
 def test_a_model_prepared_for_a_search_stays_in_evaluation_mode() -> None:
