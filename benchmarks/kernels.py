@@ -12,7 +12,7 @@ OMP_NUM_THREADS=1 and `--cpu-time` give the most reliable numbers.
 - *training step*: loss, gradients and optimizer, with one kernel alone and with all of them
 - *search*: beams of 5. In float32: packed matrices against plain ones, then the joined step against
   the plain step, both with packed matrices, then both together. Lower precisions always pack their
-  matrices, so there the joined step is the only difference. Then `find_top` against `torch.topk`.
+  matrices, so there the joined step is the only difference. Last, `find_top` against `torch.topk`.
 """
 
 import statistics
