@@ -3,7 +3,7 @@
     python -m tools.fingerprint > before.json
     python -m tools.fingerprint --against before.json
 
-Each variant is trained, evaluated and used for translation through the command line, on the embedded
+Each variant is trained and evaluated, and translates, through the command line, on the embedded
 phrasebook. The same machine and the same number of threads give the same numbers; a difference
 means that the change was not a refactoring.
 """

@@ -10,8 +10,8 @@ from benchmarks.systems.tool import Tool
 from s2s_cli.storage.atomic import write_file
 
 SWITCH = 'import torch\n\ntorch.set_float32_matmul_precision("medium")\n'
-"""Code that Python runs at its start: a toolkit then computes float32 products with oneDNN, and with
-TF32 on a GPU."""
+"""Code that Python runs at its start: float32 products are then computed with oneDNN, and with TF32
+on a GPU."""
 
 
 class System(NamedTuple):
