@@ -20,7 +20,7 @@ demo: .venv/installed
 	cd $(DEMO) && ../$(BIN)/s2s eval
 	cd $(DEMO) && echo '我喜欢学习机器学习。' | ../$(BIN)/s2s translate
 
-## test: all tests but the slow ones
+## test: all tests except the slow ones
 test: .venv/installed
 	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
@@ -44,12 +44,12 @@ types: .venv/installed
 slow: .venv/installed
 	$(BIN)/pytest -m slow
 
-## faults: every row of the fault matrix with all its trials, and a table of them (20 minutes)
+## faults: all trials of the fault matrix, and a table of them (20 minutes)
 faults: .venv/installed
 	S2S_FAULTS=all $(BIN)/pytest -m fault --numprocesses 2 --dist worksteal --timeout 3000
 
-## bench: s2s beside its peers, on Multi30k: make bench DATA=path/to/multi30k
-## (hours; interrupted, it goes on where it stopped; options in BENCH, such as BENCH=--quick)
+## bench: s2s and other toolkits on Multi30k: make bench DATA=path/to/multi30k
+## (takes hours, and continues after an interruption; options in BENCH, such as BENCH=--quick)
 bench: .venv/installed
 	$(BIN)/python -m benchmarks run $(if $(DATA),--data-dir '$(DATA)') $(BENCH)
 

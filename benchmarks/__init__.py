@@ -1,1 +1,1 @@
-"""What `s2s` is measured by: the same work, done by it and by its peers, each as it ships."""
+"""Compare `s2s` with other toolkits (peers): the same work, each as it ships."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Device(StrEnum):
-    """Where a benchmark is made."""
+    """Where a benchmark runs."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -25,14 +25,15 @@ class Device(StrEnum):
 
 DeviceOption = Annotated[Device, typer.Option(help="Where all systems train and translate.")]
 BatchSizeOption = Annotated[
-    int | None, typer.Option(min=1, help="Sentences in an update and a search; else 64.")
+    int | None,
+    typer.Option(min=1, help="Sentences per batch of training and search (default: 64)."),
 ]
 
 app = typer.Typer(
     name="benchmarks",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Measure s2s beside its peers, on the same work, each through its own commands.",
+    help="Measure s2s and other toolkits on the same work, each through its own commands.",
 )
 
 
@@ -40,34 +41,37 @@ app = typer.Typer(
 def run(
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Multi30k: train.de, train.en, valid.*, test.*; else the phrasebook."),
+        typer.Option(help="Folder of Multi30k (default: the phrasebook)."),
     ] = None,
     is_quick: Annotated[
-        bool, typer.Option("--quick", help="A few updates and sentences: does everything run?")
+        bool,
+        typer.Option("--quick", help="A few updates and sentences, to see that everything runs."),
     ] = False,
-    repetitions: Annotated[int | None, typer.Option(min=1, help="Of each measurement.")] = None,
+    repetitions: Annotated[
+        int | None, typer.Option(min=1, help="Repetitions of each measurement.")
+    ] = None,
     updates: Annotated[
-        int | None, typer.Option(min=1, help="Of the models that translate; s2s: whole epochs.")
+        int | None,
+        typer.Option(min=1, help="Updates of the models that translate (s2s: full epochs)."),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="A system by its name; again for more; else all.")
+        list[str] | None, typer.Option(help="Name of a system; repeat for more (default: all).")
     ] = None,
     has_peers: Annotated[
-        bool, typer.Option("--peers/--no-peers", help="Install the peers and measure them too.")
+        bool,
+        typer.Option("--peers/--no-peers", help="Also install and measure the other toolkits."),
     ] = True,
-    is_fresh: Annotated[
-        bool, typer.Option("--fresh", help="Measure anew what was measured already.")
-    ] = False,
+    is_fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything again.")] = False,
     device: DeviceOption = Device.CPU,
     batch_size: BatchSizeOption = None,
     has_torch_here: Annotated[
         bool,
         typer.Option(
-            "--torch-here", help="Peers take PyTorch, and what else is there, from this Python."
+            "--torch-here", help="Other toolkits use the packages of this Python, such as PyTorch."
         ),
     ] = False,
 ) -> None:
-    """Measure what was not measured yet, and print the ratios; results are kept in .bench/."""
+    """Take the measurements that are missing from .bench/, and print the ratios."""
     from benchmarks.machine import describe_machine
     from benchmarks.report import format_page
     from benchmarks.results import Results, read_results, set_aside
@@ -93,28 +97,29 @@ def run(
     peers = install_peers(only or [], has_torch_here=has_torch_here) if has_peers else []
     systems = choose(only or [], peers, device.value)
     if not systems:
-        raise S2SError("nothing is left to measure; see --only and --no-peers")
+        raise S2SError("nothing is left to measure; change --only or --no-peers")
     how = ("torch here",) if has_torch_here else ()
     context = describe(work, peers, data_dir, machine, *how)
     path = results_path(device, batch_size)
     if backup := set_aside(path, context, is_fresh):
-        say(f"earlier results, of another benchmark or done with: moved to {backup}")
+        say(f"earlier results are moved to {backup}")
     session = Session(work, systems, Results(path, context))
     session.measure_all()
     write_result(format_page(read_results(path)).rstrip("\n"))
     if session.failed:
-        raise S2SError(f"{', '.join(session.failed)}: left out, as said above")
+        raise S2SError(f"{', '.join(session.failed)}: left out after the errors above")
 
 
 @app.command()
 def report(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="File to write (default: stdout)."),
     ] = None,
     device: DeviceOption = Device.CPU,
     batch_size: BatchSizeOption = None,
 ) -> None:
-    """Write the page about the results, as Markdown."""
+    """Write the page of results, as Markdown."""
     from benchmarks.report import format_page
     from benchmarks.results import read_results
     from s2s_cli.console import write_result
@@ -128,14 +133,14 @@ def report(
 
 
 def bench_folder() -> Path:
-    """Where all is written."""
+    """The folder of everything that a benchmark writes."""
     from benchmarks.environments import BENCH
 
     return BENCH
 
 
 def results_path(device: Device = Device.CPU, batch_size: int | None = None) -> Path:
-    """The measurements; a file for each device and size of batches."""
+    """The file of measurements for a device and a batch size."""
     from benchmarks.work import SIZES
 
     parts = ["results"]
@@ -147,7 +152,7 @@ def results_path(device: Device = Device.CPU, batch_size: int | None = None) -> 
 
 
 def install_peers(only: list[str], *, has_torch_here: bool = False) -> "list[Peer]":
-    """Install the peers that are meant; one that cannot be installed is said and left out."""
+    """Install the selected toolkits; leave out, with a warning, those that cannot be installed."""
     from benchmarks.environments import PEERS, InstallError, install
     from s2s_cli.console import say, warn
 
@@ -157,7 +162,7 @@ def install_peers(only: list[str], *, has_torch_here: bool = False) -> "list[Pee
             continue
         try:
             is_new = install(peer, has_torch_here=has_torch_here)
-            say(f"{peer.distribution}: {'installed' if is_new else 'there already'}")
+            say(f"{peer.distribution}: {'installed' if is_new else 'already installed'}")
             found.append(peer)
         except InstallError as error:
             warn(f"{error}; it is left out")
@@ -171,14 +176,14 @@ def describe(
     machine: dict[str, object],
     *how: str,
 ) -> dict[str, object]:
-    """What goes into every line of the results: machine, versions, work, command."""
+    """The facts in every line of the results: machine, versions, work, command."""
     from benchmarks.flops import forward_flops, shape_of, training_flops
     from benchmarks.machine import versions_of
     from benchmarks.results import identify
     from benchmarks.systems.catalogue import source_files
 
     versions = versions_of(peers)
-    # Its name, not its path: the page is for other people.
+    # Its name without its path, because the page will be published.
     words = [word.replace(str(data_dir), (data_dir or Path()).name) for word in sys.argv[1:]]
     shape = shape_of(work)
     return {
@@ -202,12 +207,12 @@ def describe(
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 1 repairable, 2 usage, 128 + n on signal n."""
+    """Run the command line; exit status 0 done, 1 user error, 2 usage, 128 + n for signal n."""
     unwind_on_signals()
     try:
         app()
     except StoppedError as error:
-        sys.stderr.write(f"{error}; the same command goes on from here\n")
+        sys.stderr.write(f"{error}; run the same command again to continue\n")
         sys.exit(error.status)
     except S2SError as error:
         sys.stderr.write(f"error: {error}\n")

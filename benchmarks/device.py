@@ -2,12 +2,13 @@
 
 The checks compare the device with the CPU, plain kernels and float32. The timings are of training
 and searching, by batch size, kernels and precision, and of square matrix products. JSON lines go to
-stdout, messages to stderr. It needs nothing but s2s itself: no data, no peers, no network. Batches
+stdout, messages to stderr. It needs only s2s: no data, no other toolkits, no network. Batches
 are random tokens in sentences as long as Multi30k's; speeds count real tokens, eos included.
 
-With `--peers` the comparison with the peers follows for each batch size, with the installed
-PyTorch; its page goes to stdout. Their other requirements come from the package index, or without
-network from wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels. For that s2s must be installed.
+With `--peers` it then compares s2s with other toolkits (peers), for each batch size and with the
+installed PyTorch; the page goes to stdout. The other requirements of the toolkits come from the
+package index or, without network, from wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels. s2s must be
+installed for this.
 """
 
 import json
@@ -117,7 +118,7 @@ def make_pairs(number: int, vocab_size: int = VOCAB_SIZE) -> list[tuple[list[int
 def agreement(
     kind: dict[str, object], kernels: str, device: torch.device, sizes: Sizes
 ) -> dict[str, Any]:
-    """How far loss, gradients and translations are from those of plain float32 on the CPU."""
+    """Compare loss, gradients and translations with plain float32 on the CPU."""
     batch = collate(make_pairs(16, vocab_size=100))
     found = []
     for place, its_kernels in ((torch.device("cpu"), "plain"), (device, kernels)):
@@ -142,7 +143,7 @@ def agreement(
 
 
 def training_speed(config: Training, device: torch.device, sizes: Sizes) -> dict[str, Any]:
-    """Real target tokens per second of whole updates, over four batches of different lengths.
+    """Real target tokens per second of complete updates, over four batches of different lengths.
 
     `first_seconds` is the time of the first update with each batch, one-time costs included.
     """
@@ -216,15 +217,15 @@ def reset_memory(device: torch.device) -> None:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give the memory that PyTorch caches back to the device."""
+    """Return the memory that PyTorch caches to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     if device.type == "mps":
         torch.mps.empty_cache()
 
 
-def beside_peers(device: str, batch_size: int, more: list[str]) -> list[str]:
-    """The command that compares s2s with its peers."""
+def peer_command(device: str, batch_size: int, more: list[str]) -> list[str]:
+    """The command that compares s2s with other toolkits."""
     command = [sys.executable, "-m", "benchmarks", "run", "--torch-here", *more]
     return [*command, "--device", device, "--batch-size", str(batch_size)]
 
@@ -235,7 +236,7 @@ def main(
         bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")
     ] = False,
     has_peers: Annotated[
-        bool, typer.Option("--peers", help="Compare s2s with its peers as well.")
+        bool, typer.Option("--peers", help="Also compare s2s with other toolkits.")
     ] = False,
     data_dir: Annotated[
         Path | None, typer.Option(help="With --peers: folder of Multi30k; default: the phrasebook.")
@@ -260,7 +261,7 @@ def main(
         more = ["--quick"] if is_quick else ["--repetitions", str(repetitions)]
         more += ["--data-dir", str(data_dir)] if data_dir else []
         for batch_size in (SIZES.batch,) if is_quick else FULL.batches:
-            failures += subprocess.call(beside_peers(place.type, batch_size, more)) != 0
+            failures += subprocess.call(peer_command(place.type, batch_size, more)) != 0
     say("the device agrees with the CPU" if is_right else "the device does NOT agree with the CPU")
     raise typer.Exit(0 if is_right and not failures else 1)
 

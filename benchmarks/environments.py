@@ -1,4 +1,4 @@
-"""The peers, each installed from the package index into an environment of its own."""
+"""The other toolkits (peers), each installed from the package index into its own environment."""
 
 import os
 import re
@@ -13,23 +13,23 @@ from s2s_cli.errors import S2SError
 from s2s_cli.storage.atomic import write_file
 
 BENCH = Path(__file__).resolve().parents[1] / ".bench"
-"""All that a benchmark writes, beside the checkout's files and never among them."""
+"""Everything that a benchmark writes; git ignores it."""
 CONSTRAINTS = Path(__file__).parent / "peers"
 TORCH = "torch==2.13.0"
 
 
 class InstallError(S2SError):
-    """A peer cannot be installed here; the benchmark goes on without it."""
+    """A toolkit cannot be installed here; the benchmark continues without it."""
 
 
 class Peer(NamedTuple):
-    """A tool of others, and what it needs to run."""
+    """Another toolkit, and what it needs to run."""
 
     name: str
     distribution: str
     requirements: tuple[str, ...]
     alone: tuple[str, ...] = ()
-    """Installed after the others and without what they ask for."""
+    """Installed last, without its own requirements."""
 
     @property
     def folder(self) -> Path:
@@ -52,7 +52,7 @@ class Peer(NamedTuple):
 
 
 JOEYNMT = Peer("joeynmt", "joeynmt", (TORCH, "joeynmt==2.3.0", "importlib_metadata"))
-"""It imports `importlib_metadata` without asking for it."""
+"""It imports `importlib_metadata` without requiring it."""
 OPENNMT = Peer(
     "opennmt",
     "OpenNMT-py",
@@ -63,9 +63,9 @@ OPENNMT = Peer(
     ),
     ("OpenNMT-py==3.5.1",),
 )
-"""It asks for torch below 2.3, which has no wheel for today's Python, and runs with a newer one."""
+"""It requires torch below 2.3, which has no wheel for current Pythons, but runs with newer ones."""
 EOLE = Peer("eole", "eole", (TORCH, "eole==0.6.4", "aiohttp"))
-"""It imports `aiohttp` without asking for it."""
+"""It imports `aiohttp` without requiring it."""
 PEERS = (JOEYNMT, OPENNMT, EOLE)
 
 
@@ -73,19 +73,19 @@ SHARE = """\
 import pathlib, site, sys
 pathlib.Path(site.getsitepackages()[0], "shared.pth").write_text("\\n".join(sys.argv[1:]) + "\\n")
 """
-"""Run by an environment's Python: what is installed in other folders is found there too."""
+"""Run by the Python of an environment: also makes it find the packages of other folders."""
 
 
 def install(peer: Peer, *, has_torch_here: bool = False) -> bool:
-    """Make a peer's environment, if it is not there as it is wanted now.
+    """Make the environment of a toolkit, unless it exists and is up to date.
 
     Args:
         peer: which one.
-        has_torch_here: it finds the PyTorch of this Python, and what else is there, in whatever
-            version, and the package index is asked for the rest only.
+        has_torch_here: use the packages of this Python, such as PyTorch, in any version; only the
+            missing ones come from the package index.
 
     Returns:
-        Whether there was anything to do.
+        Whether it was installed now.
 
     Raises:
         InstallError: it cannot be installed; the message names the log.
@@ -100,7 +100,7 @@ def install(peer: Peer, *, has_torch_here: bool = False) -> bool:
     limits, requirements, share = peer.constraints, peer.requirements, []
     if has_torch_here:
         limits = peer.folder.with_suffix(".txt")
-        write_file(limits, "".join(f"{line}\n" for line in constraints_beside(peer)))
+        write_file(limits, "".join(f"{line}\n" for line in missing_constraints(peer)))
         requirements = tuple(name for name in requirements if name != TORCH)
         share = [str(peer.python), "-c", SHARE, *site.getsitepackages()]
     with log.open("wb") as output:
@@ -112,15 +112,14 @@ def install(peer: Peer, *, has_torch_here: bool = False) -> bool:
         ):
             if command and subprocess.call(command, stdout=output, stderr=output, env=alone()):
                 raise InstallError(
-                    f"{peer.distribution}: could not be installed ({_last_error(log)}); {log} has "
-                    "all that was said"
+                    f"{peer.distribution}: could not be installed ({_last_error(log)}); see {log}"
                 )
     write_file(marker, wanted)
     return True
 
 
-def constraints_beside(peer: Peer) -> list[str]:
-    """The tested versions of what this Python lacks and is not tied to PyTorch's version."""
+def missing_constraints(peer: Peer) -> list[str]:
+    """Tested versions of packages that this Python lacks and that do not depend on PyTorch's."""
     there = {normalize(found.name) for found in distributions()}
     lines = peer.constraints.read_text(encoding="utf-8").split("\n")
     named = [(normalize(line.partition("==")[0]), line) for line in lines if "==" in line]
@@ -128,16 +127,16 @@ def constraints_beside(peer: Peer) -> list[str]:
 
 
 def normalize(name: str) -> str:
-    """A distribution's name, however it is written."""
+    """The normalised name of a distribution."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def alone() -> dict[str, str]:
-    """The variables of a process that finds no Python packages but its own."""
+    """Environment variables of a process that finds only its own Python packages."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def _last_error(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     errors = [line for line in lines if line.startswith("ERROR")]
-    return (errors or [line for line in lines if line] or ["nothing was said"])[-1].strip()
+    return (errors or [line for line in lines if line] or ["no output"])[-1].strip()

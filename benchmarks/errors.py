@@ -1,7 +1,7 @@
-"""What goes wrong with a tool that is measured."""
+"""Errors of the systems that are measured."""
 
 from s2s_cli.errors import S2SError
 
 
 class RunError(S2SError):
-    """A system failed at its work."""
+    """A system failed."""

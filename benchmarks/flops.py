@@ -1,4 +1,4 @@
-"""What a target token of the benchmark's model costs, and so how many a machine can do a second."""
+"""The cost of a target token of the benchmark's model, and the bound that follows from it."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ from benchmarks.work import Work
 GATES = 3
 """Of a GRU."""
 PASSES = 3
-"""The products of the forward pass, and twice as many going back: by weights and by inputs."""
+"""The backward pass has twice the products of the forward pass: for weights and for inputs."""
 
 
 class Shape(NamedTuple):
-    """Sizes that products have; `ratio` is source tokens for each target token."""
+    """Sizes of the products; `ratio` is source tokens per target token."""
 
     embed: int
     hidden: int
@@ -23,7 +23,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(work: Work, num_markers: int = 4) -> Shape:
-    """The sizes of the work, the model's vocabulary with its markers."""
+    """The sizes of the work, with the markers of the vocabulary."""
     num_src, num_tgt = work.num_tokens
     sizes = work.sizes
     return Shape(
@@ -37,23 +37,22 @@ def shape_of(work: Work, num_markers: int = 4) -> Shape:
 
 
 def forward_flops(shape: Shape) -> float:
-    """Floating point operations of the forward pass for a target token, in matrix products alone.
+    """Floating point operations of the forward pass per target token, matrix products only.
 
-    A product of a vector by a matrix (m, n) is m n multiplications and as many additions. With
-    e, h, a, v the sizes of embeddings, states, attention and vocabulary, r source tokens a target
+    The product of a vector and a matrix (m, n) is m n multiplications and as many additions. With
+    e, h, a, v the sizes of embeddings, states, attention and vocabulary, r source tokens per target
     token, l the length of a source sentence, and b = h / 2 the width of one direction:
 
         encoder   r * 2 directions * 2 (e + b) 3 b      GRU over word and state
-        keys      r * 2 h a                             once for a source token
-        query     2 h a                                 once for a target token
+        keys      r * 2 h a                             once per source token
+        query     2 h a                                 once per target token
         scores    2 l a                                 v . tanh(query + key), each source token
         context   2 l h                                 the weighted sum of encoder outputs
         decoder   2 (e + h + h) 3 h                     GRU over word, context and state
         readout   2 (h + e + h) h                       tanh layer over state, word and context
         output    2 h v                                 logits
 
-    Pointwise work, the softmax and the optimizer are not counted: a bound that is too high rather
-    than one that flatters.
+    Pointwise operations, the softmax and the optimizer are not counted, so the true bound is lower.
     """
     e, h, a, v, r, length = shape
     b = h / 2
@@ -65,10 +64,10 @@ def forward_flops(shape: Shape) -> float:
 
 
 def training_flops(shape: Shape) -> float:
-    """Floating point operations of an update, for each of its target tokens."""
+    """Floating point operations of an update per target token."""
     return PASSES * forward_flops(shape)
 
 
 def bound(shape: Shape, gflops: float) -> float:
-    """Target tokens a second that training would reach if products were all, at a rate."""
+    """Target tokens per second if training consisted of matrix products only."""
     return gflops * 1e9 / training_flops(shape)

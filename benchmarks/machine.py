@@ -1,4 +1,4 @@
-"""The machine that measures: its processor, who else uses it, and how fast it multiplies."""
+"""The machine of a benchmark: its processor, its load, and its speed of multiplication."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from benchmarks.environments import Peer, alone
 from benchmarks.errors import RunError
 
 Facts = dict[str, Any]
-"""As JSON."""
+"""A JSON object."""
 
 
 def describe_machine(device: str = "cpu") -> Facts:
-    """What does not change while a benchmark runs."""
+    """Facts that do not change while a benchmark runs."""
     return {
         **({"gpu": gpu_name()} if device == "cuda" else {}),
         "processor": processor_name(),
@@ -30,7 +30,7 @@ def describe_machine(device: str = "cpu") -> Facts:
 
 
 def processor_name() -> str:
-    """The processor's name, and which of the instructions that matter here it has."""
+    """The name of the processor, and its relevant instruction sets."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return platform.processor() or platform.machine()
@@ -44,7 +44,7 @@ def processor_name() -> str:
 
 
 def gpu_name() -> str:
-    """The first GPU, as PyTorch calls it.
+    """The name of the first GPU in PyTorch.
 
     Raises:
         DeviceError: there is none.
@@ -55,12 +55,12 @@ def gpu_name() -> str:
 
 
 def load_average() -> float:
-    """Of the last minute."""
+    """The load average of the last minute."""
     return os.getloadavg()[0]
 
 
 def busy_seconds() -> float | None:
-    """Seconds that the machine's cores have been busy since it started; None if it does not say."""
+    """CPU seconds that all cores have been busy since the machine started; None if unknown."""
     stat = Path("/proc/stat")
     if not stat.is_file():
         return None
@@ -71,7 +71,7 @@ def busy_seconds() -> float | None:
 
 
 def versions_of(peers: Iterable[Peer]) -> Facts:
-    """The versions of s2s and of the peers, each with its torch.
+    """The versions of s2s and of other toolkits, each with its version of torch.
 
     Raises:
         RunError: one is not installed.
@@ -91,14 +91,14 @@ def _versions(python: Path, distribution: str, environment: dict[str, str]) -> F
     if done.returncode:
         raise RunError(
             f"{python}: {distribution} is not installed there ({done.stderr.strip()[-200:]}); "
-            "s2s itself: pip install --no-deps -e ."
+            "for s2s run: pip install --no-deps -e ."
         )
     own, torch = json.loads(done.stdout)
     return {"version": own, "torch": torch}
 
 
 def product_rates(device: str = "cpu") -> Facts:
-    """GFLOP/s of matrix products, on all threads or a GPU, in a process of its own."""
+    """GFLOP/s of matrix products, with all threads or on a GPU, measured in a separate process."""
     command = [sys.executable, "-m", "benchmarks.products", device]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     if done.returncode:

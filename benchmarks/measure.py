@@ -1,7 +1,7 @@
-"""A process measured from outside: time, memory, and when each line of its log came.
+"""Measure a process from outside: time, memory, and the arrival of each line of its log.
 
-Its log is looked at, and its memory taken, many times a second; that costs some thousandths of a
-core, the same for every system.
+The harness reads the log and the memory of the process many times a second. This costs some
+thousandths of a core, the same for every system.
 """
 
 import contextlib
@@ -27,20 +27,20 @@ MEMORY_SECONDS = 0.5
 
 
 class Measured(NamedTuple):
-    """What a process took."""
+    """The cost of a process."""
 
     wall_seconds: float
     cpu_seconds: float
-    """Of it and of its children."""
+    """Of the process and its children."""
     peak_mb: float
-    """Most memory that it and its children held at once, shared pages counted once (10^6 bytes).
-    Children are looked at twice a second; a process alone is known exactly."""
+    """Peak memory of the process and its children, shared pages counted once (10^6 bytes). With
+    children it is sampled twice a second; for a process without children it is exact."""
     others_cores: float | None
-    """Cores that other processes of the machine kept busy meanwhile; None if it does not tell."""
+    """Cores that other processes used in that time; None if unknown."""
     load_before: float
-    """Load average of the last minute before it began."""
+    """Load average of the last minute before it started."""
     lines: list[Line]
-    """Of the watched log, stamped with seconds since the start."""
+    """Of the watched log, with seconds since the start."""
 
 
 def run(
@@ -49,14 +49,14 @@ def run(
     """Run a command to its end and measure it.
 
     Args:
-        command: what is run.
-        log: gets what it says.
-        environment: the variables that it gets, all of them.
-        ends: asked for each line of the watched log whether the process should be stopped now, by
-            SIGTERM; None lets it end by itself.
+        command: the command to run.
+        log: receives its output.
+        environment: all its environment variables.
+        ends: given a line of the watched log, says whether to stop the process now, by SIGTERM;
+            None lets it end by itself.
 
     Raises:
-        RunError: it failed, and nobody had asked it to stop.
+        RunError: the command failed before it was stopped.
     """
     for path, text in command.files.items():
         write_file(path, text)
@@ -84,7 +84,7 @@ def run(
     if process.returncode and not watch.was_stopped:
         raise RunError(
             f"{' '.join(command.arguments[:4])} …: exit status {process.returncode}; {log} has "
-            "what it said"
+            "its output"
         )
     cpu = usage.ru_utime + usage.ru_stime
     busy_now = busy_seconds()
@@ -96,9 +96,9 @@ def run(
 
 
 def exact_peak(peak: int) -> int:
-    """Bytes of the peak that the system tells when a process has ended; 0 if it is not its own.
+    """Peak memory in bytes that the system reports for an ended process; 0 if it is unreliable.
 
-    A process inherits the peak of the one that started it: ours, where its own is less.
+    A process inherits the peak of its parent, so a peak that is not above ours may be ours.
     """
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts kilobytes, macOS bytes.
@@ -121,7 +121,7 @@ class Watch:
         self._ends = ends
 
     def until_exit(self) -> tuple[int, "os.struct_rusage"]:  # type: ignore[name-defined]
-        """Look until it has ended; its status and what it used."""
+        """Watch until the process has ended; returns its status and resource usage."""
         handle = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
         next_memory = 0.0
         try:
@@ -152,7 +152,7 @@ class Watch:
 
 
 class Tail:
-    """Lines of a growing file, each handed out once and whole."""
+    """Complete lines of a growing file, each returned once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -160,7 +160,7 @@ class Tail:
         self._rest = b""
 
     def read(self) -> list[str]:
-        """The lines that are new; none while the file is not there yet."""
+        """The new lines; none while the file does not exist."""
         if self._file is None:
             if not self._path.is_file():
                 return []
@@ -171,7 +171,7 @@ class Tail:
 
 @contextlib.contextmanager
 def _killed_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """No process stays behind when the harness is interrupted."""
+    """Kill the process if the harness is interrupted."""
     try:
         yield
     except BaseException:
@@ -182,10 +182,10 @@ def _killed_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def memory_of_tree(pid: int) -> int:
-    """Bytes that a process and its children hold; 0 where the system does not tell.
+    """Memory of a process and its children in bytes; 0 if unknown.
 
-    One process: the most that it has held so far. Several: the share of each now, so that a page
-    that forked processes have in common is counted once.
+    For one process it is the peak so far. For several it is the sum of their present proportional
+    shares, so that a page that forked processes share is counted once.
     """
     pids = list(family(pid))
     if len(pids) == 1:
@@ -194,7 +194,7 @@ def memory_of_tree(pid: int) -> int:
 
 
 def family(pid: int) -> Iterator[int]:
-    """A process, its children, and theirs."""
+    """The ids of a process and all its descendants."""
     yield pid
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):

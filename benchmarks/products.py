@@ -1,11 +1,11 @@
 """Speed of matrix products and of tanh on this machine: `python -m benchmarks.products`, JSON.
 
-Products are measured in three ways, in turn and several times; the result is the median of each, in
-GFLOP/s: PyTorch's default float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's bfloat16.
-With the argument `cuda`: a GPU's float32, TF32 and bfloat16. The matrices are square, of 1,024 rows
-on a CPU and 8,192 on a GPU, which is the best case; the narrow products of a decoder's step are
-slower. Last comes the time of a tanh relative to a sigmoid, for torch's own and for the one that
-`s2s` uses.
+Products are measured in three ways, alternately and several times; the result is the median of
+each, in GFLOP/s: PyTorch's default float32 (MKL), oneDNN's float32 as `s2s` uses it, and oneDNN's
+bfloat16. With the argument `cuda` it measures float32, TF32 and bfloat16 of a GPU. The matrices are
+square, of 1,024 rows on a CPU and 8,192 on a GPU, which is the best case; the narrow products of a
+decoder's step are slower. The last figure is the time of a tanh relative to a sigmoid, for torch's
+tanh and for that of `s2s`.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Where the time of a training step goes: `python -m benchmarks.profile`, a table on stdout.
 
-PyTorch's profiler measures updates of the benchmark's model, with plain and with fused kernels in
-turn, and the operations' own times are summed up by purpose. Run it on an idle machine; shares are
+PyTorch's profiler measures updates of the benchmark's model, alternately with plain and with fused
+kernels. The operations' own times are summed by purpose. Run it on an idle machine; shares are
 more reliable than milliseconds.
 """
 

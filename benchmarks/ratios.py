@@ -7,11 +7,11 @@ from typing import NamedTuple
 from benchmarks.results import Facts
 
 Series = dict[int, float]
-"""A figure by its repetition."""
+"""A figure by repetition."""
 
 
 class Spread(NamedTuple):
-    """Of several repetitions."""
+    """The range of a figure over several repetitions."""
 
     least: float
     median: float
@@ -20,7 +20,7 @@ class Spread(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """Something that is compared."""
+    """A quantity to compare."""
 
     title: str
     unit: str
@@ -42,7 +42,7 @@ MEASURES = {
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """Least, median and greatest; None of nothing."""
+    """Minimum, median and maximum; None if there are no values."""
     found = sorted(values)
     if not found:
         return None
@@ -50,9 +50,9 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 
 def ratios(ours: Series, theirs: Series, is_better_high: bool = True) -> Spread | None:
-    """How many times better ours is, repetition by repetition; above 1 it is better.
+    """The ratio of two series, repetition by repetition; above 1, ours is better.
 
-    Only repetitions that both have count: each ratio is of two neighbours in time.
+    Only repetitions of both series count, because each ratio compares measurements close in time.
     """
     both = sorted(ours.keys() & theirs.keys())
     if is_better_high:
@@ -63,8 +63,8 @@ def ratios(ours: Series, theirs: Series, is_better_high: bool = True) -> Spread 
 def figures(lines: Iterable[Facts]) -> dict[str, dict[str, Series]]:
     """Every figure by measure, system and repetition.
 
-    Translating without loading: the time of all sentences less the time of a single one, which is
-    the time that starting, loading and ending take, over the sentences that remain.
+    Translating without loading: the time of all sentences minus the time of a single one, which is
+    the time of starting, loading and ending, divided by the number of the other sentences.
     """
     found: dict[str, dict[str, Series]] = {name: {} for name in MEASURES}
     parts: dict[tuple[str, str, int], dict[str, Facts]] = {}
@@ -97,20 +97,20 @@ def figures(lines: Iterable[Facts]) -> dict[str, dict[str, Series]]:
 def put(
     found: Mapping[str, dict[str, Series]], name: str, system: str, repetition: int, value: float
 ) -> None:
-    """Note a figure."""
+    """Store a figure."""
     found[name].setdefault(system, {})[repetition] = value
 
 
 def shares(
     speeds: Series, rates: Mapping[int, Mapping[str, float]], kind: str, training_mflop: float
 ) -> Spread | None:
-    """Share of what the products alone would allow, with the rate of the same repetition.
+    """The speed as a share of the bound set by matrix products, in the same repetition.
 
     Args:
-        speeds: target tokens a second.
+        speeds: target tokens per second.
         rates: GFLOP/s of each kind of product, by repetition.
         kind: which of them bounds the system.
-        training_mflop: 10^6 operations for a target token.
+        training_mflop: 10^6 operations per target token.
     """
     return spread(
         speed * training_mflop * 1e6 / (rates[number][kind] * 1e9)

@@ -1,7 +1,7 @@
-"""What was measured: `.bench/results.jsonl`, one line a measurement, each complete in itself.
+"""The measurements: `.bench/results.jsonl`, one self-contained line per measurement.
 
-A file holds one benchmark: the same work, source of `s2s`, machine and versions. Measurements that
-are there already are not made again, so that an interrupted benchmark goes on where it stopped.
+A file holds one benchmark: the same work, source of `s2s`, machine and versions. Existing
+measurements are not repeated, so that an interrupted benchmark can continue.
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from s2s_cli.errors import DataError
 
 Facts = dict[str, Any]
-"""As JSON."""
+"""A JSON object."""
 
 
 class Key(NamedTuple):
-    """Which measurement it is."""
+    """Identifies a measurement."""
 
     kind: str
     """`products`, `train`, `model`, `translate` or `help`."""
@@ -34,22 +34,22 @@ class Results:
     """The measurements of one benchmark."""
 
     def __init__(self, path: Path, context: Facts) -> None:
-        """Take up what is there; `context` says what the benchmark is, and goes into each line."""
+        """Load existing measurements; `context` describes the benchmark, in every line."""
         self.path = path
         self.context = context
         self._known: set[Key] = set()
         if path.is_file():
             self._known = {key_of(line) for line in read_results(path)}
             content = path.read_bytes()
-            with path.open("rb+") as file:  # a line that was cut short is not gone on with
+            with path.open("rb+") as file:  # drop an incomplete last line
                 file.truncate(content.rfind(b"\n") + 1)
 
     def has(self, key: Key) -> bool:
-        """Whether it was measured already."""
+        """Whether the measurement exists."""
         return key in self._known
 
     def add(self, key: Key, facts: Facts) -> None:
-        """Write a measurement down, at once."""
+        """Append a measurement to the file."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         line = {"date": now, **key._asdict(), **facts, **self.context}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,15 +64,15 @@ def key_of(line: Facts) -> Key:
 
 
 def read_results(path: Path) -> list[Facts]:
-    """The lines of a file; one that an interruption cut short is left out.
+    """The complete lines of a file.
 
     Raises:
-        DataError: there is no such file, or a line is not one of ours.
+        DataError: there is no such file, or a line is not a measurement.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     except FileNotFoundError as error:
-        raise DataError(f"{path}: not there; `python -m benchmarks run` writes it") from error
+        raise DataError(f"{path}: no such file; `python -m benchmarks run` writes it") from error
     found = []
     for number, line in enumerate(lines, 1):
         try:
@@ -84,7 +84,7 @@ def read_results(path: Path) -> list[Facts]:
 
 
 def set_aside(path: Path, context: Facts, is_fresh: bool) -> Path | None:
-    """Move the file away if it is of another benchmark, or if all is to be measured anew."""
+    """Move the file if it is of another benchmark, or if everything is to be measured again."""
     if not path.is_file():
         return None
     others = [line for line in read_results(path) if line["identity"] != context["identity"]]
@@ -95,7 +95,7 @@ def set_aside(path: Path, context: Facts, is_fresh: bool) -> Path | None:
 
 
 def identify(files: Iterable[Path], *facts: object) -> str:
-    """A hash of all that makes measurements comparable, files by their content."""
+    """A hash of everything that must be equal for measurements to be comparable."""
     digest = sha256(repr(facts).encode())
     for path in sorted(files):
         digest.update(path.read_bytes())

@@ -1,11 +1,10 @@
-"""Large corpora: how long `s2s vocab build` and the start of `s2s train` take, and what memory.
+"""Large corpora: time and memory of `s2s vocab build` and of the start of `s2s train`.
 
     python -m benchmarks.scale --pairs 100000 --pairs 1000000 --data-dir path/to/multi30k
 
-Pairs are made of real ones, each followed by another one, a different one in every round, so that
-lines differ. Each command runs as a process of its own, which is looked at ten times a second. A
-training is stopped after its fifth update; its first is known by the line that it writes into its
-log.
+Each line joins two real sentences, another combination in every round, so that lines differ. Each
+command runs in its own process, which is measured ten times a second. A training is stopped after
+its fifth update; the first line of its log shows when its first update was done.
 """
 
 import os
@@ -36,24 +35,24 @@ MODEL = [
     *("--set", "model.attention_size=16", "--set", "training.log_every=1"),
     *("--set", "training.device=cpu", "--set", "training.batch_size=16", "--epochs", "1"),
 ]
-"""Small, so that what is measured is the data; every update is logged."""
+"""Small, so that the data dominates; every update is logged."""
 
 MAX_SIZE = 1_000
-"""Of vocabularies: the same for all sizes, so that the models are alike."""
+"""Of vocabularies: the same for all sizes, so that the models have equal sizes."""
 
 STOP_AFTER = 5
 
 
 class Memory(NamedTuple):
-    """What a process and its children held at once, in MiB, at most."""
+    """Peak memory of a process and its children, in MiB."""
 
     own: float = 0.0
-    """Not backed by files: what the machine must have."""
+    """Not backed by files: the machine must have it."""
     mapped: float = 0.0
-    """Pages of files, which the system takes back when it needs the room, shared ones once."""
+    """Pages of files, which the system can reclaim; shared pages count once."""
 
     def or_more(self, other: "Memory") -> "Memory":
-        """The larger of each."""
+        """The maximum of each."""
         return Memory(max(self.own, other.own), max(self.mapped, other.mapped))
 
 
@@ -62,27 +61,27 @@ class Measured(NamedTuple):
 
     seconds: float
     cpu_seconds: float
-    """Of it and its children: what other work on the machine changes least."""
+    """Of the process and its children; other work on the machine affects it least."""
     memory: Memory
     begun: float
-    """Seconds until the awaited sign; those to the end if there was none to wait for."""
+    """Seconds until the first update; until the end if the command is not a training."""
     begun_cpu: float
-    """The same in seconds of a core."""
+    """The same in CPU seconds."""
 
 
 class Size(NamedTuple):
-    """What was measured at one size."""
+    """The measurements at one size."""
 
     pairs: int
     build: Measured
     train: Measured
     disk: float
-    """MiB of the encoded corpus."""
+    """MiB of the datasets."""
 
 
 def main(
     pairs: Annotated[
-        list[int] | None, typer.Option(min=20_000, help="Sizes to measure; repeat it.")
+        list[int] | None, typer.Option(min=20_000, help="Size to measure; repeat for more.")
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with train.de and train.en, as Multi30k has.")
@@ -90,11 +89,11 @@ def main(
     workers: Annotated[int, typer.Option(help="For `s2s vocab build`.")] = 1,
     subword: Annotated[str, typer.Option(help="none, bpe or unigram.")] = "none",
     tokenizer: Annotated[
-        str, typer.Option(help="auto, or space: what is left is no tokeniser's time.")
+        str, typer.Option(help="auto, or space, which costs almost nothing.")
     ] = "auto",
-    folder: Annotated[Path | None, typer.Option(help="For the text and the runs.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of the text and the runs.")] = None,
 ) -> None:
-    """Measure some sizes beside 10,000 pairs, and say what ten million would take."""
+    """Measure 10,000 pairs and other sizes, and extrapolate to ten million."""
     base, langs = _read_base(data_dir)
     sizes = sorted(pairs or [100_000])
     with tempfile.TemporaryDirectory(dir=folder, prefix="s2s-scale-") as name:
@@ -123,7 +122,7 @@ def _read_base(data_dir: Path | None) -> tuple[list[tuple[str, str]], tuple[str,
 
 
 def make_pairs(base: list[tuple[str, str]], number: int) -> Iterator[tuple[str, str]]:
-    """As many pairs as asked for; the same ones for any larger number begin with them."""
+    """Make pairs; a larger number starts with the same pairs."""
     for place in range(number):
         turn, first = divmod(place, len(base))
         both = base[first], base[(first + 7_919 * turn + 1) % len(base)]
@@ -154,12 +153,12 @@ def _measure(
         begins=lambda: _count_updates(run) >= 1,
         ends=lambda: _count_updates(run) >= STOP_AFTER,
     )
-    disk = sum(path.stat().st_size for path in (run / "data").iterdir()) / 2**20
+    disk = sum(path.stat().st_size for path in (run / "data").glob("*/*")) / 2**20
     return Size(number, build, train, disk)
 
 
 def _count_updates(run: Path) -> int:
-    """How many updates a training has logged."""
+    """Count the updates that a training has logged."""
     log = run / "train.jsonl"
     return log.read_bytes().count(b"\n") if log.is_file() else 0
 
@@ -170,7 +169,7 @@ def _run(
     begins: Callable[[], bool] = lambda: False,
     ends: Callable[[], bool] = lambda: False,
 ) -> Measured:
-    """Run a command to its end, or to a sign at which it is asked to stop."""
+    """Run a command until it ends, or until `ends` is true and it is stopped."""
     started, begun, begun_cpu, memory = time.monotonic(), 0.0, 0.0, Memory()
     before = _cpu_of_children()
     with (folder / "log").open("w+b") as log:
@@ -193,11 +192,11 @@ def _run(
 
 
 def _cpu_of(pid: int) -> float:
-    """Seconds of a core that a living process has used, as Linux tells them."""
+    """CPU seconds that a running process has used, on Linux."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return 0.0  # it has just ended
+        return 0.0  # it has ended
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -208,13 +207,13 @@ def _cpu_of_children() -> float:
 
 
 def _memory_of(pid: int) -> Memory:
-    """Proportional shares of a process and all its children, as Linux tells them."""
+    """Proportional memory of a process and all its descendants, on Linux."""
     own = mapped = 0.0
     for one in family(pid):
         try:
             lines = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii").split("\n")
         except OSError:
-            continue  # ended meanwhile
+            continue  # it has ended
         facts = {line.split(":")[0]: line.split()[1] for line in lines[1:] if line}
         own += int(facts.get("Pss_Anon", 0)) / 1024
         mapped += int(facts.get("Pss_File", 0)) / 1024
@@ -247,11 +246,11 @@ def _describe(few: Size, found: list[Size], imports: Measured) -> Iterator[str]:
 
     yield ""
     yield (
-        f"In a straight line from the first to the last, {EXTRAPOLATED:,} pairs would take "
+        f"Extrapolated from the first and the last row, {EXTRAPOLATED:,} pairs take "
         f"{reach(last.build.seconds, below.build.seconds) / 60:,.0f} minutes and "
         f"{reach(last.build.memory.own, below.build.memory.own):,.0f} MiB to build, "
-        f"{reach(last.train.begun_cpu, below.train.begun_cpu):.0f} s of a core to the first "
-        "update, and "
+        f"{reach(last.train.begun_cpu, below.train.begun_cpu):.0f} CPU seconds until the "
+        "first update, and "
         f"{reach(last.train.memory.own, below.train.memory.own) - few.train.memory.own:,.0f} MiB "
         "of memory for the data in training."
     )

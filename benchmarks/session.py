@@ -1,6 +1,6 @@
-"""A benchmark from end to end: what is measured in which order, and what is written down of it.
+"""A complete benchmark: what is measured in which order, and what is recorded.
 
-Systems take turns (A B C A B C), so that whatever else the machine does meets all of them alike.
+Systems alternate (A B C A B C), so that other load on the machine affects all of them alike.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from s2s_cli.console import say, warn
 
 SEARCHES = {"greedy": 1, "beam5": 5}
 PARTS = {"all": "test", "one": "one"}
-"""What is translated, and in which file it is."""
+"""Parts of the test set, and the file of each."""
 
 
 def plan(systems: list[System], work: Work) -> Iterator[Key]:
@@ -44,7 +44,7 @@ def plan(systems: list[System], work: Work) -> Iterator[Key]:
 
 
 class Session:
-    """A benchmark that is being made."""
+    """A running benchmark."""
 
     def __init__(self, work: Work, systems: list[System], results: Results) -> None:
         self.work = work
@@ -53,10 +53,10 @@ class Session:
         self._by_name = {system.name: system for system in systems}
         self._tools = {system.tool.name: system.tool for system in systems}
         self.failed: dict[str, str] = {}
-        """What went wrong, by the system that is left out since."""
+        """Errors by the name of the system, which is then left out."""
 
     def measure_all(self) -> None:
-        """Measure what was not measured yet; a system that fails is left out from there on."""
+        """Take all missing measurements; leave out a system after its first failure."""
         keys = [key for key in plan(self.systems, self.work) if not self.results.has(key)]
         for number, key in enumerate(keys, 1):
             if key.system in self.failed or self._lacks_model(key):
@@ -65,7 +65,7 @@ class Session:
             try:
                 self.results.add(key, self._measure(key))
             except RunError as error:
-                warn(f"{key.system} is left out from here on: {error}")
+                warn(f"{key.system} is left out from now on: {error}")
                 self.failed[key.system] = str(error)
 
     def _lacks_model(self, key: Key) -> bool:
@@ -92,7 +92,7 @@ class Session:
         return next(system for system in self.systems if system.tool is tool)
 
     def _log_of(self, key: Key) -> Path:
-        """Where a process's messages go; each work has a folder of its own."""
+        """The log of a process; each work has its own folder."""
         name = "-".join(str(part) for part in key if part != "")
         return BENCH / "logs" / self.work.folder.name / f"{name}.log"
 
@@ -100,7 +100,7 @@ class Session:
         return environment_of(system, self.work.device)
 
     def _train(self, system: System, key: Key) -> Facts:
-        """The speed of training between two updates, and the memory of all of it."""
+        """Measure the speed of training between two updates, and its peak memory."""
         tool, scale, folder = system.tool, self.work.scale, empty(BENCH / "runs" / system.name)
 
         def is_done(line: str) -> bool:
@@ -114,7 +114,7 @@ class Session:
         if speed is None:
             raise RunError(
                 f"{system.name}: did not report updates {scale.first} and {scale.last}; "
-                f"{self._log_of(key)} has what it said"
+                f"{self._log_of(key)} has its output"
             )
         return {
             **described(measured),
@@ -131,7 +131,7 @@ class Session:
         return (self._model_folder(tool) / "trained").is_file()
 
     def _make_model(self, tool: Tool, key: Key) -> Facts:
-        """The model that all settings of a tool translate with."""
+        """Train the model that all settings of a tool translate with."""
         if self._is_trained(tool):
             return {"was_there": True}
         folder, system = empty(self._model_folder(tool)), switched(tool, self.work.device)
@@ -141,7 +141,7 @@ class Session:
         return described(measured)
 
     def _translate(self, system: System, key: Key) -> Facts:
-        """Translate all test sentences, or one, with all that it takes to begin."""
+        """Measure the translation of all test sentences, or of one, including loading."""
         split = PARTS[key.part]
         folder = BENCH / "translations" / self.work.folder.name
         output = folder / f"{system.name}-{key.search}-{key.part}.txt"
@@ -162,7 +162,7 @@ class Session:
         if len(lines) != len(references):
             raise RunError(
                 f"{system.name}: wrote {len(lines)} translations of {len(references)} sentences; "
-                f"{self._log_of(key)} has what it said"
+                f"{self._log_of(key)} has its output"
             )
         return {
             **described(measured),
@@ -173,7 +173,7 @@ class Session:
 
 
 def described(measured: Measured) -> Facts:
-    """A measured process, as it is written down."""
+    """The recorded facts of a measured process."""
     return {
         "wall_seconds": measured.wall_seconds,
         "cpu_seconds": measured.cpu_seconds,
@@ -184,7 +184,7 @@ def described(measured: Measured) -> Facts:
 
 
 def empty(folder: Path) -> Path:
-    """The folder, with nothing in it."""
+    """Empty the folder, or make it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -196,7 +196,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def token_bleu(lines: Iterable[str], references: Iterable[str]) -> float:
-    """BLEU on the tokens as they are: whether a system has learnt what the others have."""
+    """BLEU of the tokens, which shows whether a system has learnt as much as the others."""
     from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 (half a second)
 
     metric = BLEU(tokenize="none", force=True)

@@ -1,7 +1,7 @@
-"""The work that every system does: which text, how large a model, how many updates.
+"""The work of every system: the text, the size of the model, the number of updates.
 
 The text is tokenised and lower-cased once, and written as plain lines and vocabularies that all
-systems read; none of them tokenises anything itself.
+systems read; none of them tokenises.
 """
 
 from collections import Counter
@@ -26,31 +26,31 @@ MIN_FREQ = 2
 
 
 class Sizes(NamedTuple):
-    """The model and how it is trained, the same for every system."""
+    """Sizes of the model and its training, the same for every system."""
 
     embed: int = 256
     hidden: int = 512
-    """Of the decoder; the encoder has half of it in each direction."""
+    """Of the decoder; each direction of the encoder has half of it."""
     attention: int = 512
     batch: int = 64
-    """Sentence pairs in an update, and sentences translated at a time."""
+    """Sentence pairs per update, and sentences per batch of a search."""
     learning_rate: float = 1e-3
     clip_norm: float = 1.0
     dropout: float = 0.3
     max_length: int = 100
-    """Most tokens of a sentence, and of a translation."""
+    """Maximum number of tokens of a sentence and of a translation."""
 
 
 SIZES = Sizes()
 
 
 class Scale(NamedTuple):
-    """How much of the work is done."""
+    """How much is measured."""
 
     first: int
-    """Updates that are dropped before the clock of training runs, and between two reports."""
+    """Updates before the timing of training starts, and between two reports."""
     last: int
-    """The update at which that clock stops."""
+    """The update at which the timing ends."""
     updates: int
     """Updates of the models that translate."""
     repetitions: int
@@ -58,19 +58,19 @@ class Scale(NamedTuple):
     pairs: int | None = None
     """Training pairs; None is all of them."""
     lines: int = 1000
-    """Test sentences that are translated."""
+    """Test sentences to translate."""
 
 
 FIGURES = Scale(first=50, last=150, updates=908, repetitions=3, help_runs=10)
-"""For figures: two epochs of Multi30k for the models that translate."""
+"""For real figures: the models that translate get two epochs of Multi30k."""
 FEWEST = 3
-"""Updates before the clock of training runs, at least."""
+"""Minimum number of updates before the timing of training starts."""
 QUICK = Scale(first=5, last=20, updates=20, repetitions=1, help_runs=1, pairs=1280, lines=50)
-"""To see that everything runs."""
+"""Shows that everything runs."""
 
 
 class Work(NamedTuple):
-    """Text as it lies on the disk, and all that is done with it."""
+    """The text on disk, and what to do with it."""
 
     folder: Path
     text_name: str
@@ -78,35 +78,35 @@ class Work(NamedTuple):
     scale: Scale
     num_pairs: int
     num_tokens: tuple[int, int]
-    """Of the training text; of the target side with one end of sentence a line."""
+    """Of the training text; on the target side with one end of sentence per line."""
     vocab_sizes: tuple[int, int]
-    """Words of source and target, without any system's own markers."""
+    """Words of source and target, without the markers of the systems."""
     digest: str
-    """Changes with anything that the work consists of."""
+    """Changes if anything in the work changes."""
     device: str = "cpu"
-    """Where models are trained and translate: `cpu` or `cuda`."""
+    """Where the systems train and translate: `cpu` or `cuda`."""
 
     @property
     def is_on_gpu(self) -> bool:
-        """Whether a GPU does it."""
+        """Whether the work is done on a GPU."""
         return self.device == "cuda"
 
     def text(self, split: str, side: str) -> Path:
-        """A file of sentences, one a line: `train`, `valid`, `test` or `one`, `src` or `tgt`."""
+        """A file of sentences, one per line: `train`, `valid`, `test` or `one`, `src` or `tgt`."""
         return self.folder / f"{split}.{side}"
 
     def vocabulary(self, side: str) -> Path:
-        """A file of words, one a line, the most frequent first."""
+        """A file of words, one per line, the most frequent first."""
         return self.folder / f"vocab.{side}"
 
     @property
     def updates_per_epoch(self) -> int:
-        """Batches that the training text makes."""
+        """Number of batches of the training text."""
         return ceil(self.num_pairs / self.sizes.batch)
 
 
 class Text(NamedTuple):
-    """Tokens of one split, sentence by sentence."""
+    """Tokens of the sentences of one split."""
 
     src: list[list[str]]
     tgt: list[list[str]]
@@ -119,12 +119,12 @@ def prepare_work(
     sizes: Sizes = SIZES,
     device: str = "cpu",
 ) -> Work:
-    """Tokenise the text, write it where all systems find it, and say what the work is.
+    """Tokenise the text, write the files that all systems read, and describe the work.
 
     Args:
-        data_folder: with `train.de`, `train.en` and so on; None takes the embedded phrasebook.
+        data_folder: has `train.de`, `train.en` and so on; None means the embedded phrasebook.
         folder: parent of the folder that is written.
-        scale: how much of the work is wanted; there is less of it where the text is short.
+        scale: how much to measure; lowered if the text is short.
         sizes: of the model and its batches.
         device: where the work is done.
 
@@ -163,7 +163,7 @@ def prepare_work(
 
 
 def recipe_for(data_folder: Path | None) -> Config:
-    """Where the text is and how it becomes words."""
+    """The recipe that says where the text is and how it is tokenised."""
     data: dict[str, object] = {}
     if data_folder is not None:
         data = {"src_lang": "de", "tgt_lang": "en", "folder": str(data_folder)}
@@ -175,7 +175,7 @@ def recipe_for(data_folder: Path | None) -> Config:
 
 
 def read_text(config: Config, scale: Scale) -> dict[str, Text]:
-    """The words of each split, as much as is asked for; `one` is a single test sentence."""
+    """Read the words of each split, up to the scale; `one` is a single test sentence."""
     data = config.data
     text = {
         "train": _tokenize(config, open_split(data.train, data, "train"), scale.pairs),
@@ -203,16 +203,16 @@ def _tokenize(config: Config, sources: Sequence[PairSource], most: int | None = 
 
 
 def find_vocabulary(sentences: list[list[str]]) -> list[str]:
-    """Words seen at least `MIN_FREQ` times, the most frequent first, then by the alphabet."""
+    """Words that occur at least `MIN_FREQ` times, by frequency, then alphabetically."""
     counts = Counter(chain.from_iterable(sentences))
     known = [word for word, count in counts.items() if count >= MIN_FREQ]
     return sorted(known, key=lambda word: (-counts[word], word))
 
 
 def fit_scale(scale: Scale, updates_per_epoch: int, num_lines: int) -> Scale:
-    """What can be done with a text: training is timed within one epoch, between validations.
+    """Fit the scale to a text: training is timed within one epoch, between validations.
 
-    Where batches are so large that an epoch has few, the reports come sooner one after the other.
+    If batches are so large that an epoch has few, reports are more frequent.
 
     Raises:
         DataError: an epoch is too short to be timed.

@@ -1,4 +1,4 @@
-"""What the documents promise holds: their commands exist, their recipes load, their links lead."""
+"""The documents are right: commands and recipes exist, links lead to files, keys are explained."""
 
 import re
 import shlex
@@ -16,17 +16,17 @@ UNREMARKABLE = {
     *("training.seed", "training.device", "training.epochs", "training.learning_rate"),
     *("training.save_every", "decoding.search", "decoding.batch_size"),
 }
-"""Keys that every toolkit has and nobody looks for in a table of features."""
+"""Keys that every toolkit has, which nobody looks for in a table of features."""
 
 FILES = {"model.safetensors"}
-"""What looks like a key and is a file."""
+"""Names of files that look like keys."""
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def documented_commands() -> list[str]:
-    """Every line of a `sh` block, and of the recipes' comments, that runs s2s."""
+    """All s2s commands in `sh` blocks of the README and in comments of recipes."""
     blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     for path in sorted((ROOT / "configs").glob("*.yaml")):
@@ -46,8 +46,8 @@ def test_the_documents_name_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", documented_commands())
-def test_every_documented_command_is_understood(command: str) -> None:
-    # `--help` ends a command after its options were parsed, so a wrong one shows.
+def test_every_documented_command_is_accepted(command: str) -> None:
+    # `--help` ends a command after its options were parsed, so a wrong option fails.
     result = CliRunner().invoke(app, [*shlex.split(command)[1:], "--help"])
     assert result.exit_code == 0, result.output
 
@@ -65,7 +65,7 @@ def test_the_readme_lists_every_recipe() -> None:
         assert f"`{name}`" in README
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
+def test_every_link_leads_to_a_file() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page} links to {target}"
@@ -77,11 +77,11 @@ def test_every_make_target_of_the_readme_exists() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-def test_the_house_page_names_every_module() -> None:
-    house = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+def test_the_layout_names_every_module() -> None:
+    layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for path in (ROOT / "s2s_cli").rglob("*.py"):
         if path.name != "__init__.py":
-            assert path.name in house or path.stem in house, path
+            assert path.name in layout or path.stem in layout, path
 
 
 def test_every_key_that_the_documents_name_exists() -> None:
@@ -94,7 +94,7 @@ def test_every_key_that_the_documents_name_exists() -> None:
             assert key in sections[section].model_fields, f"{page.name}: {section}.{key}"
 
 
-def test_every_key_of_a_model_its_training_and_its_search_has_a_feature() -> None:
+def test_every_key_is_in_the_table_of_features() -> None:
     page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
     for section in ("text", "model", "training", "decoding"):
         for key in Config.model_fields[section].annotation.model_fields:

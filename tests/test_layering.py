@@ -1,4 +1,4 @@
-"""Arrows point down: no module imports one of its own rank in another room, or of a higher one."""
+"""Dependencies point down: a module imports only modules of lower rank, or of its own folder."""
 
 import ast
 import re
@@ -35,7 +35,8 @@ TORCH_FREE = {
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 
-def room_of(path: Path) -> str:
+def unit_of(path: Path) -> str:
+    """The folder or file of the package that a module belongs to."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -52,27 +53,27 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_arrow_points_up(path: Path) -> None:
-    room = room_of(path)
+def test_no_import_points_up(path: Path) -> None:
+    unit = unit_of(path)
     for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
         parts = name.split(".")
         if parts[0] != "s2s_cli" or len(parts) < 2:
             continue
-        if parts[1] != room:
-            assert RANKS[parts[1]] < RANKS[room], f"{path.name} imports {name}"
+        if parts[1] != unit:
+            assert RANKS[parts[1]] < RANKS[unit], f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_rooms_keep_to_themselves(path: Path) -> None:
-    room, source = room_of(path), path.read_text(encoding="utf-8")
+def test_modules_do_without_what_they_must_not_know(path: Path) -> None:
+    unit, source = unit_of(path), path.read_text(encoding="utf-8")
     names = {name.split(".")[0] for name in imported(ast.parse(source))}
-    if room not in ("cli", "commands"):
+    if unit not in ("cli", "commands"):
         assert "typer" not in names
     assert not names & {"click", "pickle", "marshal", "shelve", "benchmarks", "tests"}
     assert not re.search(r"(?<!safetensors\.)torch\.load\(", source)
-    if room in ("kernels", "model"):
+    if unit in ("kernels", "model"):
         assert not names & {"os", "pathlib", "json", "safetensors"}
-    if room in TORCH_FREE and path.name != "start.py":
+    if unit in TORCH_FREE and path.name != "start.py":
         assert "torch" not in names
 
 

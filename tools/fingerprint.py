@@ -1,11 +1,11 @@
-"""What small trainings with a fixed seed come to: run before and after a refactoring, and compare.
+"""Losses and translations of small trainings with a fixed seed, before and after a refactoring.
 
     python -m tools.fingerprint > before.json
     python -m tools.fingerprint --against before.json
 
-Each variant is trained, evaluated and translated with through the command line, on the embedded
+Each variant is trained and evaluated, and translates, through the command line, on the embedded
 phrasebook. The same machine and the same number of threads give the same numbers; a difference
-means that a change was no refactoring.
+means that the change was not a refactoring.
 """
 
 import argparse

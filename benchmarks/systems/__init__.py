@@ -1,1 +1,1 @@
-"""How each tool is told to do the work, and how its log is read."""
+"""The commands of each toolkit, and how its log is read."""

@@ -1,4 +1,4 @@
-"""What is measured: tools, each as it ships and with what is switched on beside it."""
+"""The systems to measure: each tool as it ships, and with other settings."""
 
 import os
 from pathlib import Path
@@ -10,22 +10,22 @@ from benchmarks.systems.tool import Tool
 from s2s_cli.storage.atomic import write_file
 
 SWITCH = 'import torch\n\ntorch.set_float32_matmul_precision("medium")\n'
-"""The one line that sends a peer's float32 products to oneDNN, and on a GPU makes them TF32; Python
-runs it as it starts."""
+"""Code that Python runs at its start: float32 products are then computed with oneDNN, and with TF32
+on a GPU."""
 
 
 class System(NamedTuple):
-    """A tool in one of its settings."""
+    """A tool with some settings."""
 
     name: str
     tool: Tool
     title: str
     is_switched: bool = False
-    """Whether it has the one-line switch to faster products."""
+    """Whether `SWITCH` makes its products faster."""
     devices: tuple[str, ...] = ("cpu", "cuda")
     """Where it is measured."""
     is_bound_by: str = "float32"
-    """The kind of product whose rate bounds it."""
+    """The kind of product whose speed bounds it."""
     train_options: tuple[str, ...] | None = ()
     """None if it does not train."""
     translate_options: tuple[str, ...] | None = ()
@@ -38,7 +38,7 @@ class System(NamedTuple):
 
 
 def _with_switch(tool: Tool) -> tuple[System, ...]:
-    """A peer as it ships, and with the switch."""
+    """A tool as it ships, and with `SWITCH`."""
     onednn = System(f"{tool.name}-onednn", tool, f"{tool.title}, oneDNN", True, ("cpu",))
     tf32 = System(f"{tool.name}-tf32", tool, f"{tool.title}, TF32", True, ("cuda",), "tf32")
     return System(tool.name, tool, tool.title), onednn, tf32
@@ -83,7 +83,7 @@ SYSTEMS = (
 
 
 def choose(names: list[str], peers: list[Peer], device: str = "cpu") -> list[System]:
-    """The systems that are meant and that can run there: ours, and those of installed peers."""
+    """The selected systems that can run on the device: those of s2s and of installed toolkits."""
     tools = {"s2s", *(peer.name for peer in peers)}
     return [
         system
@@ -95,8 +95,8 @@ def choose(names: list[str], peers: list[Peer], device: str = "cpu") -> list[Sys
 
 
 def environment_of(system: System, device: str = "cpu") -> dict[str, str]:
-    """All variables of a system's processes: one GPU or none, and no other's Python packages."""
-    # Several GPUs would be used by some tools only.
+    """All environment variables of a system: one GPU or none, and only its own packages."""
+    # Only some tools would use several GPUs.
     first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     variables = dict(os.environ) if system.is_ours else alone()
     variables["CUDA_VISIBLE_DEVICES"] = first_gpu if device == "cuda" else ""
@@ -110,13 +110,13 @@ def environment_of(system: System, device: str = "cpu") -> dict[str, str]:
 
 
 def switched(tool: Tool, device: str = "cpu") -> System:
-    """A tool with its switch, if it has one: the sooner way to a trained model."""
+    """The tool with `SWITCH` if it has one, which trains a model faster."""
     found = [system for system in SYSTEMS if system.tool is tool and device in system.devices]
     return next((system for system in found if system.is_switched), found[0])
 
 
 def source_files() -> list[Path]:
-    """The source that decides on what is measured: all of s2s, and how each tool is run."""
+    """The code that affects measurements: all of s2s, and how each tool is run."""
     harness = Path(__file__).parents[1]
     names = ("work.py", "environments.py", "measure.py", "products.py", "session.py")
     return [

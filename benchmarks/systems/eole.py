@@ -1,7 +1,7 @@
-"""eole 0.6.4, OpenNMT-py's successor: the same options, under other headings, and the same log.
+"""eole 0.6.4, the successor of OpenNMT-py: the same options in other sections, and the same log.
 
-Its `brnn` encoder ends up unidirectional, because a setting of the model is overwritten; so its
-model is a little smaller than the others'.
+Its `brnn` encoder becomes unidirectional, because eole overwrites a setting of the model. So its
+model is a little smaller than the others.
 """
 
 import yaml

@@ -1,8 +1,8 @@
 """JoeyNMT 2.3.0.
 
-It wants a learning rate schedule, and its usual one crashes with today's torch: it gets one that
-multiplies by 1. It translates from standard input to standard output, because `translate -o`
-crashes after decoding.
+JoeyNMT requires a learning rate schedule, and its default one crashes with current torch. So it
+gets one that multiplies by 1. It translates from standard input to standard output, because its
+option `-o` crashes after decoding.
 """
 
 import re
@@ -102,7 +102,7 @@ def translate(translation: Translation) -> Command:
 def read_reports(lines: Sequence[Line]) -> list[Report]:
     """Lines as in `Epoch   1, Step:      100, …, Tokens per Sec:     1209, Lr: 0.001000`.
 
-    The rate is that since the line before; times the seconds since then it is a count.
+    The rate covers the time since the previous line; multiplied by that time it is a count.
     """
     reports: list[Report] = []
     for line in lines:

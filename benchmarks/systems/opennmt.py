@@ -1,9 +1,9 @@
 """OpenNMT-py 3.5.1.
 
-It asks for torch below 2.3 and runs with a newer one if it may load its own models, which are
-pickled: an environment variable says so. It makes its batches in the process that trains, out of
-one pass over the text: by default two more processes would hold it several times over, which takes
-gigabytes of memory, and a minute before the first update, and wins nothing on a CPU.
+It requires torch below 2.3. It runs with a newer one if an environment variable lets torch load its
+models, which are pickled. It makes batches in the training process, in one pass over the text. By
+default two more processes would hold the text several times: this takes gigabytes of memory and a
+minute before the first update, and gains nothing on a CPU.
 """
 
 import re
@@ -22,7 +22,7 @@ _PROGRESS = re.compile(r"Step +(\d+)/ *\d+; .*bsz: +\d+/ *(\d+)/")
 
 
 def data_options(work: Work) -> dict[str, object]:
-    """What is read, under the names that eole has kept."""
+    """Options of the data, which eole has too."""
 
     def corpus(split: str) -> dict[str, str]:
         return {"path_src": str(work.text(split, "src")), "path_tgt": str(work.text(split, "tgt"))}
@@ -39,7 +39,7 @@ def data_options(work: Work) -> dict[str, object]:
 
 
 def training_options(work: Work, updates: int) -> dict[str, object]:
-    """How it is trained, under the names that eole has kept."""
+    """Options of training, which eole has too."""
     sizes = work.sizes
     return {
         "dropout": [sizes.dropout],
@@ -104,7 +104,7 @@ def translate(translation: Translation) -> Command:
 def read_reports(lines: Sequence[Line]) -> list[Report]:
     """Lines as in `Step 100/  200; …; bsz:  823/ 842/64; 1500/1520 tok/s; …`.
 
-    `bsz` is the mean number of source and of target tokens of a batch since the line before.
+    `bsz` is the mean number of source and target tokens per batch since the previous line.
     """
     reports: list[Report] = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""`s2s` itself, as `python -m s2s_cli` of the Python that runs the harness."""
+"""`s2s`, as `python -m s2s_cli` of the Python that runs the harness."""
 
 import json
 import sys
@@ -57,7 +57,7 @@ def recipe(work: Work, epochs: int) -> str:
 
 
 def train(training: Training) -> Command:
-    """Whole epochs, as many as the updates need."""
+    """Complete epochs, as many as the updates need."""
     work, folder = training.work, training.folder
     epochs = ceil(training.updates / work.updates_per_epoch)
     config = folder / "recipe.yaml"
@@ -69,7 +69,7 @@ def train(training: Training) -> Command:
 
 
 def translate(translation: Translation) -> Command:
-    """Unknown words stay as they are, which is what the peers do."""
+    """Unknown words stay `<unk>`, as in the other toolkits."""
     work, model = translation.work, translation.model / "run" / "model"
     return Command(
         [
@@ -94,7 +94,7 @@ def read_reports(lines: Sequence[Line]) -> list[Report]:
             reports.append(Report(line.seconds, facts["step"], tokens))
             counted = facts["epoch_tokens"]
         elif "valid_seconds" in facts:
-            # What came after the epoch's last report belongs to the next.
+            # Tokens after the last report of the epoch belong to the next report.
             counted -= round(facts["tokens_per_second"] * facts["seconds"])
     return reports
 

@@ -1,10 +1,10 @@
-"""What the harness knows of a tool: its commands, and how its log is read.
+"""The interface of a tool for the harness: its commands, and how its log is read.
 
-Speed of training follows one rule for all. The harness stamps each line of a tool's log with its
-own clock when the line arrives. Some lines report progress: so many updates are done. Between the
-report of update `first` and that of update `last` there is no validation and nothing is saved; the
-target tokens between the two, as the tool counts them (real ones, the end of the sentence
-included, no padding), over the seconds between the two arrivals, is the speed.
+The speed of training is measured in the same way for all tools. The harness records when each line
+of a tool's log arrives. Some lines report the number of updates done. Between the report of update
+`first` and that of update `last` the tool neither validates nor saves. The speed is the number of
+target tokens between the two reports, as the tool counts them (with the end of the sentence, but
+without padding), divided by the seconds between their arrivals.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,55 +15,55 @@ from benchmarks.work import Work
 
 
 class Line(NamedTuple):
-    """A line of a log and when it came."""
+    """A line of a log, and when it arrived."""
 
     seconds: float
     text: str
 
 
 class Report(NamedTuple):
-    """What a tool said of its progress."""
+    """A progress report of a tool."""
 
     seconds: float
-    """When it said so, by the harness's clock."""
+    """When it arrived, by the clock of the harness."""
     step: int
     """Updates done since the start."""
     tokens: float
-    """Target tokens since the report before."""
+    """Target tokens since the previous report."""
 
 
 class Command(NamedTuple):
-    """A process to be run."""
+    """A process to run."""
 
     arguments: list[str]
     environment: dict[str, str] = {}  # noqa: RUF012 (never changed, only replaced)
-    """Variables beside those of the harness."""
+    """Environment variables in addition to those of the harness."""
     files: dict[Path, str] = {}  # noqa: RUF012 (never changed, only replaced)
-    """Files that it needs, written before the clock runs."""
+    """Files that it needs, written before the timing starts."""
     stdin: Path | None = None
     stdout: Path | None = None
-    """Where standard output goes; None is the log."""
+    """File of the standard output; None means the log."""
     watched: Path | None = None
-    """The file that reports progress; None is the log."""
+    """The file of progress reports; None means the log."""
 
 
 class Training(NamedTuple):
-    """A training to be run."""
+    """A training to run."""
 
     work: Work
     folder: Path
-    """An empty folder of its own."""
+    """An empty folder for the training."""
     updates: int
     options: tuple[str, ...] = ()
-    """Further options of the tool's command."""
+    """Additional options of the command."""
 
 
 class Translation(NamedTuple):
-    """A translation to be run."""
+    """A translation to run."""
 
     work: Work
     model: Path
-    """The folder of the training that made the model."""
+    """The folder of the training of the model."""
     source: Path
     output: Path
     beam_size: int
@@ -81,18 +81,18 @@ class Tool(NamedTuple):
     help: Command
     read_reports: Callable[[Sequence[Line]], list[Report]]
     stops_by_itself: bool
-    """Whether it ends after a number of updates; if not it is asked to stop by SIGTERM."""
+    """Whether it ends after a number of updates; otherwise SIGTERM stops it."""
 
 
 class Speed(NamedTuple):
-    """What was done between two reports."""
+    """The progress between two reports."""
 
     tokens: float
     seconds: float
 
 
 def speed_between(reports: Sequence[Report], first: int, last: int) -> Speed | None:
-    """What was done after update `first` and up to `last`; None if either was not reported."""
+    """The progress from update `first` to `last`; None if either was not reported."""
     found = {report.step: report for report in reports}
     if first not in found or last not in found:
         return None

@@ -33,7 +33,9 @@ def test_the_page_is_written_from_the_results(bench: Path) -> None:
 
 
 def test_without_results_the_error_names_the_command() -> None:
-    with pytest.raises(DataError, match=r"results\.jsonl: not there; `python -m benchmarks run`"):
+    with pytest.raises(
+        DataError, match=r"results\.jsonl: no such file; `python -m benchmarks run`"
+    ):
         call("report")
 
 
@@ -52,7 +54,7 @@ def test_each_device_and_size_of_batches_has_results_of_its_own(bench: Path) -> 
     lines = "".join(json.dumps(line) + "\n" for line in measured())
     (bench / "results-cuda-256.jsonl").write_text(lines, encoding="utf-8")
     assert call("report", "--device", "cuda", "--batch-size", 256).startswith("# Performance\n")
-    with pytest.raises(DataError, match=r"results-cuda\.jsonl: not there"):
+    with pytest.raises(DataError, match=r"results-cuda\.jsonl: no such file"):
         call("report", "--device", "cuda")
 
 

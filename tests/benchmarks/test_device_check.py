@@ -6,8 +6,8 @@ from benchmarks.device import (
     KINDS,
     QUICK,
     agreement,
-    beside_peers,
     make_pairs,
+    peer_command,
     search_speed,
     training_speed,
 )
@@ -26,7 +26,7 @@ def test_every_kind_agrees_with_itself() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_the_peers_are_measured_by_a_command_that_there_is() -> None:
-    command = beside_peers("cuda", 256, ["--quick"])
+    command = peer_command("cuda", 256, ["--quick"])
     assert command[1:4] == ["-m", "benchmarks", "run"]
     with pytest.raises(DeviceError, match="--device cuda: PyTorch finds no CUDA device here"):
         app(command[3:], standalone_mode=False)

@@ -55,7 +55,7 @@ def test_a_process_that_does_not_end_by_itself_is_stopped_when_it_has_done_enoug
 
 
 def test_a_failure_names_the_log(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"exit status 3; .*log has what it said"):
+    with pytest.raises(RunError, match=r"exit status 3; .*log has its output"):
         run(python("raise SystemExit(3)"), tmp_path / "log", dict(os.environ), None)
 
 

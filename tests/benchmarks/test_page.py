@@ -55,7 +55,7 @@ def row(page: str, *starts: str) -> list[str]:
     raise AssertionError(starts)
 
 
-def test_ratios_stand_first_beside_those_against_the_switched_peer() -> None:
+def test_ratios_come_first_with_those_against_the_switched_toolkit() -> None:
     page = format_page(measured())
     assert page.index("## Ratios") < page.index("## Figures")
     assert row(page, "", "") == ["against JoeyNMT", "against JoeyNMT, oneDNN"]
@@ -99,7 +99,7 @@ def test_the_page_of_a_gpu_is_about_its_products() -> None:
     assert row(page, "s2s, plain kernels") == ["float32", "45%"]
 
 
-def test_a_busy_machine_is_told_of() -> None:
+def test_the_page_says_when_the_machine_was_busy() -> None:
     assert "not for quoting" not in format_page(measured())
     page = format_page(measured(others=0.7))
     assert "more than 0.1 during 3 of 12 measurements" in page

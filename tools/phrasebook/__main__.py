@@ -16,7 +16,7 @@ TABLES = Path(__file__).parents[2] / "s2s_cli" / "data" / "phrasebook"
 
 
 def write_tables(folder: Path) -> None:
-    """Write the three parts of the phrasebook; the same bytes each time."""
+    """Write the three splits of the phrasebook; the same bytes each time."""
     for name, pairs in expand_phrasebook()._asdict().items():
         with replacing(folder / f"{name}.tsv.gz") as file:
             file.write("".join(f"{zh}\t{en}\n" for zh, en in pairs).encode())
