@@ -146,6 +146,21 @@ def prepare(
     return Prepared(known, is_new, datasets, notes, warnings)
 
 
+def open_prepared(folder: Path, vocabularies: Vocabularies) -> Prepared:
+    """Open the datasets that another process has prepared.
+
+    Args:
+        folder: of the datasets.
+        vocabularies: that they were encoded with.
+
+    Raises:
+        DataError: there are none.
+    """
+    names = [name for name in ("train", "valid", "test") if (folder / name).exists()]
+    datasets = {name: Dataset.open(folder / name) for name in {"train", "valid", *names}}
+    return Prepared(vocabularies, False, datasets, [], [])
+
+
 NO_TEST = "the test set is not compared with train"
 
 

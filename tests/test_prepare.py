@@ -28,7 +28,7 @@ from s2s_cli.errors import StoppedError
 from s2s_cli.prepare import Prepared, Workers, prepare
 from s2s_cli.recipe import check_config
 from s2s_cli.run import Vocabularies
-from s2s_cli.sources import Direction
+from s2s_cli.sources import Direction, ParallelFiles
 from s2s_cli.text.subwords import SubwordPair
 from s2s_cli.text.tokenizer import make_tokenizer, make_tokenizers
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
@@ -257,6 +257,20 @@ def test_pairs_of_a_weighted_source_weigh_as_the_recipe_says(tmp_path: Path) -> 
     assert weights.tolist() == [2.0] * numbers[0] + [0.5] * numbers[1] + [1.0] * numbers[2]
     plain = make_recipe(tmp_path, RECIPES["files"])
     assert weigh_pairs(plain, build(plain, tmp_path / "plain").datasets["train"]) is None
+
+
+def test_a_weight_counts_for_each_direction_of_its_source(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    config = make_recipe(tmp_path, {"data": THREE})
+    one = ParallelFiles(src="x.de", tgt="x.en", direction="de-en", weight=3.0)
+    data = config.data.model_copy(update={"train": (one, config.data.train)})
+    config = config.model_copy(update={"data": data})
+    train = build(config, tmp_path / "data").datasets["train"]
+    weights = weigh_pairs(config, train)
+    assert weights is not None
+    numbers = [source.pairs for source in train.manifest.sources]
+    assert len(numbers) == 4
+    assert weights.tolist() == [3.0] * numbers[0] + [1.0] * sum(numbers[1:])
 
 
 def test_a_test_set_that_cannot_be_read_is_noted(tmp_path: Path) -> None:

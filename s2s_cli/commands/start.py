@@ -48,12 +48,16 @@ def start(
     """Prepare text and vocabularies; make a model, or continue with that of the run."""
     from s2s_cli.console import say
     from s2s_cli.parallel import current_ranks
+    from s2s_cli.prepare import open_prepared
     from s2s_cli.training.setup import begin, begin_or_resume
 
     ranks, former = current_ranks(), _load_former(recipe.config, run, how)
     if not how.is_fresh:
         _check_settings(recipe.config, run)
-    prepared = _prepare(recipe.config, run, how, former, stop)
+    if ranks.is_first:
+        prepared = _prepare(recipe.config, run, how, former, stop)
+    else:  # The first process has prepared the text in the same run folder.
+        prepared = open_prepared(run.data_path, run.load_vocabularies())
     config = _as_run(recipe.config, prepared.vocabularies)
     make = begin if how.is_fresh else begin_or_resume
     if not ranks.is_first:

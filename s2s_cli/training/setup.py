@@ -18,6 +18,7 @@ from s2s_cli.checkpoint import (
 from s2s_cli.config import Config
 from s2s_cli.data.dataset import Dataset
 from s2s_cli.data.resampling import Resampling
+from s2s_cli.data.splits import direct_source
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.launch import read_launch
 from s2s_cli.parallel import SINGLE_PROCESS, Ranks
@@ -58,9 +59,11 @@ def make_training_data(config: Config, prepared: Prepared, say: Say) -> Training
 def weigh_pairs(config: Config, train: Dataset) -> npt.NDArray[np.float64] | None:
     """How often each training pair is seen in an epoch; None if each is seen once."""
     sources = train.manifest.sources
-    given = [source.weight for source in sources_of(config.data.train)]
-    # A source of several directions stands once for each.
-    weights = np.repeat(given, len(sources) // len(given))
+    weights = [
+        directed.source.weight
+        for source in sources_of(config.data.train)
+        for directed in direct_source(source, config.data, "train")
+    ]
     if all(weight == 1 for weight, source in zip(weights, sources, strict=True) if source.pairs):
         return None
     return np.repeat(weights, [source.pairs for source in sources])
