@@ -256,7 +256,7 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for problem in find_model_conflicts(self):
+        if problem := next(find_model_conflicts(self), None):
             raise ValueError(problem)
         return self
 
@@ -330,12 +330,12 @@ class Training(Section):
     epochs: Size = 10
     """Most passes over the training pairs."""
     batch_size: Size = 64
-    """Size of a batch, in the unit of `batch_by`."""
+    """Size of a batch of each process, in the unit of `batch_by`."""
     batch_by: Literal["sentences", "tokens"] = "sentences"
     """Unit of `batch_size`: `sentences` counts pairs, `tokens` counts the tokens of the longer
     side, padding included."""
     accumulate: Size = 1
-    """Number of batches whose gradients are summed for one update."""
+    """Number of batches in one update; its loss is the mean over all their target tokens."""
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adadelta"] = "adam"
     """Optimizer, in PyTorch's implementation."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -377,8 +377,9 @@ class Training(Section):
     """Lowest probability of teacher forcing."""
     best_by: Literal["bleu", "chrf", "perplexity", "accuracy"] = "bleu"
     """Validation metric that selects the best epoch; `accuracy` counts tokens. Where BLEU is
-    unreliable (labels, no reference of four tokens, fewer than 100 sentences), `accuracy` or
-    `perplexity` replaces it, and epochs with a BLEU below 1 are ranked by loss."""
+    unreliable, `accuracy` replaces it for labels (a few different targets, as in classification),
+    and `perplexity` for short or few references (none of four tokens, or fewer than 100). Epochs
+    with a BLEU below 1 are ranked by loss."""
     patience: Size = 5
     """Early stopping: number of validations without a better score (or an equal score at a lower
     loss)."""
@@ -392,8 +393,8 @@ class Training(Section):
     is off."""
     max_skipped: Annotated[int, Field(ge=0)] = 10
     """Most updates of an epoch that may be skipped because their loss or gradient is not finite.
-    One more ends the training with the text lines of those pairs. Overflows of float16 gradients
-    are reported but do not count."""
+    If more are skipped, training stops and names the lines of the pairs at fault. Overflows of
+    float16 gradients are reported but do not count."""
     save_every: Size = 500
     """Number of updates between two saved training states; the end of an epoch is always saved."""
     log_every: Annotated[int, Field(ge=0)] = 0

@@ -176,6 +176,7 @@ def epoch_batches(
     num_drawn = len(lengths) if weights is None else _draw(np.asarray(weights), generator)
     order: Indices = generator.permutation(num_drawn)
     src, tgt = np.asarray(lengths).T
+    # Pairs per batch: its size, divided by the mean width of a pair if it is measured in tokens.
     total = int(np.maximum(src, tgt).sum()) + len(src) if by_tokens else len(src)
     pool_size = POOL_BATCHES * max(1, batch_size * len(src) // total)
     sizes: list[int] = []
@@ -218,13 +219,14 @@ def _sizes_by_tokens(widths: npt.NDArray[np.int32], batch_size: int) -> Iterator
 def _draw(weights: npt.NDArray[np.float64], generator: np.random.Generator) -> Indices:
     """Draw the pairs of an epoch by their weights; at least one pair.
 
-    Fractions are drawn by systematic sampling: lay the pairs end to end in random order, each as
-    long as its fraction, and take those that contain a whole number. Every source then gets its
-    share to within one pair, and all its pairs have the same chance.
+    Fractions are drawn by systematic sampling: put the fractions end to end on a line, at a random
+    offset; a pair is drawn if an integer falls into its segment. All pairs of one file have the
+    same weight, so sorting by weight keeps them together, and each file gets its share to within
+    one pair.
     """
     counts = np.floor(weights).astype(np.int64)
     order = generator.permutation(len(weights))
-    order = order[np.argsort(weights[order], kind="stable")]  # keeps the pairs of a source together
+    order = order[np.argsort(weights[order], kind="stable")]
     ends = np.cumsum((weights - counts)[order]) + generator.random()
     counts[order] += np.diff(np.floor(ends), prepend=0.0).astype(np.int64)
     if not counts.any():

@@ -1,19 +1,22 @@
 """Greedy search, and beam search over a batch.
 
-`greedy_search` is the reference: the shortest search that is correct. Where no setting constrains
-the translations, beam search with `beam_size: 1` finds the same ones.
+`greedy_search` is the reference: the shortest search that is correct. Beam search with
+`beam_size: 1` finds the same translations, if no setting constrains them (`constraints.py`; a model
+without attention may write `<unk>` only with `keep_unk`).
 
 Beam search keeps the `beam_size` most probable hypotheses of each sentence. At each step it extends
 all of them by every token of the vocabulary and keeps the best `beam_size` of the results.
 
 How a hypothesis ends. A hypothesis whose last token is eos has ended. Its score gets the length
 penalty and the coverage penalty, and it joins the finished hypotheses of its sentence. Its row
-stays in the beam for one more step with a log-probability of -inf. Its continuations then have
--inf, too: they fill the beam only where nothing else is left, and they never count as hypotheses.
+stays in the beam for one more step with a log-probability of -inf. The next step therefore chooses
+among the continuations of the other rows; those of ended rows fill the beam only if there are too
+few others, and they never count as hypotheses.
 At the length limit eos is the only token allowed, so every hypothesis ends.
 
 When a sentence stops. There are three reasons: `beam_size` hypotheses have finished; or no
-unfinished one is left; or no unfinished one can still enter the `n_best`. The third test is safe
+unfinished one is left; or no unfinished one can still enter the `n_best`. The first is the usual
+stopping rule of beam search; a longer hypothesis might still have won. The third changes no result,
 because log-probabilities are never above 0 and only fall when tokens are added. So the best score
 that an unfinished hypothesis can reach is its present log-probability divided by the largest length
 penalty, that of the length limit; the coverage penalty can only lower it. If `n_best` finished
@@ -184,7 +187,7 @@ def _collect_steps(
 def _is_done(
     finished: list[Hypothesis], best_unfinished: float, max_length: int, config: Decoding
 ) -> bool:
-    """Whether a sentence stops; the top of this file explains why that is safe.
+    """Whether a sentence stops, for one of the three reasons at the top of this file.
 
     Args:
         finished: its finished hypotheses.

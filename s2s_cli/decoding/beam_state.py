@@ -41,7 +41,7 @@ class BeamState(NamedTuple):
     scores: Tensor  # (batch, beam), log-probability so far; -inf where a hypothesis has ended
     finished_scores: Tensor  # (batch, beam), of those that ended at this step; -inf elsewhere
     tokens: Tensor  # (batch * beam, length), bos first
-    trace_rows: Tensor  # (batch * beam,), the row of each in the latest step of the trace
+    trace_rows: Tensor  # (batch * beam,), the row of the last step in the `Trace` of each
     coverage: Tensor | None  # (batch * beam, src_len), attention so far, if it is penalised
     attention_weights: Tensor | None  # (batch * beam, src_len), of the latest prediction
     state: State  # parts (batch * beam, ...)
@@ -112,7 +112,7 @@ def predict(model: Predictor, beam: BeamState, config: Decoding) -> tuple[BeamSt
             "decoding.coverage_penalty: counts attention, and this model has none; set it to 0"
         )
     log_probs = forbid_markers(logits).log_softmax(-1)
-    # Without attention, no source word can replace an unknown one.
+    # Without attention no source word can replace `<unk>`, so it is allowed only if it is wanted.
     is_unk_allowed = has_attention or config.keep_unk
     log_probs = apply_constraints(log_probs, beam.tokens, beam.constraints, config, is_unk_allowed)
     return beam._replace(state=state, attention_weights=attention_weights), log_probs

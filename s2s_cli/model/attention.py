@@ -45,11 +45,11 @@ class AdditiveScorer(nn.Module):
         return 2 * self.key(values)  # type: ignore[no-any-return]
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Energies `(batch, queries, src_len)` of `query` `(batch, queries, query)`."""
+        """From queries `(batch, queries, query)` to energies `(batch, queries, src_len)`."""
         return self.compute_energies(2 * self.query(query), keys)
 
     def compute_energies(self, projected: Tensor, keys: Tensor) -> Tensor:
-        """Energies `(batch, queries, src_len)` from 2 W s, `(batch, queries, attention)`."""
+        """From 2 W s, `(batch, queries, attention)`, to energies `(batch, queries, src_len)`."""
         sums = keys.unsqueeze(1) + projected.unsqueeze(2)
         return sums.sigmoid_() @ (2 * self.score)
 
@@ -67,7 +67,7 @@ class GeneralScorer(nn.Module):
         return self.key(values)  # type: ignore[no-any-return]
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Energies `(batch, queries, src_len)` of `query` `(batch, queries, query)`."""
+        """From queries `(batch, queries, query)` to energies `(batch, queries, src_len)`."""
         return query @ keys.transpose(1, 2)
 
 
@@ -84,7 +84,7 @@ class DotScorer(nn.Module):
         return values * self.factor
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Energies `(batch, queries, src_len)` of `query` `(batch, queries, query)`."""
+        """From queries `(batch, queries, query)` to energies `(batch, queries, src_len)`."""
         return query @ keys.transpose(1, 2)
 
 

@@ -26,7 +26,7 @@ class BahdanauDecoder(nn.Module):
     """
 
     readout = "maxout"
-    """As in the paper, from s_i, the state after the step; its appendix uses s_{i-1}."""
+    """The readout of s_i, e and c_i, as in the paper's text; its appendix has s_{i-1}."""
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -51,6 +51,7 @@ class BahdanauDecoder(nn.Module):
             state: first state, from `init_state`.
             memory: from `init_state`.
         """
+        # `select_kernels` allows it only with one layer (no dropout) and additive attention.
         if self.is_fused and torch.is_grad_enabled():
             outputs, contexts = run_fused_loop(
                 self.stack.bottom,

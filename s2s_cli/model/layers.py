@@ -229,6 +229,8 @@ class RecurrentStack(nn.Module):
     def step(self, gates: Tensor, state: State, masks: Masks = ()) -> tuple[Tensor, State]:
         """Run all layers for one step, given the gates of the bottom layer.
 
+        For stacks that stand on no other layers; `step_inputs` is for the others.
+
         Args:
             gates: of the bottom layer, `(batch, gates * hidden)`.
             state: each `(batch, layers, hidden)`.
@@ -244,7 +246,14 @@ class RecurrentStack(nn.Module):
     def step_inputs(
         self, inputs: Tensor, state: State, masks: Masks, extra: Tensor
     ) -> tuple[Tensor, State]:
-        """Run all layers for one step, from `(batch, input)` and `(batch, extra)`."""
+        """Run all layers of an upper stack for one step.
+
+        Args:
+            inputs: `(batch, input)`.
+            state: each `(batch, layers, hidden)`.
+            masks: what `draw_masks` returned before the first step.
+            extra: a further input of every layer, `(batch, extra)`.
+        """
         return self._step_upper(inputs, [], state, masks, extra)
 
     def _step_upper(

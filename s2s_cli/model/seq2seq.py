@@ -1,4 +1,8 @@
-"""The whole model, from source token ids to next-token logits."""
+"""The whole model, from source token ids to next-token logits.
+
+The decoder gives *features* for each target position; the *readout* layer narrows them; the
+vocabulary layer projects readouts to *logits*.
+"""
 
 import torch
 from torch import Tensor, nn

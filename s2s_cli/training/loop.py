@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     """What one update did."""
 
     position: Position
-    """After the update; after the last update of an epoch still within that epoch."""
+    """Where the run is after this update: after the last batch of epoch e, `(e, num_batches)`."""
     num_batches: int
     """Batches of the epoch."""
     result: StepResult
@@ -62,8 +62,8 @@ def train(
         pairs_of: returns the training pairs of an epoch (from 0).
         start: where to start or resume.
         weights: how often each pair occurs in an epoch; once if None.
-        count_decays: returns how many plateaus lowered the learning rate so far; called before
-            every update, because the caller validates between two updates.
+        count_decays: returns how many plateaus have lowered the learning rate so far. A callable,
+            not a number, because the caller validates while this generator is suspended.
 
     Raises:
         DeviceError: a batch does not fit into memory.

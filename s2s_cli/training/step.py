@@ -15,8 +15,8 @@ backward pass of the last batch; the other batches run under `no_sync`. The grad
 global norm, and the optimizer applies it.
 
 An update whose loss or gradient is not finite is skipped on all ranks: the weights stay as they
-are. Whether it is, and the loss to report, cross from the device to the CPU in a single transfer at
-the end, so that a GPU never waits for Python in the middle of an update.
+are. The losses, the norm of the gradient and the loss scale come to the CPU in one transfer, after
+the last backward pass.
 """
 
 import math
@@ -114,7 +114,7 @@ class TrainingStep:
         """
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        # The one transfer: losses, norm and the scale of the loss.
+        # Scaling 1 gives the loss scale as a tensor, so that all numbers cross in one transfer.
         scale = self.scaler.scale(torch.ones_like(norm))
         *values, norm_value, scale_value = torch.stack([*losses, norm, scale]).tolist()
         loss = self.ranks.sum(sum(values))
@@ -122,7 +122,7 @@ class TrainingStep:
         if is_finite:
             self.scaler.step(self.optimizer)
         self.scaler.update()
-        # A scale below 1 cannot be the cause any more.
+        # If even a scale below 1 gives infinite gradients, the scale is not to blame.
         is_overflow = (
             not is_finite and math.isfinite(loss) and 1 <= self.scaler.get_scale() < scale_value
         )
