@@ -14,7 +14,7 @@ from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 from s2s_cli.text.language import has_many_characters
 from s2s_cli.text.subwords import SubwordPair, Subwords, train_subwords
 from s2s_cli.text.vocabulary import Vocabulary, make_tag
-from s2s_cli.text.word_boundaries import choose_tokenizer
+from s2s_cli.text.word_boundaries import resolve_tokenizers
 
 CHARACTER_COVERAGE = 0.9995
 """Share of running characters that get a subword in languages with thousands of characters. Those
@@ -203,14 +203,6 @@ def describe_vocabularies(config: Config, trained_on: Iterable[str]) -> Vocabula
         shared=config.vocab.shared,
         character_coverage=config.vocab.character_coverage,
     )
-
-
-def resolve_tokenizers(config: Config) -> tuple[str, str]:
-    """The tokenisers' names, for source and target; `auto` stays where languages differ in them."""
-    text, directions = config.text, config.data.all_directions
-    src = {choose_tokenizer(text.src_tokenizer, direction.src) for direction in directions}
-    tgt = {choose_tokenizer(text.tgt_tokenizer, direction.tgt) for direction in directions}
-    return "auto" if len(src) > 1 else src.pop(), "auto" if len(tgt) > 1 else tgt.pop()
 
 
 def name_sides(languages: Direction) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from s2s_cli.config import Config, Data
 from s2s_cli.data.pairs import ParallelText, Row, open_files, open_table
-from s2s_cli.data.splits import SplitText, find_holdout, load_test, open_texts
+from s2s_cli.data.splits import SplitText, find_holdout, open_splits
+from s2s_cli.data.test_set import load_test
 from s2s_cli.data.words import WordsFile, chunk_rows, make_word_splitter
 from s2s_cli.sources import Direction, ParallelFiles, TableFile
 from s2s_cli.text.subwords import Subwords, train_subwords
@@ -24,13 +25,13 @@ class Splits(NamedTuple):
 
 def load_training(data: Data) -> Splits:
     """The training and validation text of a recipe, one for each source with pairs."""
-    texts = open_texts(data, ("valid",))
+    texts = open_splits(data, ("valid",))
     train, valid = (_load(text, data) for text in texts)
     return Splits(train, valid)
 
 
 def _load(text: SplitText, data: Data) -> list[ParallelText]:
-    holdout = find_holdout(text, data) if text.is_part else None
+    holdout = find_holdout(text, data) if text.is_subset else None
     found = []
     for source in text.sources:
         rows = [

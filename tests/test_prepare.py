@@ -22,8 +22,8 @@ from s2s_cli.data import workers as workers_module
 from s2s_cli.data.dataset import Dataset, EncodedPair
 from s2s_cli.data.dataset_writer import choose_dtype
 from s2s_cli.data.fingerprints import fold_sentence
+from s2s_cli.data.locations import locate_pairs
 from s2s_cli.data.manifest import FORMAT, Manifest, read_manifest
-from s2s_cli.data.splits import locate_pairs
 from s2s_cli.errors import StoppedError
 from s2s_cli.prepare import Prepared, Workers, prepare
 from s2s_cli.recipe import check_config
@@ -46,7 +46,7 @@ WORDS = {
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small texts have several, and go to other processes where there may be any."""
     monkeypatch.setattr(words_module, "CHUNK_PAIRS", 7)
-    monkeypatch.setattr(workers_module, "ALONE_CHUNKS", 1)
+    monkeypatch.setattr(workers_module, "LOCAL_CHUNKS", 1)
 
 
 def make_texts(folder: Path) -> None:
@@ -519,7 +519,7 @@ def report(stage, done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
-    words.CHUNK_PAIRS, workers.ALONE_CHUNKS = 7, 1
+    words.CHUNK_PAIRS, workers.LOCAL_CHUNKS = 7, 1
     prepare(load_recipe("my.yaml").config, Path("data"), Workers(2, report))
 """
 

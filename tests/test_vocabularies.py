@@ -147,7 +147,7 @@ def test_each_source_is_split_by_the_tokenisers_of_its_languages(tmp_path: Path)
     back = ParallelText("b", Direction("en", "zh"), [there.rows[0][::-1]], {})
     words = split_on_disk(tmp_path, config, [there, back])
     zh, en = ["我", "喜欢", "学习", "。"], ["I", "don", "￭'t", "￭."]
-    assert [pair for place in words.places for pair in read_words(place)] == [(zh, en), (en, zh)]
+    assert [pair for place in words.slices for pair in read_words(place)] == [(zh, en), (en, zh)]
     assert words.counts == ({"zh": Counter(zh), "en": Counter(en)},) * 2
     card = describe_vocabularies(config, HASHES)
     assert (card.src_tokenizer, card.src_lang) == ("auto", "mul")

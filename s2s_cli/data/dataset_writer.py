@@ -13,9 +13,9 @@ import numpy.typing as npt
 from s2s_cli.data.dataset import HASHES, LEFT_OUT, OFFSET, SIDES, TEXT
 from s2s_cli.data.fingerprints import HASH, PairDigest, sort_hashes
 from s2s_cli.data.lines import hash_file
-from s2s_cli.data.manifest import Counts, Dtype, FileStamp, Manifest, Settings, SourceFacts
+from s2s_cli.data.manifest import Counts, Dtype, FileStamp, Manifest, Settings, SourceInfo
 from s2s_cli.data.pairs import Reading, Row
-from s2s_cli.data.splits import SplitText, name_part
+from s2s_cli.data.splits import SplitText, name_subset
 from s2s_cli.data.words import WordsChunk, WordsFile, WordsSlice, read_words
 from s2s_cli.storage.checksummed import HashedFile
 from s2s_cli.text.subwords import Subwords
@@ -147,7 +147,7 @@ class DatasetWriter:
     def add_row(self, source: int, row: Row) -> None:
         """Add the text of a pair of one source."""
         self.num_rows[source] += 1
-        if self.text.is_part:
+        if self.text.is_subset:
             self._digests[source].update(row[:2])
         if self._has_text:
             self._files[TEXT].write((json.dumps(row, ensure_ascii=False) + "\n").encode())
@@ -168,11 +168,11 @@ class DatasetWriter:
         """The origin of each source's pairs; empty where the source has no pairs in the split."""
         found = []
         for number, source in enumerate(self.text.sources):
-            if not self.text.is_part:
+            if not self.text.is_subset:
                 digests = self.readings[number].digests
                 found.append(dict(zip(source.origin_names, digests, strict=True)))
             elif self.num_rows[number]:
-                name = name_part(source, self.text.name)
+                name = name_subset(source, self.text.name)
                 found.append({name: self._digests[number].hexdigest()})
             else:
                 found.append({})
@@ -202,7 +202,7 @@ class DatasetWriter:
             settings=settings,
             texts=self._stamp_texts(),
             sources=tuple(
-                SourceFacts(
+                SourceInfo(
                     name=source.name, direction=str(source.direction), origin=origin, pairs=number
                 )
                 for source, origin, number in parts

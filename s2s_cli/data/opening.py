@@ -51,7 +51,7 @@ def is_pipe(path: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
-def check_there(path: Path) -> None:
+def check_exists(path: Path) -> None:
     """Refuse what cannot be opened, without opening it.
 
     Raises:

@@ -12,6 +12,7 @@ from typing import Any
 
 import regex
 
+from s2s_cli.config import Config
 from s2s_cli.text.language import base_language, is_written_without_spaces
 from s2s_cli.text.normalize import CHARACTER
 from s2s_cli.text.spacing import CACHED_PAIRS, is_unspaced
@@ -27,6 +28,17 @@ def choose_tokenizer(name: str, lang: str) -> str:
     if base_language(lang) == "zh":
         return "jieba"
     return "char" if is_written_without_spaces(lang) else "moses"
+
+
+def resolve_tokenizers(config: Config) -> tuple[str, str]:
+    """Resolve `auto` for source and target.
+
+    With several directions, `auto` stays if the languages of a side need different tokenisers.
+    """
+    text, directions = config.text, config.data.all_directions
+    src = {choose_tokenizer(text.src_tokenizer, direction.src) for direction in directions}
+    tgt = {choose_tokenizer(text.tgt_tokenizer, direction.tgt) for direction in directions}
+    return "auto" if len(src) > 1 else src.pop(), "auto" if len(tgt) > 1 else tgt.pop()
 
 
 def depends_on_language(name: str) -> bool:

@@ -23,7 +23,8 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Vocabularies
 from s2s_cli.sources import Direction
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.vocabularies import describe_vocabularies, resolve_tokenizers
+from s2s_cli.text.word_boundaries import resolve_tokenizers
+from s2s_cli.vocabularies import describe_vocabularies
 
 NUM_HEADER_FIELDS = 2
 

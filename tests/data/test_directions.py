@@ -7,7 +7,8 @@ from corpora import load_training
 
 from s2s_cli.config import Data
 from s2s_cli.data.pairs import ParallelText
-from s2s_cli.data.splits import load_test, open_split
+from s2s_cli.data.splits import open_sources
+from s2s_cli.data.test_set import load_test
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import check_config
 
@@ -59,7 +60,7 @@ def test_a_source_may_say_its_direction(tmp_path: Path) -> None:
     train, _ = load_training(data)
     assert [str(corpus.direction) for corpus in train] == directions
     assert [all_languages(corpus) for corpus in train] == [{"de", "en"}, {"fr", "en"}, {"de", "fr"}]
-    assert [source.weight for source in open_split(data.train, data, "train")] == [2, 1, 1]
+    assert [source.weight for source in open_sources(data.train, data, "train")] == [2, 1, 1]
 
 
 def test_placeholders_stand_for_the_only_languages_too(tmp_path: Path) -> None:
@@ -81,16 +82,16 @@ def test_the_phrasebook_can_be_turned_round(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"train": {"src": "de.txt", "tgt": "en.txt"}}, r"data\.train: does not say which"),
+        ({"train": {"src": "de.txt", "tgt": "en.txt"}}, r"data\.train: has no direction, but"),
         ({"train": {"src": "{src}.txt", "tgt": "en.txt"}}, r"names \(\{tgt\} missing\)"),
-        ({"valid": [BOTH, {"phrasebook": "valid"}]}, r"data\.valid\.1: does not say which"),
-        ({"train": {**BOTH, "direction": "it-en"}}, r"train\.direction: it-en is none of the rec"),
+        ({"valid": [BOTH, {"phrasebook": "valid"}]}, r"data\.valid\.1: has no direction"),
+        ({"train": {**BOTH, "direction": "it-en"}}, r"train\.direction: it-en is not a dir"),
         ({"train": {**BOTH, "direction": "de-en"}}, "has no pairs of en-de, de-fr, fr-de, en-fr"),
         ({"train": {"phrasebook": "train", "direction": "de-en"}}, "phrasebook is Chinese and"),
         ({"directions": ["de-en", "de-en"]}, "names de-en twice"),
         ({"directions": ["de"]}, r"data\.directions"),
         ({"directions": ["zh-TW-en"]}, r"data\.directions"),
-        ({"directions": [], "train": {**BOTH, "direction": "de-en"}}, r"directions \(zh-en\)"),
+        ({"directions": [], "train": {**BOTH, "direction": "de-en"}}, r"not a direction of the recipe \(zh-en\)"),
     ],
     ids=str,
 )

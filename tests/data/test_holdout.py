@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from s2s_cli.data import holdout
-from s2s_cli.data.holdout import check_parts, choose_holdout
+from s2s_cli.data.holdout import check_split_sizes, choose_holdout
 from s2s_cli.data.pairs import PairSource, Row
 from s2s_cli.errors import DataError
 from s2s_cli.sources import Direction
@@ -111,8 +111,8 @@ def test_pairs_do_not_change_sides_when_others_are_added_to_a_large_corpus(
 
 
 def test_a_share_without_pairs_is_refused() -> None:
-    check_parts({"train": 3, "valid": 1})
+    check_split_sizes({"train": 3, "valid": 1})
     with pytest.raises(DataError, match=r"data\.valid: 3 pairs are too few to hold out"):
-        check_parts({"train": 3, "valid": 0})
+        check_split_sizes({"train": 3, "valid": 0})
     with pytest.raises(DataError, match="leave some pairs to train"):
         choose_holdout([], {"valid": 0.5, "test": 0.5}, 1)

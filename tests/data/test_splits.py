@@ -6,7 +6,8 @@ from corpora import load_rows, load_training
 
 from s2s_cli.config import Data
 from s2s_cli.data.pairs import Row
-from s2s_cli.data.splits import load_test, load_test_and_rest, open_split
+from s2s_cli.data.splits import open_sources
+from s2s_cli.data.test_set import load_test, load_test_and_rest
 from s2s_cli.errors import DataError
 from s2s_cli.sources import EmbeddedPhrasebook, ParallelFiles, TableFile
 
@@ -90,11 +91,13 @@ def test_each_source_of_a_list_has_a_name_of_its_own(tmp_path: Path) -> None:
     files = make_files(tmp_path)
     weighted = make_table(tmp_path).model_copy(update={"weight": 0.5})
     data = Data(train=(files, weighted, files), valid=(EmbeddedPhrasebook(phrasebook="valid"),))
-    train = open_split(data.train, data, "train")
+    train = open_sources(data.train, data, "train")
     folder = tmp_path.name
     assert [source.name for source in train] == [f"{folder}-s", f"{folder}-more", f"{folder}-s-2"]
     assert [source.weight for source in train] == [1, 0.5, 1]
-    assert [source.name for source in open_split(data.valid, data, "valid")] == ["phrasebook-valid"]
+    assert [source.name for source in open_sources(data.valid, data, "valid")] == [
+        "phrasebook-valid"
+    ]
 
 
 def test_empty_splits_are_refused(tmp_path: Path) -> None:
