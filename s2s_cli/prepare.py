@@ -261,4 +261,9 @@ def _encode(
             writer.add_ids(chunk)
             num_done += chunk.num_rows
             workers.report("encoding", num_done, writer.words.num_pairs)
+    if not writer.counts.pairs and writer.text.name != "test":
+        raise DataError(
+            f"data.{writer.text.name}: all pairs of {writer.text.title} are empty or longer than "
+            "data.max_length; raise data.max_length, or give other text"
+        )
     writer.finish(settings, encoding.dtype)

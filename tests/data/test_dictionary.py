@@ -20,7 +20,7 @@ def test_a_dictionary_maps_words_to_words(tmp_path: Path) -> None:
         ("", "d:2: expected `source TAB target`"),
         ("Baum\ttree\tarbre", "d:2: expected `source TAB target`"),
         ("New York\tNew York", "d:2: 'New York' is more than one word"),
-        ("Haus\thome", "d:2: 'Haus' stands here twice"),
+        ("Haus\thome", "d:2: 'Haus' is already in the dictionary"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -33,7 +33,9 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, message: str) -> N
 def test_sources_are_lower_cased_before_doubles_are_sought(tmp_path: Path) -> None:
     (tmp_path / "d").write_text("Haus\tHouse\nBaum\tTree\nHAUS\tHome\n")
     assert len(read_dictionary(tmp_path / "d")) == 3
-    with pytest.raises(DataError, match="d:3: 'haus' stands here twice"):
+    with pytest.raises(
+        DataError, match="d:3: 'haus' .as the model reads 'HAUS'. is already in the dictionary"
+    ):
         read_dictionary(tmp_path / "d", str.lower)
     (tmp_path / "d").write_text("Haus\tHouse\n")
     assert read_dictionary(tmp_path / "d", str.lower) == {"haus": "House"}

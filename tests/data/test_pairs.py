@@ -12,7 +12,7 @@ from s2s_cli.data.lines import (
     BLOCK_BYTES,
     decode_blocks,
     hash_file,
-    name_of,
+    name_corpus,
     read_lines,
     stream_lines,
 )
@@ -109,7 +109,7 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.zh: no such file"):
         read_lines(tmp_path / "none.zh")
     damaged = write(tmp_path / "cut.gz", gzip.compress(b"hello" * 100)[:-9])
-    with pytest.raises(DataError, match="not a whole gzip file"):
+    with pytest.raises(DataError, match="gzip file is damaged or incomplete"):
         read_lines(damaged)
 
 
@@ -227,4 +227,4 @@ def test_a_corpus_has_one_name_from_wherever_it_is_named(
     assert {read_parallel(Path(name), Path(name)).name for name in names} == {"texts-x"}
     (tmp_path / "other").symlink_to(folder)
     (folder / "y.zh").symlink_to(folder / "x.zh")
-    assert name_of(tmp_path / "other" / "y.zh") == "other-y"
+    assert name_corpus(tmp_path / "other" / "y.zh") == "other-y"

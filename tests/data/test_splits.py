@@ -103,9 +103,9 @@ def test_each_source_of_a_list_has_a_name_of_its_own(tmp_path: Path) -> None:
 def test_empty_splits_are_refused(tmp_path: Path) -> None:
     blank = str(write(tmp_path / "blank", "\n\n"))
     empty = ParallelFiles(src=blank, tgt=blank)
-    with pytest.raises(DataError, match=r"data\.train: no sentence pairs"):
+    with pytest.raises(DataError, match=r"data\.train: [^ ]+ has no sentence pairs"):
         load_training(Data(train=empty))
-    with pytest.raises(DataError, match=r"data\.train\.1: no sentence pairs"):
+    with pytest.raises(DataError, match=r"data\.train\.1: [^ ]+ has no sentence pairs"):
         load_training(Data(train=(make_files(tmp_path), empty)))
     with pytest.raises(DataError, match="names no test set"):
         load_test(Data(test=None))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.data.stream import CHUNK_BYTES, LINE_BYTES, has_more, open_source, read_blocks
+from s2s_cli.data.stream import CHUNK_BYTES, LINE_BYTES, has_more, open_input, read_blocks
 from s2s_cli.errors import DataError
 
 
@@ -61,7 +61,7 @@ def test_a_stream_in_another_encoding_is_refused_at_its_first_block(encoding: st
 def test_one_stray_byte_in_a_short_text_is_damage_not_an_encoding(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"good\nda\xffmaged\n")
     warnings: list[str] = []
-    source = open_source(tmp_path / "x")
+    source = open_input(tmp_path / "x")
     assert list(read_blocks(source, warnings.append, 9)) == [["good", "da\ufffdmaged"]]
     assert len(warnings) == 1
 
@@ -69,21 +69,24 @@ def test_one_stray_byte_in_a_short_text_is_damage_not_an_encoding(tmp_path: Path
 def test_a_file_is_judged_as_a_whole_before_a_line_of_it_is_given_out(tmp_path: Path) -> None:
     good, bad = b"a line of text\n" * 5000, "créée à l'école\n".encode("latin-1") * 101
     (tmp_path / "x.fr").write_bytes(good + bad[: len(bad) // 101 * 100])
-    assert read_blocks(open_source(tmp_path / "x.fr"), lambda _: None, 10)
+    assert read_blocks(open_input(tmp_path / "x.fr"), lambda _: None, 10)
     (tmp_path / "x.fr").write_bytes(good + bad * 2)
     with pytest.raises(DataError, match=r"x\.fr: 202 of 5,202 lines are not UTF-8.*Latin-1"):
-        open_source(tmp_path / "x.fr")
+        open_input(tmp_path / "x.fr")
 
 
 def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
     for content, message in (
-        (b"no gzip at all", "not a gzip file, though its name ends in .gz; take .gz off its name"),
+        (
+            b"no gzip at all",
+            "not a gzip file, though its name ends in .gz; if it is plain text, remove",
+        ),
         (b"BZh91AY&SY", "not a gzip file, though its name ends in .gz; it is compressed by bzip2"),
-        (gzip.compress(b"a\n" * 999)[:-9], "not a whole gzip file"),
+        (gzip.compress(b"a\n" * 999)[:-9], "the gzip file is damaged or incomplete"),
     ):
         (tmp_path / "x.gz").write_bytes(content)
         with pytest.raises(DataError, match=rf"x\.gz: {message}"):
-            list(read_blocks(open_source(tmp_path / "x.gz"), lambda _: None, 1000))
+            list(read_blocks(open_input(tmp_path / "x.gz"), lambda _: None, 1000))
 
 
 def test_lines_are_handed_on_as_they_come() -> None:
@@ -106,7 +109,7 @@ def test_blocks_of_a_file_are_full_but_for_long_lines_and_the_last(
 def test_a_block_of_long_lines_has_fewer(tmp_path: Path) -> None:
     line = "x" * 9 * LINE_BYTES
     (tmp_path / "long").write_text(f"{line}\n" * 3000)
-    blocks = list(read_blocks(open_source(tmp_path / "long"), lambda _: None, 1000))
+    blocks = list(read_blocks(open_input(tmp_path / "long"), lambda _: None, 1000))
     assert sum(map(len, blocks)) == 3000
     most = (1000 * LINE_BYTES + CHUNK_BYTES) // len(line)
     assert 1000 // 9 <= max(map(len, blocks)) <= most
@@ -130,7 +133,7 @@ def test_a_block_never_waits_for_more_than_a_pipe_has() -> None:
 
 def test_no_more_of_a_file_is_read_than_the_block_needs(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"word word\n" * 100_000)
-    source = open_source(tmp_path / "big")
+    source = open_input(tmp_path / "big")
     blocks = read_blocks(source, lambda _: None, 100)
     for _ in range(5):
         next(blocks)

@@ -136,7 +136,9 @@ def test_rows_are_counted_from_one_below_the_header(tmp_path: Path) -> None:
     assert first.origin[str(path)] == rest.origin[str(path)]
     assert list(first.origin.values()) != list(rest.origin.values())
     for rows in ("1-11", "11-"):
-        with pytest.raises(DataError, match=f"a.csv: has 10 rows, not rows {rows}"):
+        with pytest.raises(
+            DataError, match=f"a.csv: has only 10 rows, but the recipe selects {rows}"
+        ):
             read(path, content, rows=rows)
 
 
@@ -161,62 +163,70 @@ def test_several_columns_are_several_references(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "keys", "message"),
     [
-        ("a.tsv", "a\tb\nc\n", {}, "a.tsv:2: has 1 column, but line 1 has 2; no TAB may stand"),
+        ("a.tsv", "a\tb\nc\n", {}, "a.tsv:2: has 1 column, but line 1 has 2; a sentence must"),
         ("a.tsv", "a\tb\n\nc\td\te\n", {}, "a.tsv:3: has 3 columns, but line 1 has 2"),
-        ("a.tsv", "a\tb\n", {"tgt": 3}, "a.tsv:1: has 2 columns, there is no column 3"),
+        ("a.tsv", "a\tb\n", {"tgt": 3}, "a.tsv:1: has 2 columns, but no column 3"),
         (
             "a.tsv",
             "x\ty\na\tb\n",
             {"src": "z"},
-            "a.tsv:1: 'z' is no column; the header is 'x', 'y'",
+            "a.tsv:1: 'z' is not in the header, which is 'x', 'y'",
         ),
-        ("a.tsv", "x\tx\na\tb\n", {"src": "x"}, "a.tsv:1: 'x' is named twice"),
+        ("a.tsv", "x\tx\na\tb\n", {"src": "x"}, "a.tsv:1: 'x' occurs twice in the header"),
         ("a.tsv", b"a\tb\nc\xff\td\n", {}, "a.tsv:2: byte 2 (0xff) is not UTF-8"),
         ("a.csv", 'x,y\n"a\nb",c\nd\n', {}, "a.csv:4: has 1 column, but line 1 has 2; quote"),
-        ("a.csv", 'x,y\na,b\n"c"d,e\n', {}, "a.csv:3: the row that begins here is not CSV"),
-        ("a.csv", 'x,y\na,"b\nc,d\n', {}, "a.csv:2: the row that begins here is not CSV"),
+        ("a.csv", 'x,y\na,b\n"c"d,e\n', {}, "a.csv:3: not a CSV row"),
+        ("a.csv", 'x,y\na,"b\nc,d\n', {}, "a.csv:2: not a CSV row"),
         ("a.jsonl", '{"s": "a", "t": "b"}\n{"s": \n', FIELDS, "a.jsonl:2: not JSON ("),
         ("a.jsonl", '["a", "b"]', FIELDS, "a.jsonl:1: not a JSON object"),
-        ("a.jsonl", "[" * 100_000, FIELDS, "a.jsonl:1: JSON that cannot be read"),
-        ("a.jsonl", '{"s": "a"}', FIELDS, "a.jsonl:1: has no field 't'; its fields are 's'"),
+        ("a.jsonl", "[" * 100_000, FIELDS, "a.jsonl:1: JSON that cannot be parsed"),
+        (
+            "a.jsonl",
+            '{"s": "a"}',
+            FIELDS,
+            "a.jsonl:1: has no field 't'; name one of its fields: 's'",
+        ),
         ("a.jsonl", '{"s": "a"}', {"src": "s.x", "tgt": "s"}, "a.jsonl:1: has no field 's.x'"),
         (
             "a.jsonl",
             '{"s": "a", "t": 5}',
             FIELDS,
-            "a.jsonl:1: field 't' holds 5, which is not a string",
+            "a.jsonl:1: field 't' is 5, not a string; put it",
         ),
         (
             "a.jsonl",
             '{"s": "a", "t": "b"}\n{"s": null, "t": ""}',
             FIELDS,
-            "a.jsonl:2: field 's' holds null, which is no text; leave the line out, or write \"\"",
+            "a.jsonl:2: field 's' is null, not a string; remove the line, or write \"\"",
         ),
         ("a.csv", "x;y\na, b;c\n", {"src": "x"}, "a.csv:1: columns are separated by semicolons"),
         ("a.csv", '"x";"y"\n"a";"b"\n', {}, "a.csv:1: columns are separated by semicolons"),
-        ("a.csv", "x\ty\na\tb\n", {}, "a.csv:1: columns are separated by TAB, not by commas; add"),
+        ("a.csv", "x\ty\na\tb\n", {}, "a.csv:1: columns are separated by TABs, not by commas; add"),
         (
             "a.csv",
             'x,y\na,b\n"c,d\ne,f\ng,h\n',
             {},
-            "a.csv:3: the row that begins here is not CSV (a quotation mark opens a cell, and "
-            "never closes); quote fields that hold a comma or a quotation mark, and double",
+            "a.csv:3: not a CSV row (a quotation mark opens a cell that "
+            "never ends); quote fields that contain a comma or a quotation mark, and double",
         ),
         (
             "a.csv",
             'x,y\na,b\nc,"d\ne,f\ng,"h"\n',
             {},
-            "a.csv:3: the row that begins here is not CSV (a quotation mark opens a cell, and "
-            "closes in line 5)",
+            "a.csv:3: not a CSV row (a quotation mark opens a cell that ends in line 5)",
         ),
         (
             "a.csv",
             'x,y\n"a,b\nc,d\ne,f\ng,h 5"\n',
             {},
-            "a.csv:2: the row that begins here is not CSV (a quotation mark opens a cell, and "
-            "closes 2 rows later)",
+            "a.csv:2: not a CSV row (a quotation mark opens a cell that ends 2 rows later)",
         ),
-        ("a.jsonl", '{"s": "\\ud83d", "t": "b"}', FIELDS, "a.jsonl:1: field 's' holds half a"),
+        (
+            "a.jsonl",
+            '{"s": "\\ud83d", "t": "b"}',
+            FIELDS,
+            "a.jsonl:1: field 's' has a lone surrogate, which is half a",
+        ),
     ],
 )
 def test_a_malformed_row_is_named_by_file_and_line(
@@ -230,10 +240,10 @@ def test_a_malformed_row_is_named_by_file_and_line(
 @pytest.mark.parametrize(
     ("name", "keys", "message"),
     [
-        ("cmn.txt", {}, "cmn.txt: the name does not tell its format; say `format: tsv`"),
-        ("cmn.gz", {}, "does not tell its format"),
-        ("a.jsonl", {}, "column 1 of JSON lines; name their fields"),
-        ("a.jsonl", {"src": "s", "tgt": "t", "header": True}, "header of JSON lines"),
+        ("cmn.txt", {}, "cmn.txt: the file name does not show the format; add `format: tsv`"),
+        ("cmn.gz", {}, "does not show the format"),
+        ("a.jsonl", {}, "JSON lines have no column 1; give the name"),
+        ("a.jsonl", {"src": "s", "tgt": "t", "header": True}, "JSON lines have no header"),
         ("a.csv", {"header": False, "tgt": "t"}, "column 't' is named, but `header` is false"),
     ],
 )
@@ -269,14 +279,14 @@ def test_a_header_that_no_column_is_named_by_is_mentioned_once(
     read(tmp_path / "b.csv", "en,zh\nyou,我\n", header=True)
     read(tmp_path / "b.csv", "en,zh\nyou,我\n", src="en")
     said = " ".join(capsys.readouterr().err.split())
-    assert said.count("the first row (I, 你) is taken for names of columns and left out") == 1
+    assert said.count("the first row (I, 你) is taken for a header and left out") == 1
     assert "header: false" in said
     assert "b.csv" not in said
 
 
 def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:
     for content in ("", "\n\n", "x,y\n"):
-        with pytest.raises(DataError, match="no sentence pairs left"):
+        with pytest.raises(DataError, match="has no sentence pairs; name"):
             read(tmp_path / "a.csv", content)
 
 
@@ -306,5 +316,5 @@ def test_a_cell_of_several_lines_is_read_and_one_that_looks_like_rows_is_mention
     assert rows[1] == ["Dear all,\nHello, friend\nBye, friend\nend", "salut"]
     assert rows[2] == ["a\nb", "c"]
     told = capsys.readouterr().err
-    assert f"{path}:2: a cell in quotation marks, the first such one, holds 2 lines that" in told
+    assert f"{path}:2: a quoted cell contains 2 lines that" in told
     assert told.count("\n") == 1
