@@ -24,7 +24,7 @@ class Splits(NamedTuple):
 
 
 def load_training(data: Data) -> Splits:
-    """The training and validation text of a recipe, one for each source with pairs."""
+    """Read training and validation text: one `ParallelText` for each source with pairs."""
     texts = open_splits(data, ("valid",))
     train, valid = (_load(text, data) for text in texts)
     return Splits(train, valid)
@@ -42,7 +42,7 @@ def _load(text: SplitText, data: Data) -> list[ParallelText]:
 
 
 def load_rows(data: Data) -> dict[str, list[Row]]:
-    """All pairs of each split."""
+    """Read all pairs of each split."""
     train, valid = load_training(data)
     splits = {"train": train, "valid": valid}
     if data.test is not None:
@@ -51,18 +51,18 @@ def load_rows(data: Data) -> dict[str, list[Row]]:
 
 
 def read_parallel(*paths: Path) -> ParallelText:
-    """Files whose lines belong together."""
+    """Read line-aligned files."""
     source = ParallelFiles(src=str(paths[0]), tgt=tuple(map(str, paths[1:])))
     return open_files(source, paths, "test", ANY).load()
 
 
 def read_table(table: TableFile, path: Path) -> ParallelText:
-    """The pairs of a table."""
+    """Read a table."""
     return open_table(table, path, "test", ANY).load()
 
 
 def split_on_disk(folder: Path, config: Config, texts: Iterable[ParallelText]) -> WordsFile:
-    """The words of texts that are in memory."""
+    """Split texts in memory into words on disk."""
     rows = (
         ("train", number, text.direction, row)
         for number, text in enumerate(texts)
@@ -78,6 +78,6 @@ def split_on_disk(folder: Path, config: Config, texts: Iterable[ParallelText]) -
 def learn_subwords(
     kind: str, sentences: Iterable[Iterable[str]], max_size: int, coverage: float, num_tags: int = 0
 ) -> Subwords:
-    """Subwords of sentences, each given by its words."""
+    """Learn subwords from sentences, each given by its words."""
     words = Counter(word for sentence in sentences for word in sentence)
     return train_subwords(kind, words, max_size, coverage, num_tags)

@@ -205,7 +205,7 @@ class DatasetWriter:
         """Complete the files and write the manifest.
 
         Args:
-            settings: all that decides on the ids besides the text.
+            settings: all that decides on the ids except the text.
             dtype: of the ids.
         """
         sources = zip(self.text.sources, self._list_origins(), self.num_pairs, strict=True)

@@ -89,7 +89,7 @@ class Manifest(Section):
     format: int = FORMAT
     """Version of the file formats; a dataset of another version is encoded again."""
     settings: Settings
-    """All that decides on the ids besides the text: recipe keys, package versions, vocabularies."""
+    """All that decides on the ids except the text: recipe keys, package versions, vocabularies."""
     texts: dict[str, FileStamp]
     """The text files by name."""
     sources: tuple[SourceInfo, ...]

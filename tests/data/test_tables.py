@@ -63,7 +63,7 @@ PAIRS = [("我。", "me."), ("你\u2028好", "hi, “you”")]
         ),
     ],
 )
-def test_every_format_gives_the_same_pairs_plain_and_packed(
+def test_every_format_has_the_same_pairs_plain_and_compressed(
     tmp_path: Path, name: str, content: str, keys: dict[str, object]
 ) -> None:
     corpus = read(tmp_path / name, content, **keys)
@@ -83,7 +83,7 @@ SENTENCE = st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_what_other_programs_write_is_read_back(
+def test_files_written_by_other_programs_are_read_back(
     tmp_path: Path, rows: list[tuple[str, str]]
 ) -> None:
     file = io.StringIO(newline="")
@@ -96,7 +96,7 @@ def test_what_other_programs_write_is_read_back(
         assert pairs(read(tmp_path / "a.jsonl", lines, src="src", tgt="tgt")) == rows
 
 
-def test_a_line_break_inside_a_field_is_a_space(tmp_path: Path) -> None:
+def test_a_line_break_inside_a_field_becomes_a_space(tmp_path: Path) -> None:
     corpus = read(tmp_path / "a.csv", 'a,b\n"one\ntwo","three\r\n""four"""\n')
     assert pairs(corpus) == [("one two", 'three "four"')]
     corpus = read(tmp_path / "a.jsonl", '{"a": "one\\ntwo", "b": "x\\r\\ny"}', src="a", tgt="b")
@@ -115,7 +115,7 @@ def test_a_line_break_inside_a_field_is_a_space(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_rows_with_a_blank_side_go_as_pairs_and_are_counted(
+def test_rows_with_a_blank_side_are_dropped_as_pairs_and_counted(
     tmp_path: Path, name: str, content: str, keys: dict[str, object]
 ) -> None:
     corpus = read(tmp_path / name, content, **keys)
@@ -123,16 +123,16 @@ def test_rows_with_a_blank_side_go_as_pairs_and_are_counted(
     assert len(corpus.rows) == 5  # the empty lines at the end are no rows
 
 
-def test_rows_are_counted_from_one_below_the_header(tmp_path: Path) -> None:
+def test_rows_are_counted_from_one_after_the_header(tmp_path: Path) -> None:
     content = "s,t\n" + "".join(f"{n},t{n}\n" for n in range(1, 11))
     path = tmp_path / "a.csv"
-    whole = read(path, content)
+    every = read(path, content)
     first, rest = read(path, content, rows="1-4"), read(path, content, rows="5-")
     assert [row[0] for row in first.rows] == ["1", "2", "3", "4"]
-    assert first.rows + rest.rows == whole.rows
+    assert first.rows + rest.rows == every.rows
     assert read(path, content, rows="10-10").rows == [("10", "t10")]
-    assert len({first.name, rest.name, whole.name}) == 3
-    # The file is named by its own hash, and the part by another.
+    assert len({first.name, rest.name, every.name}) == 3
+    # The hashes of the file are equal, those of the selected rows differ.
     assert first.origin[str(path)] == rest.origin[str(path)]
     assert list(first.origin.values()) != list(rest.origin.values())
     for rows in ("1-11", "11-"):
@@ -142,17 +142,17 @@ def test_rows_are_counted_from_one_below_the_header(tmp_path: Path) -> None:
             read(path, content, rows=rows)
 
 
-def test_columns_make_other_data_of_one_file(tmp_path: Path) -> None:
+def test_other_columns_of_a_file_are_other_data(tmp_path: Path) -> None:
     content = "a\tb\n"
     one = read(tmp_path / "a.tsv", content)
     other = read(tmp_path / "a.tsv", content, src=2, tgt=1)
     assert list(one.origin.values()) != list(other.origin.values())
 
 
-def test_several_columns_are_several_references(tmp_path: Path) -> None:
+def test_several_target_columns_are_several_references(tmp_path: Path) -> None:
     corpus = read(tmp_path / "a.tsv", "s\ta\tb\tc\nS\tA\t\tC\n", tgt=(3, 2, 4))
     assert corpus.pairs == [("s", "b", "a", "c")]
-    assert len(corpus.rows) == 2  # in the other the main one is blank
+    assert len(corpus.rows) == 2  # the main reference of the other row is blank
     corpus = read(
         tmp_path / "a.jsonl", '{"s":"x","r":["n"],"t":"a","u":" "}', src="s", tgt=("t", "u")
     )
@@ -229,7 +229,7 @@ def test_several_columns_are_several_references(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_malformed_row_is_named_by_file_and_line(
+def test_the_error_about_a_malformed_row_names_file_and_line(
     tmp_path: Path, name: str, content: str | bytes, keys: dict[str, object], message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
@@ -256,7 +256,7 @@ def test_contradicting_settings_are_refused(
 
 
 @pytest.mark.fault("F6")
-def test_a_remedy_for_semicolons_works_when_it_is_typed(tmp_path: Path) -> None:
+def test_the_command_suggested_for_semicolons_works(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path / "a.csv", 'x;y\n"one; two";a, b\n')
     _, _, command = str(caught.value).partition("convert it: ")
@@ -265,23 +265,23 @@ def test_a_remedy_for_semicolons_works_when_it_is_typed(tmp_path: Path) -> None:
     assert pairs(read_table(table, tmp_path / "a.comma.csv")) == [("one; two", "a, b")]
 
 
-def test_cells_may_be_long_and_have_lines(tmp_path: Path) -> None:
+def test_cells_may_be_long_and_have_several_lines(tmp_path: Path) -> None:
     long, poem = "word " * 40_000, "Roses are red,\nviolets are blue,\nsugar is sweet,\nand so"
     corpus = read(tmp_path / "a.csv", f'x,y\n{long},b\n"{poem}",d\n')
     assert pairs(corpus) == [(long, "b"), (poem.replace("\n", " "), "d")]
 
 
-def test_a_header_that_no_column_is_named_by_is_mentioned_once(
+def test_an_assumed_header_is_mentioned_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
         assert pairs(read(tmp_path / "a.csv", "I,你\nyou,我\n")) == [("you", "我")]
     read(tmp_path / "b.csv", "en,zh\nyou,我\n", header=True)
     read(tmp_path / "b.csv", "en,zh\nyou,我\n", src="en")
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.count("the first row (I, 你) is taken for a header and left out") == 1
-    assert "header: false" in said
-    assert "b.csv" not in said
+    message = " ".join(capsys.readouterr().err.split())
+    assert message.count("the first row (I, 你) is taken for a header and left out") == 1
+    assert "header: false" in message
+    assert "b.csv" not in message
 
 
 def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:
             read(tmp_path / "a.csv", content)
 
 
-def test_the_tatoeba_download_reads_as_it_comes(real_data: Path) -> None:
+def test_the_tatoeba_download_is_read_unchanged(real_data: Path) -> None:
     path = real_data / "tatoeba-zh-en" / "cmn.txt"
     corpus = read_table(TableFile(file="cmn.txt", src=2, tgt=1, format="tsv"), path)
     assert pairs(corpus)[0] == ("嗨。", "Hi.")  # no BOM
@@ -298,7 +298,7 @@ def test_the_tatoeba_download_reads_as_it_comes(real_data: Path) -> None:
     assert len(corpus.rows) == path.read_bytes().count(b"\n") - 1  # its last line is empty
 
 
-def test_the_tutorials_csv_reads_by_its_header(real_data: Path) -> None:
+def test_the_csv_of_the_tutorial_is_read_by_its_header(real_data: Path) -> None:
     path = real_data / "en-fr-csv" / "english_french_dataset.csv"
     table = TableFile(file=path.name, src="english", tgt="french", rows="1-8000")
     corpus = read_table(table, path)
@@ -306,7 +306,7 @@ def test_the_tutorials_csv_reads_by_its_header(real_data: Path) -> None:
     assert pairs(corpus)[0][0] == "Tom isn't ashamed of what he did."
 
 
-def test_a_cell_of_several_lines_is_read_and_one_that_looks_like_rows_is_mentioned(
+def test_a_cell_that_looks_like_rows_is_read_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "letters.csv"
@@ -315,6 +315,6 @@ def test_a_cell_of_several_lines_is_read_and_one_that_looks_like_rows_is_mention
     rows = [row.cells for row in split_csv(path.read_text().split("\n"), path)]
     assert rows[1] == ["Dear all,\nHello, friend\nBye, friend\nend", "salut"]
     assert rows[2] == ["a\nb", "c"]
-    told = capsys.readouterr().err
-    assert f"{path}:2: a quoted cell contains 2 lines that" in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"{path}:2: a quoted cell contains 2 lines that" in message
+    assert message.count("\n") == 1
