@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from s2s_cli.config import Config
 from s2s_cli.data.pairs import PairSource
-from s2s_cli.data.splits import open_split
+from s2s_cli.data.splits import open_sources
 from s2s_cli.errors import DataError
 from s2s_cli.recipe import check_config
 from s2s_cli.storage.atomic import write_file
@@ -178,9 +178,9 @@ def read_text(config: Config, scale: Scale) -> dict[str, Text]:
     """Read the words of each split, up to the scale; `one` is a single test sentence."""
     data = config.data
     text = {
-        "train": _tokenize(config, open_split(data.train, data, "train"), scale.pairs),
-        "valid": _tokenize(config, open_split(data.valid, data, "valid")),
-        "test": _tokenize(config, open_split(data.test or (), data, "test"), scale.lines),
+        "train": _tokenize(config, open_sources(data.train, data, "train"), scale.pairs),
+        "valid": _tokenize(config, open_sources(data.valid, data, "valid")),
+        "test": _tokenize(config, open_sources(data.test or (), data, "test"), scale.lines),
     }
     # One of median length.
     order = sorted(range(len(text["test"].src)), key=lambda i: len(text["test"].src[i]))

@@ -1,18 +1,26 @@
-"""Preparing the text of a run: its vocabularies, and the token ids of each split on disk.
+"""Preparing the text of a run: vocabularies, and the token ids of each split on disk.
 
     text -> words, counted -> subwords and vocabularies -> ids
 
-The text is read once. A pool of processes splits it into words, which go to a temporary file;
-subwords and vocabularies are learnt from their counts; a second pass cuts the words into subwords
-and encodes them. Like `make`, preparing keeps every dataset that exists and still matches its
-text, its settings and the vocabularies.
+Preparing is idempotent, like `make`. First it looks for datasets that are up to date
+(`data/staleness.py`); if all are, it reads no text. The other splits take three passes:
+
+1. Tokenise. The text of each split is read once, source by source. Several processes split the
+   sentences into words, count the words and hash the pairs. The words go to a temporary file. If
+   pairs are held out of train, train and the held-out splits are read together; before that, the
+   beginning of train is read to choose thresholds (`data/holdout.py`).
+2. Learn, if the run has no vocabularies or they do not fit the text. Subwords and vocabularies are
+   learnt from the word counts of train. New vocabularies change all ids, so the first pass then
+   reads the splits that were up to date as well.
+3. Encode. Several processes read the words from the temporary file, segment them into subwords and
+   replace these by ids.
+
+Each dataset is written to a temporary folder. All folders take their final names together after the
+last pass, so an error or a signal leaves the previous datasets unchanged.
 """
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,65 +32,44 @@ from s2s_cli.data.dataset_writer import (
     choose_dtype,
     make_encoder,
 )
-from s2s_cli.data.holdout import check_parts
-from s2s_cli.data.manifest import (
-    Manifest,
-    Settings,
-    find_changed_settings,
-    find_changed_text,
-    find_damage,
-    read_manifest,
-    renew_stamps,
-)
+from s2s_cli.data.holdout import check_split_sizes
+from s2s_cli.data.manifest import Manifest, Settings
 from s2s_cli.data.pairs import Reading, Row
-from s2s_cli.data.splits import (
-    SplitText,
-    find_holdout,
-    name_part,
-    open_texts,
-)
+from s2s_cli.data.splits import SplitText, find_holdout, open_splits
+from s2s_cli.data.staleness import add_vocabularies, find_current, find_stale, list_settings
 from s2s_cli.data.words import chunk_rows, make_word_splitter
-from s2s_cli.data.workers import Work, map_in_order
+from s2s_cli.data.workers import Task, map_in_order
 from s2s_cli.errors import DataError
 from s2s_cli.run import Vocabularies
 from s2s_cli.sources import Direction
 from s2s_cli.storage.atomic import replacing_folder
-from s2s_cli.text.word_boundaries import choose_tokenizer
-from s2s_cli.vocabularies import (
-    TokenCounts,
-    count_tokens,
-    learn_vocabularies,
-    resolve_tokenizers,
-)
+from s2s_cli.vocabularies import TokenCounts, count_tokens, learn_vocabularies
 
-TOKENIZERS = 2
-"""Raised when a tokeniser of ours comes to split text differently."""
-
-PACKAGES = {"moses": "sacremoses", "jieba": "jieba"}
-"""The packages that split sentences into words."""
+NO_TEST = "the test set is not compared with train"
 
 ProgressCallback = Callable[[str, int, int | None], None]
-"""Receives the stage, the number of pairs done and, if known, of all; may raise to stop."""
+"""Receives the stage, the number of pairs done, and their total if it is known. May raise to stop
+the preparation."""
 
 
 class Workers(NamedTuple):
-    """How a pass runs; changes no result."""
+    """How passes run. This does not change the result."""
 
     number: int
-    """Processes at most."""
+    """Maximum number of processes."""
     report: ProgressCallback = lambda *_: None
 
 
 class Prepared(NamedTuple):
-    """What training needs of the text."""
+    """All that training needs of the text."""
 
     vocabularies: Vocabularies
     is_new: bool
-    """Whether the vocabularies were learnt now."""
+    """Whether the vocabularies were learnt just now."""
     datasets: dict[str, Dataset]
-    """By split; `test` is missing where the recipe has no test set that can be read."""
+    """By split; `test` is missing if the recipe has no test set, or an unreadable one."""
     notes: list[str]
-    """What people should know: which datasets were encoded again and why."""
+    """For the user: which datasets were encoded again, and why."""
     warnings: list[str]
     """Why the test set could not be prepared."""
 
@@ -101,12 +88,12 @@ def prepare(
 
     Args:
         config: the recipe.
-        folder: of the datasets; each split gets a folder in it.
+        folder: where each split has a folder with its dataset.
         workers: processes and progress.
-        known: the vocabularies to use; if None, they are learnt from the text of train.
-        fits: given where the text of train comes from (name to SHA-256), says whether `known` can
-            be used; otherwise vocabularies are learnt. May raise to refuse the text.
-        inspect: receives the vocabularies and the tokens of the splits that are about to be
+        known: the vocabularies to use; if None, vocabularies are learnt from train.
+        fits: receives the origin of train (SHA-256 by name) and returns whether `known` can be
+            used; if not, vocabularies are learnt. May raise to refuse the text.
+        inspect: receives the vocabularies, and the token counts of the splits that are about to be
             encoded. May raise to refuse them.
         reads_all: whether to encode all splits again, even those that are up to date.
 
@@ -119,29 +106,30 @@ def prepare(
     settings = {text.name: list_settings(config, text) for text in texts}
     found: dict[str, Manifest | str | None] = {}
     if known is not None and not reads_all:
-        wanted = {name: with_vocabularies(keys, known) for name, keys in settings.items()}
-        found = {text.name: _find_current(folder, text, wanted[text.name]) for text in texts}
+        wanted = {name: _add_hashes(keys, known) for name, keys in settings.items()}
+        found = {
+            text.name: find_current(folder / text.name, text, wanted[text.name]) for text in texts
+        }
     train = found.get("train")
     if isinstance(train, Manifest) and not fits(train.origin):
         known, found = None, {}
-    stale = _find_stale(texts, found)
+    stale = find_stale(texts, found)
     with ExitStack() as stack:
-        read = _Reader(config, folder, workers, stack)
-        words = read.texts(stale, warnings)
-        if known is not None and "train" in words and not fits(words["train"].origin):
+        reader = _Reader(config, folder, workers, stack)
+        writers = reader.read(stale, warnings)
+        if known is not None and "train" in writers and not fits(writers["train"].origin):
             known = None
         is_new = known is None
         if known is None:
-            words |= read.texts([text for text in texts if text not in stale], warnings)
-            known = _learn(config, words["train"], notes)
-        counts = {name: count_tokens(one.words, known.subwords) for name, one in words.items()}
-        inspect(known, counts)
-        for name, one in words.items():
-            _encode(one, known, config, with_vocabularies(settings[name], known), workers)
-    for name, reason in found.items():
-        if isinstance(reason, str):
-            notes.append(f"{folder / name}: {reason}; encoded again")
-    names = [text.name for text in texts if text.name in words or text not in stale]
+            writers |= reader.read([text for text in texts if text not in stale], warnings)
+            known = _learn(config, writers["train"], notes)
+        subwords = known.subwords
+        inspect(known, {name: count_tokens(one.words, subwords) for name, one in writers.items()})
+        for name, writer in writers.items():
+            _encode(writer, known, config, _add_hashes(settings[name], known), workers)
+    reasons = {name: reason for name, reason in found.items() if isinstance(reason, str)}
+    notes += [f"{folder / name}: {reason}; encoded again" for name, reason in reasons.items()]
+    names = [text.name for text in texts if text.name in writers or text not in stale]
     datasets = {name: Dataset.open(folder / name) for name in names}
     return Prepared(known, is_new, datasets, notes, warnings)
 
@@ -151,92 +139,63 @@ def open_prepared(folder: Path, vocabularies: Vocabularies) -> Prepared:
 
     Args:
         folder: of the datasets.
-        vocabularies: that they were encoded with.
+        vocabularies: with which they were encoded.
 
     Raises:
-        DataError: there are none.
+        DataError: train or valid is missing.
     """
-    names = [name for name in ("train", "valid", "test") if (folder / name).exists()]
-    datasets = {name: Dataset.open(folder / name) for name in {"train", "valid", *names}}
+    names = [
+        name for name in ("train", "valid", "test") if name != "test" or (folder / name).exists()
+    ]
+    datasets = {name: Dataset.open(folder / name) for name in names}
     return Prepared(vocabularies, False, datasets, [], [])
 
 
-NO_TEST = "the test set is not compared with train"
-
-
 def _open_all(config: Config, warnings: list[str]) -> list[SplitText]:
-    """The text of all splits; a test set that cannot be opened is left out."""
-    texts = open_texts(config.data, ("valid",))
+    """Open the text of all splits, but leave out a test set that cannot be opened."""
+    texts = open_splits(config.data, ("valid",))
     try:
-        return texts + open_texts(config.data, ("test",))[1:]
+        return texts + open_splits(config.data, ("test",))[1:]
     except DataError as error:
         warnings.append(f"{NO_TEST}: {error}")
         return texts
 
 
-def _find_current(folder: Path, text: SplitText, wanted: Settings) -> Manifest | str | None:
-    """The manifest of a dataset that is up to date, else what is wrong; None if there is none."""
-    place = folder / text.name
-    if not place.exists():
-        return None
-    manifest = read_manifest(place)
-    if isinstance(manifest, str):
-        return manifest
-    problem = (
-        find_changed_settings(manifest, wanted)
-        or find_damage(place, manifest)
-        or find_changed_text(manifest, text.paths)
-    )
-    if problem is not None:
-        return problem
-    names = [
-        [name_part(source, text.name)] if text.is_part else source.origin_names
-        for source in text.sources
-    ]
-    renewed = renew_stamps(place, manifest, text.paths, names)
-    if renewed != manifest and os.access(place, os.W_OK):
-        renewed.write(place)
-    return renewed
-
-
-def _find_stale(
-    texts: list[SplitText], found: Mapping[str, Manifest | str | None]
-) -> list[SplitText]:
-    """The splits to encode; train and what is held out of it are read together."""
-    stale = {text.name for text in texts if not isinstance(found.get(text.name), Manifest)}
-    of_train = {text.name for text in texts if text.name == "train" or text.share is not None}
-    if stale & of_train:
-        stale |= of_train
-    return [text for text in texts if text.name in stale]
+def _add_hashes(settings: Settings, known: Vocabularies) -> Settings:
+    return add_vocabularies(settings, known.src, known.tgt, known.subwords)
 
 
 class _Reader(NamedTuple):
-    """Splits text into words. Datasets take their places when the stack closes without an error."""
+    """The first pass: splits text into words, in temporary folders.
+
+    The folders take their final names when the stack closes, and are removed if it closes with an
+    error.
+    """
 
     config: Config
     folder: Path
     workers: Workers
     stack: ExitStack
 
-    def texts(self, texts: list[SplitText], warnings: list[str]) -> dict[str, DatasetWriter]:
-        """Read splits. Validation and test files come first: their errors show at once."""
-        found: dict[str, DatasetWriter] = {}
-        of_train = [text for text in texts if text.name == "train" or text.share is not None]
+    def read(self, texts: list[SplitText], warnings: list[str]) -> dict[str, DatasetWriter]:
+        """Read splits. Validation and test files come first, so their errors appear at once."""
+        writers: dict[str, DatasetWriter] = {}
         for text in texts:
-            if text in of_train:
+            if text.is_from_train:
                 continue
             try:
                 with ExitStack() as stack:
-                    found |= self._group([text], stack)
+                    writers |= self._read_together([text], stack)
                     self.stack.push(stack.pop_all())
             except DataError as error:
                 if text.name != "test":
                     raise
                 warnings.append(f"{NO_TEST}: {error}")
-        return found | (self._group(of_train, self.stack) if of_train else {})
+        from_train = [text for text in texts if text.is_from_train]
+        return writers | (self._read_together(from_train, self.stack) if from_train else {})
 
-    def _group(self, texts: list[SplitText], stack: ExitStack) -> dict[str, DatasetWriter]:
-        """Read splits that have the same sources; the stack completes or discards their folders."""
+    def _read_together(self, texts: list[SplitText], stack: ExitStack) -> dict[str, DatasetWriter]:
+        """Read splits that have the same sources; their folders belong to the stack given."""
         sources = texts[0].sources
         readings = [Reading() for _ in sources]
         writers: dict[str, DatasetWriter] = {}
@@ -246,15 +205,15 @@ class _Reader(NamedTuple):
             stack.callback(writers[text.name].close)
         rows = self._divide(texts[0], readings, writers)
         directions = tuple({source.direction for source in sources})
-        work = Work(make_word_splitter, (self.config.text, directions))
-        done = 0
-        with closing(map_in_order(work, chunk_rows(rows), self.workers.number)) as chunks:
+        task = Task(make_word_splitter, (self.config.text, directions))
+        num_done = 0
+        with closing(map_in_order(task, chunk_rows(rows), self.workers.number)) as chunks:
             for chunk in chunks:
                 writers[chunk.split].add_words(chunk)
-                done += chunk.num_pairs
-                self.workers.report("tokenising", done, None)
+                num_done += chunk.num_pairs
+                self.workers.report("tokenising", num_done, None)
         if len(writers) > 1:
-            check_parts({name: sum(writer.num_rows) for name, writer in writers.items()})
+            check_split_sizes({name: sum(writer.num_rows) for name, writer in writers.items()})
         for writer in writers.values():
             writer.words.close()
             writer.count_left_out()
@@ -263,8 +222,8 @@ class _Reader(NamedTuple):
     def _divide(
         self, text: SplitText, readings: list[Reading], writers: Mapping[str, DatasetWriter]
     ) -> Iterator[tuple[str, int, Direction, Row]]:
-        """Yield the rows of all sources with the split that each belongs to."""
-        holdout = find_holdout(text, self.config.data) if text.is_part else None
+        """Yield the rows of all sources, each with its split; write their text on the way."""
+        holdout = find_holdout(text, self.config.data) if text.is_subset else None
         for number, source in enumerate(text.sources):
             for row in source.read(readings[number]):
                 name = text.name if holdout is None else holdout.split_of(row[0])
@@ -273,7 +232,7 @@ class _Reader(NamedTuple):
 
 
 def _learn(config: Config, train: DatasetWriter, notes: list[str]) -> Vocabularies:
-    """Learn subwords and vocabularies from the words of train."""
+    """The second pass: learn subwords and vocabularies from the words of train."""
     origin = train.origin.values()
     return learn_vocabularies(config, train.words, origin, train.text.title, notes.append)
 
@@ -285,7 +244,7 @@ def _encode(
     settings: Settings,
     workers: Workers,
 ) -> None:
-    """Turn the words of a split into ids, and complete its dataset."""
+    """The third pass: replace the words of a split by ids, and complete its dataset."""
     src, tgt = vocabularies.src, vocabularies.tgt
     models = [(one.content, one.kind) if one else None for one in vocabularies.subwords]
     encoding = EncodingSettings(
@@ -295,76 +254,16 @@ def _encode(
         config.data.max_length,
         choose_dtype(len(src), len(tgt)),
     )
-    done = 0
-    work = Work(make_encoder, (encoding,))
-    with closing(map_in_order(work, writer.words.places, workers.number)) as chunks:
+    num_done = 0
+    task = Task(make_encoder, (encoding,))
+    with closing(map_in_order(task, writer.words.slices, workers.number)) as chunks:
         for chunk in chunks:
             writer.add_ids(chunk)
-            done += chunk.num_rows
-            workers.report("encoding", done, writer.words.num_pairs)
+            num_done += chunk.num_rows
+            workers.report("encoding", num_done, writer.words.num_pairs)
     if not writer.counts.pairs and writer.text.name != "test":
         raise DataError(
-            f"data.{writer.text.name}: no pair of {writer.text.title} is left; check "
-            "data.max_length and the text"
+            f"data.{writer.text.name}: all pairs of {writer.text.title} are empty or longer than "
+            "data.max_length; raise data.max_length, or give other text"
         )
     writer.finish(settings, encoding.dtype)
-
-
-def list_settings(config: Config, text: SplitText) -> Settings:
-    """The keys of a recipe, and the versions of packages, that decide on the words of a split."""
-    src_tokenizer, tgt_tokenizer = resolve_tokenizers(config)
-    paths, data = text.paths, config.data
-    shares: Settings = {}
-    if text.is_part:
-        both = {"valid": data.valid, "test": data.test}
-        for name, split in both.items():
-            shares[f"data.{name}"] = split if isinstance(split, float) else None
-        shares["data.split_seed"] = data.split_seed
-    return {
-        "text.src_tokenizer": src_tokenizer,
-        "text.tgt_tokenizer": tgt_tokenizer,
-        "text.normalize": config.text.normalize,
-        "text.chinese": config.text.chinese,
-        "text.lowercase": config.text.lowercase,
-        "text.src_subword": config.text.src_subword,
-        "text.tgt_subword": config.text.tgt_subword,
-        "data.max_length": data.max_length,
-        f"data.{'train' if text.is_part else text.name}": [
-            [*source.identity, list(source.direction), [paths.index(path) for path in source.files]]
-            for source in text.sources
-        ],
-        "data.on_bad_utf8": "skip" if data.on_bad_utf8 == "skip" else None,
-        **shares,
-        "tokenizers": TOKENIZERS,
-        "versions": _list_versions(config, text),
-    }
-
-
-def with_vocabularies(settings: Settings, vocabularies: Vocabularies) -> Settings:
-    """The same with the hashes of vocabularies and subwords, which decide on the ids."""
-    src, tgt = vocabularies.subwords
-    hashes: Settings = {
-        "src.tsv": _hash(vocabularies.src.to_tsv().encode()),
-        "tgt.tsv": _hash(vocabularies.tgt.to_tsv().encode()),
-        "src.model": _hash(src.content) if src else None,
-        "tgt.model": _hash(tgt.content) if tgt else None,
-    }
-    return {**settings, "vocabularies": hashes}
-
-
-def _list_versions(config: Config, text: SplitText) -> Settings:
-    """The versions of the packages that make tokens; others may make other tokens."""
-    kinds = config.text.src_tokenizer, config.text.tgt_tokenizer
-    names = {
-        choose_tokenizer(name, lang)
-        for source in text.sources
-        for name, lang in zip(kinds, source.direction, strict=True)
-    }
-    packages = [PACKAGES[name] for name in sorted(names & PACKAGES.keys())]
-    if {config.text.src_subword, config.text.tgt_subword} != {"none"}:
-        packages.append("sentencepiece")
-    return {package: version(package) for package in packages}
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""Both sides' vocabularies of a run: learnt from word counts, described, checked, measured."""
+"""The vocabularies of both sides of a run: learn from word counts, describe, check, measure."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,45 +14,46 @@ from s2s_cli.sources import SEVERAL_LANGUAGES, Direction
 from s2s_cli.text.language import has_many_characters
 from s2s_cli.text.subwords import SubwordPair, Subwords, train_subwords
 from s2s_cli.text.vocabulary import Vocabulary, make_tag
-from s2s_cli.text.word_boundaries import choose_tokenizer
+from s2s_cli.text.word_boundaries import resolve_tokenizers
 
 CHARACTER_COVERAGE = 0.9995
-"""Share of running characters that get a subword in languages with thousands of characters. Those
-seen once are better unknown, so that the model learns what to do with unknown characters."""
+"""Share of running characters covered by subwords in languages with thousands of characters. The
+rarest characters are better unknown, so that the model learns how to treat unknown characters."""
 
 MAX_WORDS = 1_000_000
-"""Different words that subwords are learnt from: the most frequent ones. Tokeniser `none` takes
-sentences without spaces for words, and there may be as many of them as pairs."""
+"""Maximum number of different words from which subwords are learnt: the most frequent ones. With
+tokeniser `none`, sentences without spaces are words, so there may be as many words as pairs."""
 
 
 class TokenCounts(NamedTuple):
-    """How often each token of a split occurs."""
+    """Token counts of a split."""
 
     num_lines: int
     num_words: tuple[int, int]
-    """Words of source and target, before they are cut into subwords."""
+    """Words of source and target, before segmentation into subwords."""
     src: Counter[str]
-    """Source tokens: words, or their subwords."""
+    """How often each source token occurs: words, or their subwords."""
     tgt: Counter[str]
+    """How often each target token occurs."""
 
 
 class Coverage(NamedTuple):
-    """How much of one side of a split a vocabulary knows."""
+    """Coverage of one side of a split by a vocabulary."""
 
     label: str
     num_lines: int
     num_tokens: int
     num_types: int
     num_kept: int
-    """Types that the vocabulary knows."""
+    """Types in the vocabulary."""
     share: float
-    """Of running tokens, 0 to 1, that it knows."""
+    """Share of running tokens in the vocabulary, 0 to 1."""
     tokens_per_word: float | None
-    """Subwords per word on average; None where there are no subwords or no words."""
+    """Average number of subwords per word; None if there are no subwords or no words."""
 
 
 def count_tokens(words: WordsFile, subwords: SubwordPair) -> TokenCounts:
-    """Count the words of a split, or the subwords that they are cut into."""
+    """Count the words of a split, or their subwords."""
     both = [sum(side.values(), Counter[str]()) for side in words.counts]
     src, tgt = (
         _count_pieces(counts, model) if model else counts
@@ -76,18 +77,18 @@ def learn_vocabularies(
     name: str,
     note: Callable[[str], None],
 ) -> Vocabularies:
-    """Learn subwords where the recipe asks for them, and keep the most frequent tokens.
+    """Learn subwords if the recipe has any, then build vocabularies of the most frequent tokens.
 
     Args:
         config: sizes, languages, tokenisers and subwords.
         words: of the training text.
         trained_on: hashes of the text.
         name: of the text.
-        note: receives what people should know.
+        note: receives messages for the user.
 
     Raises:
-        ConfigError: no token of a side is frequent enough, or the characters leave no room for
-            subwords.
+        ConfigError: no token of a side is frequent enough, or `vocab.max_size` is too small for
+            all characters.
     """
     subwords = _learn_subwords(config, words.counts, note)
     counts = count_tokens(words, subwords)
@@ -103,8 +104,8 @@ def learn_vocabularies(
     for side, vocabulary in zip(name_sides(config.data.languages), (src, tgt), strict=True):
         if len(vocabulary) == vocabulary.num_control:
             raise ConfigError(
-                f"no {side} token of {name} occurs {config.vocab.min_freq} times, so "
-                "nothing would be known; lower vocab.min_freq, as by --set vocab.min_freq=1"
+                f"vocab.min_freq: no {side} token of {name} occurs {config.vocab.min_freq} times; "
+                "lower it, for example with --set vocab.min_freq=1"
             )
     return Vocabularies(src, tgt, describe_vocabularies(config, trained_on), subwords)
 
@@ -112,7 +113,7 @@ def learn_vocabularies(
 def _learn_subwords(
     config: Config, counts: tuple[SideCounts, SideCounts], note: Callable[[str], None]
 ) -> SubwordPair:
-    """The subwords that the recipe asks for."""
+    """Learn the subwords of both sides; None for a side without subwords."""
     kinds = config.text.src_subword, config.text.tgt_subword
     num_tags = [len(tags) for tags in tags_of_sides(config)]
     if config.vocab.shared and kinds[0] != "none":
@@ -132,10 +133,18 @@ def _learn_subwords(
 def _learn_side(
     config: Config, kind: str, side: SideCounts, num_tags: int, note: Callable[[str], None]
 ) -> Subwords:
-    """Learn subwords from the words of one side, by language."""
+    """Learn subwords from the words of one side.
+
+    Args:
+        config: of the run.
+        kind: of the subwords.
+        side: the words by language.
+        num_tags: entries of the vocabulary that tags take.
+        note: receives messages for the user.
+    """
     coverage = config.vocab.character_coverage
     if coverage is None:
-        # Of each language's own characters: next to English, all Chinese ones would be rare.
+        # A share of the characters of each language: next to English, all Chinese ones are rare.
         num_characters = {lang: _count_characters(words) for lang, words in side.items()}
         left_out = sum(
             number * (1 - CHARACTER_COVERAGE)
@@ -149,7 +158,7 @@ def _learn_side(
             f"{kind} subwords of {' and '.join(side)}: learnt from the {MAX_WORDS:,} most frequent "
             f"of {len(words):,} different words"
         )
-        # Of equally frequent words a sample, not the first in any order.
+        # The order of equally frequent words is random but reproducible.
         order = sorted(words, key=lambda word: (-words[word], hash_text(word)))
         words = Counter({word: words[word] for word in order[:MAX_WORDS]})
     return train_subwords(kind, words, config.vocab.max_size, coverage, num_tags)
@@ -160,13 +169,13 @@ def _count_characters(words: Counter[str]) -> int:
 
 
 def list_tags(directions: Iterable[Direction]) -> list[str]:
-    """The tags that several directions need, one for each target language; one needs none."""
+    """Return one tag for each target language; none if there is only one direction."""
     targets = [direction.tgt for direction in directions]
     return [make_tag(lang) for lang in dict.fromkeys(targets)] if len(targets) > 1 else []
 
 
 def tags_of_sides(config: Config) -> tuple[list[str], list[str]]:
-    """The tags in the vocabularies of source and target; only sources begin with one."""
+    """Return the tags in the vocabularies of source and target; only source sentences have tags."""
     tags = list_tags(config.data.all_directions)
     return tags, tags if config.vocab.shared else []
 
@@ -176,13 +185,13 @@ def _build(
 ) -> Vocabulary:
     if subwords is None:
         return Vocabulary.build(counts, config.vocab.max_size, config.vocab.min_freq, tags)
-    # All subwords, even unused ones: sampling and new text may need them.
+    # All subwords, even unused ones, because sampling and new text may need them.
     pieces = Counter({piece: counts[piece] for piece in subwords.pieces})
     return Vocabulary.build(pieces, config.vocab.max_size, min_freq=0, tags=tags)
 
 
 def describe_vocabularies(config: Config, trained_on: Iterable[str]) -> VocabularyCard:
-    """What vocabularies built now, of text with these hashes, would be built from."""
+    """Describe what vocabularies are built from, for this recipe and text with these hashes."""
     text, languages = config.text, config.data.languages
     src_tokenizer, tgt_tokenizer = resolve_tokenizers(config)
     several = config.data.directions if len(config.data.directions) > 1 else ()
@@ -205,21 +214,13 @@ def describe_vocabularies(config: Config, trained_on: Iterable[str]) -> Vocabula
     )
 
 
-def resolve_tokenizers(config: Config) -> tuple[str, str]:
-    """The tokenisers' names, for source and target; `auto` stays where languages differ in them."""
-    text, directions = config.text, config.data.all_directions
-    src = {choose_tokenizer(text.src_tokenizer, direction.src) for direction in directions}
-    tgt = {choose_tokenizer(text.tgt_tokenizer, direction.tgt) for direction in directions}
-    return "auto" if len(src) > 1 else src.pop(), "auto" if len(tgt) > 1 else tgt.pop()
-
-
 def name_sides(languages: Direction) -> tuple[str, str]:
-    """What to call the sides: by their languages, if they have one each."""
+    """Name the sides by their languages, if each has only one."""
     return ("source", "target") if languages.src == SEVERAL_LANGUAGES else languages
 
 
 def sizes_of(card: VocabularyCard) -> dict[str, int | float | None]:
-    """The keys of `vocab` that may be chosen anew whenever vocabularies are built."""
+    """Return the keys of `vocab` that may differ when existing vocabularies are used."""
     return {
         "max_size": card.max_size,
         "min_freq": card.min_freq,
@@ -228,7 +229,7 @@ def sizes_of(card: VocabularyCard) -> dict[str, int | float | None]:
 
 
 def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFolder) -> None:
-    """Refuse vocabularies of other text or other tokens; other sizes are the user's choice.
+    """Refuse vocabularies of other text or other tokens; other sizes are accepted.
 
     Raises:
         ConfigError: they do not belong to this recipe and its text.
@@ -237,17 +238,17 @@ def check_vocabularies(found: VocabularyCard, wanted: VocabularyCard, run: RunFo
         what = "from other text" if key == "trained_on" else f"with {key} {old}"
         raise ConfigError(
             f"{run.vocab_path}: was built {what}; build it again with `s2s vocab build` and the "
-            "same options, train from scratch with --fresh, or train elsewhere with --run DIR"
+            "same options, train from scratch with --fresh, or use another run with --run DIR"
         )
 
 
 def measure_coverage(name: str, counts: TokenCounts, vocabularies: Vocabularies) -> list[Coverage]:
-    """How much of a split the vocabularies know, source and target.
+    """Measure how much of a split the vocabularies cover, source and target.
 
     Args:
         name: of the split.
-        counts: its tokens: pieces on the sides that have subwords.
-        vocabularies: with their card, which knows on which sides words are cut.
+        counts: of its tokens.
+        vocabularies: with their card, which says which sides have subwords.
     """
     card = vocabularies.card
     src_name, tgt_name = name_sides(Direction(card.src_lang, card.tgt_lang))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from s2s_cli.config import Config, Data
 from s2s_cli.data.pairs import ParallelText, Row, open_files, open_table
-from s2s_cli.data.splits import SplitText, find_holdout, load_test, open_texts
+from s2s_cli.data.splits import SplitText, find_holdout, open_splits
+from s2s_cli.data.test_set import load_test
 from s2s_cli.data.words import WordsFile, chunk_rows, make_word_splitter
 from s2s_cli.sources import Direction, ParallelFiles, TableFile
 from s2s_cli.text.subwords import Subwords, train_subwords
@@ -23,14 +24,14 @@ class Splits(NamedTuple):
 
 
 def load_training(data: Data) -> Splits:
-    """The training and validation text of a recipe, one for each source with pairs."""
-    texts = open_texts(data, ("valid",))
+    """Read training and validation text: one `ParallelText` for each source with pairs."""
+    texts = open_splits(data, ("valid",))
     train, valid = (_load(text, data) for text in texts)
     return Splits(train, valid)
 
 
 def _load(text: SplitText, data: Data) -> list[ParallelText]:
-    holdout = find_holdout(text, data) if text.is_part else None
+    holdout = find_holdout(text, data) if text.is_subset else None
     found = []
     for source in text.sources:
         rows = [
@@ -41,7 +42,7 @@ def _load(text: SplitText, data: Data) -> list[ParallelText]:
 
 
 def load_rows(data: Data) -> dict[str, list[Row]]:
-    """All pairs of each split."""
+    """Read all pairs of each split."""
     train, valid = load_training(data)
     splits = {"train": train, "valid": valid}
     if data.test is not None:
@@ -50,18 +51,18 @@ def load_rows(data: Data) -> dict[str, list[Row]]:
 
 
 def read_parallel(*paths: Path) -> ParallelText:
-    """Files whose lines belong together."""
+    """Read line-aligned files."""
     source = ParallelFiles(src=str(paths[0]), tgt=tuple(map(str, paths[1:])))
     return open_files(source, paths, "test", ANY).load()
 
 
 def read_table(table: TableFile, path: Path) -> ParallelText:
-    """The pairs of a table."""
+    """Read a table."""
     return open_table(table, path, "test", ANY).load()
 
 
 def split_on_disk(folder: Path, config: Config, texts: Iterable[ParallelText]) -> WordsFile:
-    """The words of texts that are in memory."""
+    """Split texts in memory into words on disk."""
     rows = (
         ("train", number, text.direction, row)
         for number, text in enumerate(texts)
@@ -77,6 +78,6 @@ def split_on_disk(folder: Path, config: Config, texts: Iterable[ParallelText]) -
 def learn_subwords(
     kind: str, sentences: Iterable[Iterable[str]], max_size: int, coverage: float, num_tags: int = 0
 ) -> Subwords:
-    """Subwords of sentences, each given by its words."""
+    """Learn subwords from sentences, each given by its words."""
     words = Counter(word for sentence in sentences for word in sentence)
     return train_subwords(kind, words, max_size, coverage, num_tags)

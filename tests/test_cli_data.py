@@ -144,9 +144,9 @@ def test_translations_that_exist_are_scored_as_labels_and_as_tokens(tmp_path: Pa
 
 def test_a_wrong_source_gets_one_clear_line(tables: Path) -> None:
     for override, message in (
-        ("data.train.0.src=zn", "one.csv.gz:1: 'zn' is no column; the header is 'en', 'zh'"),
+        ("data.train.0.src=zn", "one.csv.gz:1: 'zn' is not in the header, which is 'en', 'zh'"),
         ("data.train.1.src=text.zn", "two.jsonl:1: has no field 'text.zn'"),
-        ("data.train.2.format=auto", "three.txt: the name does not tell its format"),
+        ("data.train.2.format=auto", "three.txt: the file name does not show the format"),
         ("data.train.2.file=3.txt", "data.train.2.file: no such file: 3.txt; name its folder"),
         ("data.train.4.file=3.txt", "its entries are data.train.0, data.train.1"),
         ("data.train.1.weigth=2", "data.train.1.weigth: no such key; did you mean 'weight'?"),

@@ -1,4 +1,4 @@
-"""Preparing text: datasets on disk against a plain computation; stale and damaged ones."""
+"""Preparation: datasets on disk equal a plain computation; stale and damaged ones are replaced."""
 
 import gzip
 import json
@@ -22,8 +22,8 @@ from s2s_cli.data import workers as workers_module
 from s2s_cli.data.dataset import Dataset, EncodedPair
 from s2s_cli.data.dataset_writer import choose_dtype
 from s2s_cli.data.fingerprints import fold_sentence
+from s2s_cli.data.locations import locate_pairs
 from s2s_cli.data.manifest import FORMAT, Manifest, read_manifest
-from s2s_cli.data.splits import locate_pairs
 from s2s_cli.errors import StoppedError
 from s2s_cli.prepare import Prepared, Workers, prepare
 from s2s_cli.recipe import check_config
@@ -44,13 +44,13 @@ WORDS = {
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that small texts have several, and go to other processes where there may be any."""
+    """Make chunks so small that small texts have several, and reach other processes."""
     monkeypatch.setattr(words_module, "CHUNK_PAIRS", 7)
-    monkeypatch.setattr(workers_module, "ALONE_CHUNKS", 1)
+    monkeypatch.setattr(workers_module, "LOCAL_CHUNKS", 1)
 
 
 def make_texts(folder: Path) -> None:
-    """The same sentences in three languages, some blank, empty or long; as files and tables."""
+    """Write the same sentences in three languages, some blank, empty or long: files and tables."""
     generator = np.random.default_rng(1)
     lines: dict[str, list[str]] = {lang: [] for lang in WORDS}
     for number in range(60):
@@ -58,7 +58,7 @@ def make_texts(folder: Path) -> None:
         for lang, words in WORDS.items():
             lines[lang].append(" ".join(words[i] for i in drawn) + f" {number // 2}")
     lines["en"][5], lines["de"][9], lines["fr"][2] = "", "  ", "\t"
-    lines["de"][11] = "\x7f\x01"  # Moses leaves nothing of it
+    lines["de"][11] = "\x7f\x01"  # no token remains after Moses
     lines["de"][13] = "Hund " * 30
     for lang, sentences in lines.items():
         content = "".join(f"{sentence}\n" for sentence in sentences)
@@ -113,12 +113,12 @@ def make_recipe(folder: Path, tree: dict[str, dict[str, object]]) -> Config:
 
 
 def build(config: Config, folder: Path, workers: int = 1) -> Prepared:
-    """What `s2s vocab build` does."""
+    """Do what `s2s vocab build` does."""
     return prepare(config, folder, Workers(workers))
 
 
 def prepare_plainly(config: Config) -> tuple[Vocabularies, dict[str, list[EncodedPair]]]:
-    """The same in memory: each sentence tokenised, cut and encoded by itself."""
+    """Prepare in memory: tokenise, segment and encode each sentence by itself."""
     splits = load_training(config.data)._asdict()
     words: dict[str, list[tuple[Direction, list[str], list[str]]]] = {}
     for name, texts in splits.items():
@@ -128,10 +128,7 @@ def prepare_plainly(config: Config) -> tuple[Vocabularies, dict[str, list[Encode
             for src, tgt in [make_tokenizers(config.text, text.direction)]
             for row in text.rows
         ]
-    kinds, num_tags = (
-        (config.text.src_subword, config.text.tgt_subword),
-        len(config.data.directions),
-    )
+    kinds = config.text.src_subword, config.text.tgt_subword
     sides = [[one[side] for one in words["train"]] for side in (1, 2)]
     if config.vocab.shared:
         both = learn_subwords(kinds[0], [*sides[0], *sides[1]], config.vocab.max_size, 1.0, 2)
@@ -142,7 +139,6 @@ def prepare_plainly(config: Config) -> tuple[Vocabularies, dict[str, list[Encode
             for kind, side in zip(kinds, sides, strict=True)
         )
         subwords = src, tgt
-    del num_tags
     cut = {
         name: [
             (one[0], *(m.segment(s) if m else s for m, s in zip(subwords, one[1:], strict=True)))
@@ -182,7 +178,7 @@ def pairs_of(dataset: Dataset) -> list[EncodedPair]:
 
 
 @pytest.mark.parametrize("name", ["files", "table", "weighted", "held out", "directions"])
-def test_every_pair_is_found_again_in_the_text(tmp_path: Path, name: str) -> None:
+def test_every_pair_is_located_in_the_text(tmp_path: Path, name: str) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES[name])
     prepared = build(config, tmp_path / "data")
@@ -192,7 +188,7 @@ def test_every_pair_is_found_again_in_the_text(tmp_path: Path, name: str) -> Non
     tokenizers = [
         make_tokenizer(config.text.tgt_tokenizer, lang, config.text.lowercase) for lang in WORDS
     ]
-    # Sources come in order, so the lines do as well.
+    # Sources are in order, and so are the lines.
     for index, line in enumerate(lines):
         where, _, sentences = line.partition(": ")
         src, tgt = sentences.split(" -> ")
@@ -204,7 +200,7 @@ def test_every_pair_is_found_again_in_the_text(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_datasets_are_what_a_plain_computation_gives(tmp_path: Path, name: str) -> None:
+def test_datasets_equal_a_plain_computation(tmp_path: Path, name: str) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES[name])
     prepared = build(config, tmp_path / "data")
@@ -247,7 +243,7 @@ def test_rows_left_out_are_counted(tmp_path: Path) -> None:
     assert (counts.blank, counts.too_long, counts.empty) == (2, 1, 0)
 
 
-def test_pairs_of_a_weighted_source_weigh_as_the_recipe_says(tmp_path: Path) -> None:
+def test_pairs_have_the_weight_of_their_source(tmp_path: Path) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES["weighted"])
     train = build(config, tmp_path / "data").datasets["train"]
@@ -273,7 +269,7 @@ def test_a_weight_counts_for_each_direction_of_its_source(tmp_path: Path) -> Non
     assert weights.tolist() == [3.0] * numbers[0] + [1.0] * sum(numbers[1:])
 
 
-def test_a_test_set_that_cannot_be_read_is_noted(tmp_path: Path) -> None:
+def test_an_unreadable_test_set_causes_a_warning(tmp_path: Path) -> None:
     make_texts(tmp_path)
     (tmp_path / "y.de").write_text("eins\n")
     (tmp_path / "y.en").write_text("one\ntwo\n")
@@ -300,7 +296,7 @@ def test_only_the_split_whose_text_changed_is_encoded_again(tmp_path: Path) -> N
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """All files, the manifest without times."""
+    """Read all files; the manifest without times."""
     found: dict[str, object] = {}
     for split in folder.iterdir():
         manifest = read_manifest(split)
@@ -323,21 +319,21 @@ def test_any_number_of_processes_writes_the_same_files(tmp_path: Path, name: str
     assert contents(tmp_path / "one") == contents(tmp_path / "three")
 
 
-def test_large_vocabularies_have_wider_ids() -> None:
+def test_large_vocabularies_need_wider_ids() -> None:
     assert choose_dtype(10, 65_536) == "uint16"
     assert choose_dtype(65_537, 10) == "int32"
 
 
 @pytest.fixture
 def built(tmp_path: Path) -> tuple[Config, Path, Vocabularies]:
-    """A corpus with pairs held out, on disk."""
+    """Prepare a corpus with held-out pairs."""
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES["held out"])
     return config, tmp_path / "data", build(config, tmp_path / "data").vocabularies
 
 
 def encode_again(config: Config, folder: Path, vocabularies: Vocabularies) -> str | None:
-    """Why train was encoded again, if it was; then all is as if it had been built at once."""
+    """Prepare again; return why train was encoded again, if it was."""
     notes = prepare(config, folder, Workers(1), vocabularies).notes
     assert prepare(config, folder, Workers(1), vocabularies).notes == []
     head = f"{folder / 'train'}: "
@@ -361,19 +357,19 @@ def leaves(tree: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object
         yield from leaves(value, (*path, key))
 
 
-def test_a_manifest_that_was_changed_anywhere_is_not_believed(
+def test_a_manifest_changed_anywhere_is_not_trusted(
     built: tuple[Config, Path, Vocabularies],
 ) -> None:
     config, folder, vocabularies = built
     path = folder / "train" / "manifest.json"
-    whole = path.read_bytes()
-    places = list(leaves(json.loads(whole)))
+    original = path.read_bytes()
+    places = list(leaves(json.loads(original)))
     assert len(places) > 40
     for place in places:
-        tree = json.loads(whole)
-        *way, last = place
+        tree = json.loads(original)
+        *path_to_parent, last = place
         entry = tree
-        for key in way:
+        for key in path_to_parent:
             entry = entry[key]
         value = entry[last]
         entry[last] = value + 1 if isinstance(value, int | float) else f"{value}x"
@@ -381,14 +377,16 @@ def test_a_manifest_that_was_changed_anywhere_is_not_believed(
         found = read_manifest(folder / "train")
         assert isinstance(found, str), place
     assert encode_again(config, folder, vocabularies) == "its manifest.json is damaged"
-    for content in (b"", b"{}", b"[]", b"nonsense", whole[:-20]):
+    for content in (b"", b"{}", b"[]", b"nonsense", original[:-20]):
         path.write_bytes(content)
         assert read_manifest(folder / "train") == "its manifest.json is damaged"
     path.unlink()
     assert encode_again(config, folder, vocabularies) == "it has no manifest.json"
 
 
-def test_files_of_another_format_are_not_read(built: tuple[Config, Path, Vocabularies]) -> None:
+def test_files_of_another_format_are_encoded_again(
+    built: tuple[Config, Path, Vocabularies],
+) -> None:
     config, folder, vocabularies = built
     manifest = read_manifest(folder / "train")
     assert isinstance(manifest, Manifest)
@@ -397,7 +395,7 @@ def test_files_of_another_format_are_not_read(built: tuple[Config, Path, Vocabul
 
 
 @pytest.mark.parametrize("name", ["src.ids", "tgt.offsets", "pairs.hashes"])
-def test_files_that_lack_or_changed_bytes_are_noticed(
+def test_missing_and_changed_bytes_are_detected(
     built: tuple[Config, Path, Vocabularies], name: str
 ) -> None:
     config, folder, vocabularies = built
@@ -414,7 +412,7 @@ def test_files_that_lack_or_changed_bytes_are_noticed(
     assert encode_again(config, folder, vocabularies) == f"{name} is missing"
 
 
-def test_a_corpus_that_was_copied_is_believed_once_its_hashes_were_compared(
+def test_a_copied_corpus_is_trusted_after_its_hashes_are_compared(
     built: tuple[Config, Path, Vocabularies],
 ) -> None:
     config, folder, vocabularies = built
@@ -429,7 +427,7 @@ def test_a_corpus_that_was_copied_is_believed_once_its_hashes_were_compared(
     assert {facts.mtime_ns for facts in manifest.texts.values()} == {2}
 
 
-def test_the_text_may_move_and_must_not_change(built: tuple[Config, Path, Vocabularies]) -> None:
+def test_the_text_may_move_but_not_change(built: tuple[Config, Path, Vocabularies]) -> None:
     config, folder, vocabularies = built
     elsewhere = folder.parent / "elsewhere"
     elsewhere.mkdir()
@@ -460,7 +458,7 @@ def test_the_text_may_move_and_must_not_change(built: tuple[Config, Path, Vocabu
         ("text", BPE, "made with other text.src_subword none -> bpe"),
     ],
 )
-def test_another_recipe_encodes_anew(
+def test_another_recipe_encodes_again(
     built: tuple[Config, Path, Vocabularies], section: str, keys: dict[str, object], why: str
 ) -> None:
     config, folder, vocabularies = built
@@ -470,7 +468,7 @@ def test_another_recipe_encodes_anew(
     assert encode_again(other, folder, vocabularies) == why
 
 
-def test_what_changes_no_id_encodes_nothing_anew(
+def test_settings_that_change_no_id_encode_nothing_again(
     built: tuple[Config, Path, Vocabularies],
 ) -> None:
     config, folder, vocabularies = built
@@ -481,7 +479,7 @@ def test_what_changes_no_id_encodes_nothing_anew(
     assert encode_again(check_config(tree, "x"), folder, vocabularies) is None
 
 
-def test_other_vocabularies_encode_anew(built: tuple[Config, Path, Vocabularies]) -> None:
+def test_other_vocabularies_encode_again(built: tuple[Config, Path, Vocabularies]) -> None:
     config, folder, _ = built
     vocab = config.vocab.model_copy(update={"max_size": 20})
     smaller = config.model_copy(update={"vocab": vocab})
@@ -490,7 +488,7 @@ def test_other_vocabularies_encode_anew(built: tuple[Config, Path, Vocabularies]
 
 
 @pytest.mark.parametrize("stage", ["tokenising", "encoding"])
-def test_what_is_not_committed_leaves_nothing_behind(tmp_path: Path, stage: str) -> None:
+def test_a_stopped_preparation_leaves_nothing_behind(tmp_path: Path, stage: str) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES["files"])
     before = sorted(tmp_path.rglob("*"))
@@ -519,13 +517,15 @@ def report(stage, done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
-    words.CHUNK_PAIRS, workers.ALONE_CHUNKS = 7, 1
+    words.CHUNK_PAIRS, workers.LOCAL_CHUNKS = 7, 1
     prepare(load_recipe("my.yaml").config, Path("data"), Workers(2, report))
 """
 
 
 @pytest.mark.parametrize("stage", ["tokenising", "encoding"])
-def test_what_a_kill_leaves_is_not_believed_and_cleared_away(tmp_path: Path, stage: str) -> None:
+def test_leftovers_of_a_killed_preparation_are_ignored_and_removed(
+    tmp_path: Path, stage: str
+) -> None:
     make_texts(tmp_path)
     config = make_recipe(tmp_path, RECIPES["files"])
     (tmp_path / "my.yaml").write_text(json.dumps(config.model_dump(mode="json")))
@@ -534,17 +534,17 @@ def test_what_a_kill_leaves_is_not_believed_and_cleared_away(tmp_path: Path, sta
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "data" / "train").exists()
     assert list((tmp_path / "data").glob(".tmp-*"))
-    # Processes that worked for it do not wait for ever.
+    # Its worker processes end too.
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert pids
-    while any(map(is_alive, pids)):  # until pytest's own timeout
+    while any(map(is_alive, pids)):  # pytest's timeout ends this loop if they do not
         time.sleep(0.05)
     vocabularies = build(config, tmp_path / "data").vocabularies
     assert not list((tmp_path / "data").glob(".*"))
     assert encode_again(config, tmp_path / "data", vocabularies) is None
 
 
-def test_nothing_but_ids_stays(tmp_path: Path) -> None:
+def test_temporary_files_are_removed(tmp_path: Path) -> None:
     make_texts(tmp_path)
     build(make_recipe(tmp_path, RECIPES["files"]), tmp_path / "data")
     left = {path.name for path in (tmp_path / "data" / "train").iterdir()}
@@ -552,7 +552,7 @@ def test_nothing_but_ids_stays(tmp_path: Path) -> None:
     assert "manifest.json" in left
 
 
-def test_folders_of_other_machines_and_people_stay(tmp_path: Path) -> None:
+def test_folders_of_other_machines_and_people_are_kept(tmp_path: Path) -> None:
     make_texts(tmp_path)
     data = tmp_path / "data"
     others = [data / ".tmp-train-elsewhere-99", data / ".old-train-mine"]

@@ -42,7 +42,7 @@ BOTH = {"src_subword": "bpe", "tgt_subword": "bpe"}
 
 
 @pytest.mark.parametrize("kind", ["none", "bpe", "unigram"])
-def test_a_shared_vocabulary_is_one_of_both_texts(kind: str) -> None:
+def test_a_shared_vocabulary_counts_the_tokens_of_both_sides(kind: str) -> None:
     text = {"src_subword": kind, "tgt_subword": kind}
     found, _, tokens = build(configure(text, shared=True, max_size=1_200, min_freq=1))
     assert found.src == found.tgt
@@ -54,7 +54,7 @@ def test_a_shared_vocabulary_is_one_of_both_texts(kind: str) -> None:
     assert {"I", "▁I"} & {*found.src.tokens}
 
 
-def test_pieces_are_all_kept_and_words_by_their_frequency() -> None:
+def test_all_pieces_are_kept_but_only_frequent_words() -> None:
     text = {"src_tokenizer": "none", "src_subword": "bpe"}
     found, words, _ = build(configure(text, max_size=900, min_freq=3))
     src, tgt = found.subwords
@@ -66,7 +66,7 @@ def test_pieces_are_all_kept_and_words_by_their_frequency() -> None:
     assert count_tokens(words, found.subwords).tgt == words.counts[1]["en"]
 
 
-def test_the_rarest_characters_of_chinese_are_unknown_unless_asked_for() -> None:
+def test_the_rarest_chinese_characters_are_unknown_by_default() -> None:
     text = {"src_tokenizer": "none", "src_subword": "unigram", "tgt_subword": "unigram"}
     some, *_, counts = build(configure(text, max_size=2_000))
     every, *_, of_every = build(configure(text, max_size=2_000, character_coverage=1.0))
@@ -76,10 +76,10 @@ def test_the_rarest_characters_of_chinese_are_unknown_unless_asked_for() -> None
     ]
     assert 0.99 < coverages[0][0].share < 1
     assert [side.share for side in coverages[1]] == [1, 1]
-    assert coverages[0][1].share == 1  # English has few characters, and needs them all
+    assert coverages[0][1].share == 1  # English has few characters, and all are kept
 
 
-def test_beside_english_no_more_chinese_characters_are_unknown_than_alone() -> None:
+def test_sharing_with_english_makes_no_more_chinese_characters_unknown() -> None:
     alone, *_, counts = build(configure(BOTH, max_size=2_000))
     shared, *_, of_shared = build(configure(BOTH, max_size=2_000, shared=True))
     many = [
@@ -90,7 +90,7 @@ def test_beside_english_no_more_chinese_characters_are_unknown_than_alone() -> N
     assert many[0] < 1
 
 
-def test_coverage_tells_how_many_pieces_a_word_takes_where_there_are_words() -> None:
+def test_coverage_includes_the_pieces_per_word_if_there_are_words() -> None:
     text = {"src_tokenizer": "none", **BOTH}
     found, *_, counts = build(configure(text, max_size=900))
     src, tgt = measure_coverage("train", counts, found)
@@ -122,7 +122,7 @@ def test_vocabularies_of_other_subwords_are_refused(
 
 @pytest.mark.parametrize("kind", ["none", "bpe"])
 @pytest.mark.parametrize("shared", [False, True])
-def test_tags_take_room_from_words_on_the_sides_that_have_them(kind: str, shared: bool) -> None:
+def test_tags_take_entries_of_the_vocabulary_from_words(kind: str, shared: bool) -> None:
     config = configure({"src_subword": kind, "tgt_subword": kind}, shared=shared, max_size=900)
     data = Data(directions=("zh-en", "en-zh"))
     found, *_ = build(config.model_copy(update={"data": data}))
@@ -135,7 +135,7 @@ def test_tags_take_room_from_words_on_the_sides_that_have_them(kind: str, shared
             subwords.check_fits(vocabulary, "here")
 
 
-def test_a_vocabulary_without_room_for_tags_is_refused() -> None:
+def test_a_vocabulary_too_small_for_tags_is_refused() -> None:
     with pytest.raises(ValueError, match="6 is too small for four markers, 2 tags"):
         Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=6))
     Config(data=Data(directions=("zh-en", "en-zh")), vocab=Vocab(max_size=7))
@@ -147,13 +147,13 @@ def test_each_source_is_split_by_the_tokenisers_of_its_languages(tmp_path: Path)
     back = ParallelText("b", Direction("en", "zh"), [there.rows[0][::-1]], {})
     words = split_on_disk(tmp_path, config, [there, back])
     zh, en = ["我", "喜欢", "学习", "。"], ["I", "don", "￭'t", "￭."]
-    assert [pair for place in words.places for pair in read_words(place)] == [(zh, en), (en, zh)]
+    assert [pair for place in words.slices for pair in read_words(place)] == [(zh, en), (en, zh)]
     assert words.counts == ({"zh": Counter(zh), "en": Counter(en)},) * 2
     card = describe_vocabularies(config, HASHES)
     assert (card.src_tokenizer, card.src_lang) == ("auto", "mul")
 
 
-def test_of_too_many_words_the_most_frequent_are_learnt_from_and_it_is_noted(
+def test_subwords_are_learnt_from_the_most_frequent_of_too_many_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("s2s_cli.vocabularies.MAX_WORDS", 4)

@@ -1,1 +1,1 @@
-"""Rules about data: text and numbers in, findings out; nothing is printed here."""
+"""Rules about data: text and numbers in, findings out; nothing is printed."""

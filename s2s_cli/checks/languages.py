@@ -1,4 +1,4 @@
-"""Languages in the names of text files and table columns: `train.de.gz` is German."""
+"""Languages in the names of files and table columns: `train.de.gz` is German."""
 
 import re
 from pathlib import Path
@@ -27,17 +27,17 @@ _CODES = """
 """
 CODES = frozenset(_CODES.split())
 
-PACKED = frozenset((".gz", ".bz2", ".xz", ".zst", ".zip"))
-TEXT = frozenset((".txt", ".text", ".tok", ".raw", ".clean"))
+COMPRESSION_SUFFIXES = frozenset((".gz", ".bz2", ".xz", ".zst", ".zip"))
+TEXT_SUFFIXES = frozenset((".txt", ".text", ".tok", ".raw", ".clean"))
 
 LOWERCASE_REGIONS = frozenset(("br", "cn", "hk", "tw", "us", "gb", "ca", "mx"))
-"""Other regions must be in upper case, so that `de-en` is two languages and not one."""
+"""Regions that may be in lower case. Others must not, because `de-en` is two languages."""
 
 _CODE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Z][a-z]{3}))?(?:[-_]([A-Z]{2}|[a-z]{2}|[0-9]{3}))?")
 
 
 def parse_code(text: str) -> str | None:
-    """Parse a language code, such as `de`, `zh_CN` or `sr-Latn`; None if the text is none."""
+    """Parse a language code such as `de`, `zh_CN` or `sr-Latn`; None if the text is not a code."""
     found = _CODE.fullmatch(text)
     if found is None:
         return None
@@ -49,38 +49,38 @@ def parse_code(text: str) -> str | None:
 
 
 def language_of_name(name: str) -> str | None:
-    """The language code at the end of a file name, before suffixes such as `.txt` and `.gz`.
+    """Find the language code at the end of a file name, before suffixes such as `.txt` and `.gz`.
 
     A name without suffixes may itself be a code: `de.txt`.
     """
     path = Path(name)
-    if path.suffix.lower() in PACKED:
+    if path.suffix.lower() in COMPRESSION_SUFFIXES:
         path = path.with_suffix("")
-    while path.suffix.lower() in TEXT:
+    while path.suffix.lower() in TEXT_SUFFIXES:
         path = path.with_suffix("")
     return parse_code(path.suffix.removeprefix(".") or path.name)
 
 
 class NamedSide(NamedTuple):
-    """One side of a source, and the language that its name gives."""
+    """One side of a source, and the language in its name."""
 
     side: str
     """`src` or `tgt`."""
     name: str
     """Of the file or the column."""
     lang: str
-    """Its language by the recipe or an option."""
+    """Its language according to the recipe or an option."""
     found: str | None
-    """Its language by the name, if that gives any."""
+    """Its language according to its name; None if the name has no language."""
 
     @property
     def is_contradictory(self) -> bool:
-        """Whether the name gives another language than the recipe."""
+        """Whether name and recipe have different languages."""
         return self.found is not None and base_language(self.found) != base_language(self.lang)
 
 
 def find_named_sides(source: Source, direction: Direction) -> list[NamedSide]:
-    """Both sides of a source that has names, which the embedded phrasebook has not."""
+    """Return both sides of a source, with the languages in their names; none for the phrasebook."""
     match source:
         case EmbeddedPhrasebook():
             return []

@@ -13,8 +13,8 @@ def count_leaks(rows: Iterable[Sequence[str]], train: Fingerprints) -> tuple[int
         train: the fingerprints of train.
 
     Returns:
-        The number of rows, of rows whose source occurs in train, and of rows whose source occurs
-        there with one of their references.
+        The number of all rows, of rows whose source occurs in train, and of rows whose source
+        occurs in train with one of their references.
     """
     num_rows = num_sources = num_pairs = 0
     for row in rows:

@@ -1,8 +1,9 @@
 """Checks whether a text is in the script of its language.
 
-Only letters count; digits, punctuation and emoji do not. Latin letters appear in texts of every
-language. So a line fits a language of Latin script if half of its letters are Latin, and a language
-of another script if a tenth of its letters are in that script. A text fits if half of its lines do.
+Only letters count; digits, punctuation and emoji do not. Latin letters occur in texts of every
+language. Therefore a line fits a language in Latin script if half of its letters are Latin, but a
+language in another script if a tenth of its letters are in that script. A text fits if half of its
+lines do.
 """
 
 import unicodedata
@@ -15,20 +16,20 @@ from s2s_cli.sources import Direction
 from s2s_cli.text.language import base_language
 
 WEIGHTS = {"Han": 3, "kana": 2, "Hangul": 2}
-"""How many letters a character counts as, in scripts whose characters are not single sounds."""
+"""How many letters a character counts as, in scripts whose characters are more than one sound."""
 
 MIN_LINES = 3
-"""Lines with letters that a text needs, to be checked at all."""
+"""Minimum number of lines with letters; shorter texts are not checked."""
 
 KANA_LINES = 20
-"""A Japanese text of so many lines has kana in some of them."""
+"""A Japanese text with this many lines has kana in some of them."""
 
 KANA_SHARE = 0.25
-"""Least share of kana among the kana and Han characters of a Japanese line. A Chinese line that
+"""Minimum share of kana among the kana and Han characters of a Japanese line. A Chinese line that
 quotes a Japanese name has less."""
 
 MAX_CHARACTERS = 1000
-"""Of each line, from its beginning, that are checked."""
+"""Number of characters checked, from the beginning of each line."""
 
 _LATIN = """
     af ak an ay az bi bm br bs ca ceb ch co cs cy da de ee en eo es et eu ff fi fil fj fo fr fy ga
@@ -78,19 +79,19 @@ _SUBTAGS = {
     **{"Latn": frozenset(("Latin",)), "Cyrl": frozenset(("Cyrillic",))},
     **{"Arab": frozenset(("Arabic",)), "Deva": frozenset(("Devanagari",))},
 }
-"""The scripts that a language code may name, as in `sr-Latn`."""
+"""Scripts in language codes, as in `sr-Latn`."""
 
 _BY_NAME = {
     **{script.upper(): script for script in (*_OTHERS, "Latin", "Gurmukhi", "Mongolian")},
     **{"CJK": "Han", "IDEOGRAPHIC": "Han"},
     **dict.fromkeys(("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"), "kana"),
 }
-"""Scripts by the first word of the Unicode names of their letters."""
+"""Scripts by the first word of the Unicode names of letters."""
 
 
 @cache
 def script_of(character: str) -> str | None:
-    """The script of a letter; None for other characters, and for letters of rare scripts."""
+    """Return the script of a letter; None for other characters, and for letters of rare scripts."""
     if not unicodedata.category(character).startswith("L"):
         return None
     first, *rest = unicodedata.name(character, "?").split()
@@ -100,14 +101,14 @@ def script_of(character: str) -> str | None:
 
 
 def scripts_of(lang: str) -> frozenset[str] | None:
-    """The scripts that a language is written in; None if they are not known."""
+    """Return the scripts of a language; None if they are not known."""
     subtags = lang.replace("_", "-").split("-")[1:]
     named = next((_SUBTAGS[tag] for tag in subtags if tag in _SUBTAGS), None)
     return named or _SCRIPTS.get(base_language(lang))
 
 
 def count_letters(line: str) -> dict[str, int]:
-    """The number of letters of a line in each script; all letters of a Japanese line are `kana`."""
+    """Count the letters of a line by script; in a Japanese line, Han characters count as `kana`."""
     counts: Counter[str] = Counter()
     for character, number in Counter(line[:MAX_CHARACTERS]).items():
         script = script_of(character)
@@ -120,7 +121,7 @@ def count_letters(line: str) -> dict[str, int]:
 
 
 LetterCounts = Sequence[Mapping[str, int]]
-"""For each line of a text that has letters, their number in each script."""
+"""For each line that has letters, their number by script."""
 
 
 def count_letters_by_line(lines: Iterable[str]) -> LetterCounts:
@@ -129,7 +130,7 @@ def count_letters_by_line(lines: Iterable[str]) -> LetterCounts:
 
 
 def measure_fit(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> float:
-    """The share of lines, 0 to 1, in a script of a language.
+    """Return the share of lines, 0 to 1, in a script of a language.
 
     It is 1 if the scripts of the language are not known, or if there are fewer than `min_lines`.
     """
@@ -142,7 +143,7 @@ def measure_fit(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> fl
         for counts in text
     ]
     if "kana" in expected and len(text) >= KANA_LINES:
-        # Lines of Han characters alone fit Japanese, but a text of such lines is Chinese.
+        # A line without kana may be Japanese, but a text without kana is Chinese.
         num_kana = sum("kana" in counts for counts in text)
         if num_kana < 0.05 * len(text):
             return num_kana / len(text)
@@ -150,12 +151,12 @@ def measure_fit(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> fl
 
 
 def fits_language(text: LetterCounts, lang: str, min_lines: int = MIN_LINES) -> bool:
-    """Whether at least half of the lines are in a script of a language, as `measure_fit`."""
+    """Return whether at least half of the lines are in a script of a language."""
     return measure_fit(text, lang, min_lines) >= 0.5
 
 
 def main_script(text: LetterCounts) -> str:
-    """The script of most lines."""
+    """Return the script of most lines."""
     return Counter(max(counts, key=counts.__getitem__) for counts in text).most_common(1)[0][0]
 
 
@@ -172,15 +173,15 @@ class ScriptMisfit(NamedTuple):
     share: float
     """Share of the lines, 0 to 1, that are not in a script of the language."""
     num_lines: int
-    """How many lines were checked."""
+    """Number of lines checked."""
     is_swapped: bool
-    """Whether each side fits the language of the other one."""
+    """Whether each side is in the script of the other side's language."""
 
 
 def find_script_misfits(
     direction: Direction, src: LetterCounts, tgt: LetterCounts
 ) -> list[ScriptMisfit]:
-    """The sides of parallel text that are not in the script of their language."""
+    """Return the sides of parallel text that are not in the script of their language."""
     is_swapped = all(
         scripts_of(lang) is not None and len(text) >= MIN_LINES and fits_language(text, lang)
         for text, lang in ((src, direction.tgt), (tgt, direction.src))

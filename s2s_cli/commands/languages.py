@@ -79,7 +79,7 @@ def _name_sides(
 ) -> "list[NamedSide]":
     """The sides of all sources of some splits, with the languages that their names give."""
     from s2s_cli.checks.languages import find_named_sides
-    from s2s_cli.data.splits import direct_source
+    from s2s_cli.data.directions import expand_directions
     from s2s_cli.sources import sources_of
 
     named_splits = {"train": data.train, "valid": data.valid, "test": data.test}
@@ -88,7 +88,7 @@ def _name_sides(
         for name, split in named_splits.items()
         if name in splits and split is not None and not isinstance(split, float)
         for source in sources_of(split)
-        for directed in direct_source(source, data, name)
+        for directed in expand_directions(source, data, name)
         for side in find_named_sides(*directed)
     ]
 
@@ -173,12 +173,12 @@ def check_scripts(data: "Data", explicit: Collection[str]) -> None:
 
 def _open_sources(data: "Data") -> "Iterator[PairSource]":
     """Open the sources of all splits; those that fail are reported when they are read."""
-    from s2s_cli.data.splits import open_split
+    from s2s_cli.data.splits import open_sources
 
     for name, split in (("train", data.train), ("valid", data.valid), ("test", data.test)):
         if split is not None and not isinstance(split, float):
             with suppress(ConfigError, DataError):
-                yield from open_split(split, data, name)
+                yield from open_sources(split, data, name)
 
 
 def _find_misfits(source: "PairSource") -> "list[ScriptMisfit]":

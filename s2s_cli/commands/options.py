@@ -237,10 +237,10 @@ def _check_exists(option: str, path: Path) -> None:
     Raises:
         DataError: there is no such file, or it is a folder; the message names a similar one.
     """
-    from s2s_cli.data.opening import check_there
+    from s2s_cli.data.opening import check_exists
 
     try:
-        check_there(path)
+        check_exists(path)
     except DataError as error:
         names = [entry.name for entry in path.parent.glob("*") if entry.is_file()]
         similar = difflib.get_close_matches(path.name, names, n=1)

@@ -10,7 +10,7 @@ from s2s_cli.commands.data_warnings import SourceCheck
 if TYPE_CHECKING:
     from s2s_cli.commands.rendering import Prefixes, Rendering
     from s2s_cli.config import Decoding
-    from s2s_cli.data.stream import Source
+    from s2s_cli.data.stream import InputStream
 
 
 Write = Callable[[str], None]
@@ -27,7 +27,7 @@ class Sinks(NamedTuple):
 
 
 def translate_stream(
-    source: "Source",
+    source: "InputStream",
     prefixes: "Prefixes",
     rendering: "Rendering",
     sinks: Sinks,

@@ -41,7 +41,7 @@ def load_test_sets(
         DataError: a file is missing or malformed; or the test set is a share of the training pairs
             that is not the one left out when the model was trained.
     """
-    from s2s_cli.data.splits import load_test_and_rest
+    from s2s_cli.data.test_set import load_test_and_rest
     from s2s_cli.decoding.translator import find_directions
     from s2s_cli.recipe import load_recipe
 

@@ -52,7 +52,7 @@ def tokenize(
     """Split text into tokens separated by spaces, or convert tokens back to text."""
     from s2s_cli.console import warn, write_stdout
     from s2s_cli.data.file_kinds import STDIN
-    from s2s_cli.data.stream import open_source, read_blocks
+    from s2s_cli.data.stream import open_input, read_blocks
     from s2s_cli.unused_settings import refuse_unused
 
     refuse_unused(name_given({"--tokenizer": name, "--model": model}, ()))
@@ -69,7 +69,7 @@ def tokenize(
         return " ".join(tokenizer.tokenize(line))
 
     path = file or STDIN
-    for lines in read_blocks(open_source(path), warn, LINES_AT_A_TIME, path):
+    for lines in read_blocks(open_input(path), warn, LINES_AT_A_TIME, path):
         write_stdout("".join(f"{convert(line)}\n" for line in lines))
 
 

@@ -221,7 +221,7 @@ def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
     """Show the lines of the text that a training could not learn from."""
     from s2s_cli.console import say
     from s2s_cli.data.dataset import Dataset
-    from s2s_cli.data.splits import locate_pairs
+    from s2s_cli.data.locations import locate_pairs
 
     try:
         yield

@@ -24,7 +24,7 @@ from s2s_cli.launch import Launch, read_launch
 
 if TYPE_CHECKING:
     from s2s_cli.commands.rendering import Prefixes
-    from s2s_cli.data.stream import Source
+    from s2s_cli.data.stream import InputStream
 
 
 def translate(
@@ -135,7 +135,7 @@ def translate(
 class Task(NamedTuple):
     """The text to translate."""
 
-    source: "Source"
+    source: "InputStream"
     path: Path
     """The file that `source` reads, for messages."""
     prefixes: "Prefixes"
@@ -148,7 +148,7 @@ def _read_task(
 ) -> Task:
     from s2s_cli.commands.rendering import read_prefixes
     from s2s_cli.data.file_kinds import STDIN, name_input
-    from s2s_cli.data.stream import open_source
+    from s2s_cli.data.stream import open_input
 
     path = file or STDIN
     if launch.size > 1 and (path == STDIN or (path.exists() and not path.is_file())):
@@ -156,7 +156,7 @@ def _read_task(
             f"translate: {launch.size} processes cannot share {name_input(path)}; name a FILE that "
             "each of them can read"
         )
-    source = open_source(path)
+    source = open_input(path)
     prefixes = read_prefixes(prefix, prefix_file)
     is_typed = path == STDIN and sys.stdin.isatty()
     if is_typed and prefix_file is not None:

@@ -1,8 +1,9 @@
 """From encoded pairs to batches: which pairs, in which order, as padded tensors.
 
-`epoch_batches` sorts the pairs of an epoch by length within pools, cuts each pool into batches and
-shuffles the batches: a pure function of (seed, epoch), so a run resumes without a saved sampler
-state. `collate` pads the pairs of a batch into tensors; `prefetch` does so in a second thread.
+`epoch_batches` shuffles the pairs of an epoch, divides them into pools, sorts each pool by length,
+cuts it into batches, and shuffles the batches. It is a pure function of (seed, epoch), so a run
+resumes without a saved sampler state. `collate` pads the pairs of a batch into tensors; `prefetch`
+does this in a second thread.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,8 +22,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 POOL_BATCHES = 40
-"""Pairs are sorted by length within pools of this many batches: little padding, yet different
-neighbours in every epoch."""
+"""Size of a pool in batches. Sorting within pools keeps padding small, but still gives every pair
+different neighbours in every epoch."""
 
 Lengths = npt.NDArray[np.int32] | Sequence[tuple[int, int]]
 """Source and target length of every pair `(pairs, 2)`."""
@@ -33,12 +34,12 @@ Indices = npt.NDArray[np.int64]
 class Batch(NamedTuple):
     """Sentence pairs, padded at the end."""
 
-    src: Tensor  # (batch, src_len), each row ends with eos
-    src_lengths: Tensor  # (batch,), eos included, always on the CPU
+    src: Tensor  # (batch, src_len), each sentence ends with eos
+    src_lengths: Tensor  # (batch,), including eos, always on the CPU
     tgt_in: Tensor  # (batch, tgt_len), starts with bos
-    tgt_out: Tensor  # (batch, tgt_len), ends with eos: tgt_in one step later
+    tgt_out: Tensor  # (batch, tgt_len), ends with eos: tgt_in shifted by one step
     tgt_mask: Tensor  # (batch, tgt_len), True at real tokens
-    num_tokens: int  # real target tokens, eos included
+    num_tokens: int  # real target tokens, including eos
 
     def to(self, device: torch.device) -> "Batch":
         """Move the batch to a device; the lengths stay on the CPU, where packing needs them."""
@@ -61,7 +62,7 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a CPU tensor to a device; to a GPU from pinned memory, without waiting for the copy."""
     if device.type != "cuda":
         return tensor.to(device)
-    # A tensor that is pinned already is not copied again.
+    # `pin_memory` does not copy a tensor that is pinned already.
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
@@ -87,7 +88,7 @@ def collate_src(sentences: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
 
     Returns:
         src: `(batch, src_len)`.
-        src_lengths: `(batch,)`, eos included.
+        src_lengths: `(batch,)`, including eos.
     """
     lengths = [len(src) + 1 for src in sentences]
     padded = _padding(len(sentences), max(lengths))
@@ -105,8 +106,8 @@ def prefetch(make: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
     """Apply `make` to every item, in order, one item ahead in a second thread.
 
     Args:
-        make: called for one item at a time; its errors are raised where the result is consumed.
-        items: also consumed one item ahead.
+        make: called for one item at a time; its errors are raised when the result is consumed.
+        items: consumed one item ahead.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting: Future[U] | None = None
@@ -120,10 +121,10 @@ def prefetch(make: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
 
 
 class EpochBatches(Sequence[list[int]]):
-    """The batches of an epoch, in training order; a batch is cut when it is asked for."""
+    """The batches of an epoch, in training order. A batch is made when it is accessed."""
 
     def __init__(self, order: Indices, starts: Indices, shuffled: Indices) -> None:
-        """Keep the arrays from which batches are cut.
+        """Store the arrays from which batches are made.
 
         Args:
             order: pairs, one batch after the other.
@@ -142,7 +143,7 @@ class EpochBatches(Sequence[list[int]]):
     def __getitem__(self, index: slice) -> list[list[int]]: ...
 
     def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
-        """The pairs of a batch, or of several batches."""
+        """Return the pairs of a batch, or of several batches."""
         if isinstance(index, slice):
             return [self._cut(int(number)) for number in self._shuffled[index]]
         return self._cut(int(self._shuffled[index]))
@@ -165,12 +166,12 @@ def epoch_batches(
 
     Args:
         lengths: source and target length of every pair.
-        batch_size: pairs or tokens per batch; the last batch of a pool may be smaller.
+        batch_size: maximum number of pairs or tokens per batch.
         seed: of the run.
         epoch: from 0.
         weights: how often each pair occurs in an epoch, above 0; a fraction is a probability.
-            Every pair occurs once if None.
-        by_tokens: measure batches in tokens of the longer side, markers and padding included.
+            If None, every pair occurs once.
+        by_tokens: measure batches in tokens of the longer side, including markers and padding.
     """
     generator = np.random.default_rng([seed, epoch])
     num_drawn = len(lengths) if weights is None else _draw(np.asarray(weights), generator)
@@ -193,17 +194,19 @@ def epoch_batches(
 
 
 def _sizes_by_pairs(num_pairs: int, batch_size: int) -> list[int]:
-    """Batch sizes of a pool, measured in pairs."""
-    num_whole, rest = divmod(num_pairs, batch_size)
-    return [batch_size] * num_whole + [rest] * (rest > 0)
+    """Divide a pool into batches measured in pairs; return their sizes."""
+    num_full, rest = divmod(num_pairs, batch_size)
+    return [batch_size] * num_full + [rest] * (rest > 0)
 
 
 def _sizes_by_tokens(widths: npt.NDArray[np.int32], batch_size: int) -> Iterator[int]:
-    """Batch sizes of a pool, measured in tokens; a pair wider than a batch gets its own.
+    """Divide a pool into batches measured in tokens; yield their sizes in pairs.
+
+    A pair that is longer than a batch is a batch by itself.
 
     Args:
-        widths: tokens of the longer side of each pair, in the pool's order.
-        batch_size: tokens per batch, padding included.
+        widths: tokens of the longer side of each pair, in the order of the pool.
+        batch_size: maximum number of tokens per batch, including padding.
     """
     start = 0
     while start < len(widths):
@@ -219,14 +222,14 @@ def _sizes_by_tokens(widths: npt.NDArray[np.int32], batch_size: int) -> Iterator
 def _draw(weights: npt.NDArray[np.float64], generator: np.random.Generator) -> Indices:
     """Draw the pairs of an epoch by their weights; at least one pair.
 
-    Fractions are drawn by systematic sampling: put the fractions end to end on a line, at a random
-    offset; a pair is drawn if an integer falls into its segment. All pairs of one file have the
-    same weight, so sorting by weight keeps them together, and each file gets its share to within
-    one pair.
+    The integer part of a weight repeats the pair. Fractions are drawn by systematic sampling: place
+    the pairs of each weight one after the other on a line, in random order, each as long as its
+    fraction; start at a random offset below 1; take the pairs in which an integer lies. Then the
+    pairs of a source are drawn with equal probability, and their number is right to within one.
     """
     counts = np.floor(weights).astype(np.int64)
     order = generator.permutation(len(weights))
-    order = order[np.argsort(weights[order], kind="stable")]
+    order = order[np.argsort(weights[order], kind="stable")]  # Pairs of equal weight are adjacent.
     ends = np.cumsum((weights - counts)[order]) + generator.random()
     counts[order] += np.diff(np.floor(ends), prepend=0.0).astype(np.int64)
     if not counts.any():

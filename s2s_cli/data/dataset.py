@@ -1,13 +1,13 @@
-"""The encoded pairs of a split: memory-mapped token ids with the text beside them.
+"""The encoded pairs of a split: memory-mapped token ids, next to their text.
 
     src.ids, tgt.ids          all ids of a side, pair after pair (uint16 or int32)
-    src.offsets, tgt.offsets  where each pair begins in them, and where the last one ends (int64)
+    src.offsets, tgt.offsets  where the ids of each pair begin, and where the last ones end (int64)
     left_out                  numbers of the pairs of the text that have no ids (int64)
-    sources.hashes, pairs.hashes    fingerprints of sentences and pairs, sorted (uint64); of train
-    text.jsonl                the text of all pairs, one JSON list a line; not of train
-    manifest.json             what it was made of; written last
+    sources.hashes, pairs.hashes    fingerprints of sentences and pairs, sorted (uint64); train only
+    text.jsonl                the text of all pairs, one JSON list per line; valid and test only
+    manifest.json             what the dataset was made of; written last
 
-Numbers are little-endian. Processes share the mapped files, and nothing is read before it is used.
+Numbers are little-endian. Processes share the mapped files; pages are read when they are needed.
 """
 
 import json
@@ -35,11 +35,11 @@ HASHES = {"sources": "sources.hashes", "pairs": "pairs.hashes"}
 
 TokenIds = list[int] | npt.NDArray[np.integer]
 EncodedPair = tuple[TokenIds, TokenIds]
-"""Source and target token ids, without bos and eos; a tag of the target language may come first."""
+"""Source and target token ids, without bos and eos. The source may begin with a language tag."""
 
 
 class EncodedPairs(Protocol):
-    """Pairs of token ids."""
+    """A sequence of encoded pairs, on disk or in memory."""
 
     def __len__(self) -> int: ...
 
@@ -47,7 +47,7 @@ class EncodedPairs(Protocol):
 
 
 def lengths_of(pairs: EncodedPairs) -> npt.NDArray[np.int32]:
-    """Source and target length of every pair `(pairs, 2)`; counted if the pairs do not know."""
+    """Return source and target length of every pair `(pairs, 2)`."""
     known: npt.NDArray[np.int32] | None = getattr(pairs, "lengths", None)
     if known is not None:
         return known
@@ -59,7 +59,7 @@ class Dataset:
     """Encoded pairs on disk."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        """Map the files, which are known to be complete."""
+        """Map the files, which must be complete."""
         self.folder, self.manifest = folder, manifest
         dtype = np.dtype(manifest.dtype).newbyteorder("<")
         self._ids = [_map(folder / f"{side}.ids", dtype) for side in SIDES]
@@ -68,10 +68,10 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> "Dataset":
-        """Open a dataset whose files are known to be complete.
+        """Open a dataset whose files are complete.
 
         Raises:
-            DataError: it has no manifest that can be read.
+            DataError: its manifest is missing or damaged.
         """
         manifest = read_manifest(folder)
         if isinstance(manifest, str):
@@ -82,7 +82,7 @@ class Dataset:
         return len(self._offsets[0]) - 1
 
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
-        """Source and target ids of a pair."""
+        """Return source and target ids of a pair."""
         src, tgt = (
             ids[offsets[index] : offsets[index + 1]]
             for ids, offsets in zip(self._ids, self._offsets, strict=True)
@@ -99,27 +99,27 @@ class Dataset:
 
     @property
     def fingerprints(self) -> Fingerprints:
-        """Hashes of all pairs of the text, including those left out."""
+        """Hashes of all pairs of the text, including pairs left out."""
         return read_fingerprints(self.folder)
 
     def number_in_text(self, index: int) -> int:
-        """The number of a pair among all pairs of the text, including those left out."""
+        """Return the number of a pair in the text, which also counts pairs left out."""
         num_kept_before = self._left_out - np.arange(len(self._left_out))
         return index + int(np.searchsorted(num_kept_before, index, side="right"))
 
     def rows(self) -> list[Row]:
-        """The text of the encoded pairs, in order: source and references."""
+        """Return the text of the encoded pairs, in order: source and references."""
         left_out = {*self._left_out.tolist()}
         return [row for number, row in enumerate(self.all_rows()) if number not in left_out]
 
     def all_rows(self) -> Iterator[Row]:
-        """The text of all pairs, including those left out."""
+        """Yield the text of all pairs, including pairs left out."""
         with (self.folder / TEXT).open(encoding="utf-8", newline="\n") as file:
             for line in file:
                 yield tuple(json.loads(line))
 
     def rows_by_direction(self) -> dict[Direction, list[Row]]:
-        """The text of the encoded pairs of each direction, in the order of the sources."""
+        """Return the text of the encoded pairs by direction, in the order of the sources."""
         rows, found, start = self.rows(), dict[Direction, list[Row]](), 0
         for source in self.manifest.sources:
             if source.pairs:
@@ -130,12 +130,12 @@ class Dataset:
 
 
 def _map(path: Path, dtype: np.dtype[Integer]) -> npt.NDArray[Integer]:
-    """A file as a read-only array; a plain one, because slicing a memmap is slow."""
+    """Map a file as a read-only plain array, because slicing a `memmap` is slow."""
     if not path.stat().st_size:
         return np.empty(0, dtype)
     return np.asarray(np.memmap(path, dtype, mode="r"))
 
 
 def read_fingerprints(folder: Path) -> Fingerprints:
-    """The fingerprints of a dataset."""
+    """Map the fingerprints of a dataset."""
     return Fingerprints(**{name: _map(folder / file, HASH) for name, file in HASHES.items()})

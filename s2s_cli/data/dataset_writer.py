@@ -1,4 +1,10 @@
-"""Writing a dataset: the words of a split first, its token ids when vocabularies are known."""
+"""Writing the dataset of one split.
+
+`DatasetWriter` first receives the rows and words of the split (`add_row`, `add_words`); rows of
+several splits may alternate while they are read. Later, when the vocabularies are known, worker
+processes turn the words into ids (`make_encoder`), which the writer receives in order (`add_ids`).
+`finish` sorts the fingerprints and writes the manifest.
+"""
 
 import json
 import os
@@ -13,56 +19,56 @@ import numpy.typing as npt
 from s2s_cli.data.dataset import HASHES, LEFT_OUT, OFFSET, SIDES, TEXT
 from s2s_cli.data.fingerprints import HASH, PairDigest, sort_hashes
 from s2s_cli.data.lines import hash_file
-from s2s_cli.data.manifest import Counts, Dtype, FileStamp, Manifest, Settings, SourceFacts
+from s2s_cli.data.manifest import Counts, Dtype, FileStamp, Manifest, Settings, SourceInfo
 from s2s_cli.data.pairs import Reading, Row
-from s2s_cli.data.splits import SplitText, name_part
+from s2s_cli.data.splits import SplitText, name_subset
 from s2s_cli.data.words import WordsChunk, WordsFile, WordsSlice, read_words
 from s2s_cli.storage.checksummed import HashedFile
 from s2s_cli.text.subwords import Subwords
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
 WORDS = "words"
-"""A temporary file."""
+"""Name of the temporary file with words."""
 
 
 class EncodedChunk(NamedTuple):
-    """Some pairs of one source as ids, and counts of those left out."""
+    """Token ids of some pairs of one source, and counts of the pairs left out."""
 
     source: int
     ids: tuple[bytes, bytes]
-    """Of source and target, pair after pair."""
+    """Ids of source and target, pair after pair."""
     lengths: npt.NDArray[np.int64]
     """Source and target length of every pair `(2, pairs)`."""
     left_out: npt.NDArray[np.int64]
-    """Numbers of the pairs left out among those of the chunk."""
+    """Numbers of the pairs left out, counted within the chunk."""
     counts: Counts
 
     @property
     def num_rows(self) -> int:
-        """Pairs of the chunk, including those left out."""
+        """Number of pairs, including pairs left out."""
         return self.counts.pairs + len(self.left_out)
 
 
 class EncodingSettings(NamedTuple):
-    """What turns words into ids, in plain values that any process understands."""
+    """All that is needed to turn words into ids, as plain values that can be sent to a process."""
 
     vocabularies: tuple[str, str]
     """The contents of the vocabulary files."""
     subwords: tuple[tuple[bytes, str] | None, tuple[bytes, str] | None]
-    """Content and kind of each side's model."""
+    """Content and kind of the subword model of each side."""
     tags: tuple[tuple[int, ...], ...]
-    """The ids that the sources of each source begin with."""
+    """For each source of the recipe, the ids that its source sentences begin with."""
     max_length: int
     dtype: Dtype
 
 
 def choose_dtype(*sizes: int) -> Dtype:
-    """The smallest type that holds the ids of vocabularies of these sizes."""
+    """Choose the smallest type that holds the ids of vocabularies of these sizes."""
     return "uint16" if max(sizes) <= 1 << 16 else "int32"
 
 
 def make_encoder(settings: EncodingSettings) -> Callable[[WordsSlice], EncodedChunk]:
-    """Make the function that encodes chunks of words; too long and empty pairs are left out."""
+    """Make the function that encodes chunks of words, and leaves out long and empty pairs."""
     encode_src, encode_tgt = (
         _make_side_encoder(
             Vocabulary.from_tsv(text, "vocabulary"), Subwords(*model, "subwords") if model else None
@@ -71,12 +77,12 @@ def make_encoder(settings: EncodingSettings) -> Callable[[WordsSlice], EncodedCh
     )
     dtype = np.dtype(settings.dtype).newbyteorder("<")
 
-    def encode(place: WordsSlice) -> EncodedChunk:
-        tag, longest = list(settings.tags[place.source]), settings.max_length
+    def encode(words: WordsSlice) -> EncodedChunk:
+        tag, longest = list(settings.tags[words.source]), settings.max_length
         sides: tuple[list[list[int]], list[list[int]]] = ([], [])
         left_out: list[int] = []
         num_empty = 0
-        for number, (src_words, tgt_words) in enumerate(read_words(place)):
+        for number, (src_words, tgt_words) in enumerate(read_words(words)):
             src, tgt = encode_src(src_words), encode_tgt(tgt_words)
             if 0 < len(src) <= longest and 0 < len(tgt) <= longest:
                 sides[0].append(tag + src)
@@ -95,7 +101,7 @@ def make_encoder(settings: EncodingSettings) -> Callable[[WordsSlice], EncodedCh
             empty=num_empty,
         )
         return EncodedChunk(
-            place.source,
+            words.source,
             (ids[0].tobytes(), ids[1].tobytes()),
             np.array([[*map(len, side)] for side in sides], np.int64).reshape(2, -1),
             np.array(left_out, np.int64),
@@ -121,8 +127,8 @@ class DatasetWriter:
 
         Args:
             text: of the split.
-            folder: where the files go.
-            readings: of the sources; they are complete before `origin` and `finish` are used.
+            folder: of the dataset.
+            readings: of the sources; complete when `origin` or `finish` is called.
         """
         self.text, self.readings, self.counts = text, readings, Counts()
         self.num_pairs = [0] * len(text.sources)
@@ -145,9 +151,14 @@ class DatasetWriter:
             self._files[f"{side}.offsets"].write(np.zeros(1, OFFSET).tobytes())
 
     def add_row(self, source: int, row: Row) -> None:
-        """Add the text of a pair of one source."""
+        """Add the text of a pair.
+
+        Args:
+            source: number of its source in the split.
+            row: source sentence and translations.
+        """
         self.num_rows[source] += 1
-        if self.text.is_part:
+        if self.text.is_subset:
             self._digests[source].update(row[:2])
         if self._has_text:
             self._files[TEXT].write((json.dumps(row, ensure_ascii=False) + "\n").encode())
@@ -161,18 +172,18 @@ class DatasetWriter:
 
     @property
     def origin(self) -> dict[str, str]:
-        """Where the pairs come from: name to SHA-256."""
+        """Where the pairs come from: SHA-256 by name."""
         return {name: sha for found in self._list_origins() for name, sha in found.items()}
 
     def _list_origins(self) -> list[dict[str, str]]:
-        """The origin of each source's pairs; empty where the source has no pairs in the split."""
+        """Return the origin of each source; empty if the split has no pairs of the source."""
         found = []
         for number, source in enumerate(self.text.sources):
-            if not self.text.is_part:
+            if not self.text.is_subset:
                 digests = self.readings[number].digests
                 found.append(dict(zip(source.origin_names, digests, strict=True)))
             elif self.num_rows[number]:
-                name = name_part(source, self.text.name)
+                name = name_subset(source, self.text.name)
                 found.append({name: self._digests[number].hexdigest()})
             else:
                 found.append({})
@@ -194,18 +205,18 @@ class DatasetWriter:
         """Complete the files and write the manifest.
 
         Args:
-            settings: what decides on the ids besides the text.
+            settings: all that decides on the ids except the text.
             dtype: of the ids.
         """
-        parts = zip(self.text.sources, self._list_origins(), self.num_pairs, strict=True)
+        sources = zip(self.text.sources, self._list_origins(), self.num_pairs, strict=True)
         Manifest(
             settings=settings,
             texts=self._stamp_texts(),
             sources=tuple(
-                SourceFacts(
+                SourceInfo(
                     name=source.name, direction=str(source.direction), origin=origin, pairs=number
                 )
-                for source, origin, number in parts
+                for source, origin, number in sources
             ),
             counts=self.counts,
             dtype=dtype,
@@ -214,16 +225,19 @@ class DatasetWriter:
         self.words.path.unlink()
 
     def _stamp_texts(self) -> dict[str, FileStamp]:
-        """The text files as they were before they were read, with the hashes of what was read."""
+        """Return stamps of the text files: size and time before reading, hash of what was read."""
         stamps = dict(self._stamps)
         for source, reading in zip(self.text.sources, self.readings, strict=True):
-            # A table has more hashes than files: the others are of parts of it.
+            # A table has two hashes: of the file, and of the selected rows and columns.
             for path, digest in zip(source.files, reading.digests, strict=False):
                 stamps[str(path)] = stamps[str(path)].model_copy(update={"sha256": digest})
         return stamps
 
     def count_left_out(self) -> None:
-        """Add the rows that reading left out to the counts; those of train's sources to train."""
+        """Add the rows that reading left out to the counts.
+
+        Held-out splits have the same sources as train; only train counts their rows.
+        """
         if self.text.share is None:
             used = [one for one, n in zip(self.readings, self.num_rows, strict=True) if n]
             blank = sum(reading.num_blank for reading in used)
@@ -231,7 +245,7 @@ class DatasetWriter:
             self.counts = self.counts.model_copy(update={"blank": blank, "not_utf8": not_utf8})
 
     def _stamp_files(self) -> dict[str, FileStamp]:
-        """Close all files, and stamp them."""
+        """Close all files, sort the fingerprints and return the stamps of the files."""
         self.close()
         digests = {name: file.entry.sha256 for name, file in self._files.items()}
         for file in self._hashes:
@@ -249,5 +263,5 @@ class DatasetWriter:
 
 
 def add_counts(one: Counts, other: Counts) -> Counts:
-    """The sum of two counts."""
+    """Add two counts."""
     return Counts(**{key: value + getattr(other, key) for key, value in one})

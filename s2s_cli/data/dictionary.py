@@ -1,4 +1,4 @@
-"""A user's dictionary: what to say for words that the model does not know."""
+"""A user's dictionary: translations of words that the model does not know."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,16 +8,16 @@ from s2s_cli.errors import DataError
 
 
 def read_dictionary(path: Path, normalize: Callable[[str], str] = str) -> dict[str, str]:
-    """Read lines of `source TAB target`; the source is one word.
+    """Read lines of `source TAB target`, where the source is one word without spaces.
 
-    In text without spaces it is whatever some tokens spell.
+    In languages without spaces, a source may be several tokens of the model.
 
     Args:
         path: the file.
-        normalize: what the model's text goes through; sources do, too, targets do not.
+        normalize: normalises text for the model; applied to sources, but not to targets.
 
     Raises:
-        DataError: the file cannot be read, or a line is malformed or says a source word anew.
+        DataError: the file cannot be read, a line is malformed, or two lines have the same source.
     """
     entries: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), start=1):
@@ -31,13 +31,14 @@ def read_dictionary(path: Path, normalize: Callable[[str], str] = str) -> dict[s
         if len(source.split()) > 1:
             raise DataError(
                 f"{path}:{number}: {source!r} is more than one word; unknown words are looked up "
-                "one by one"
+                "one by one, so name a single word"
             )
         word = normalize(source)
         if word in entries:
-            as_read = f" (the model reads {source!r} so)" if word != source else ""
+            spelling = f" (as the model reads {source!r})" if word != source else ""
             raise DataError(
-                f"{path}:{number}: {word!r} stands here twice{as_read}; keep one translation"
+                f"{path}:{number}: {word!r}{spelling} is already in the dictionary; "
+                "keep one translation"
             )
         entries[word] = target
     return entries

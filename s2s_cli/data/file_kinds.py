@@ -1,7 +1,8 @@
-"""What a file looks like that is not the UTF-8 text it should be, and the command that converts it.
+"""Recognising files that are not UTF-8 text, and the command that converts them.
 
-Two questions are asked, each in one place: `find_problem` looks at the beginning of a file, before
-anything is read from it, and `describe_encoding` at bytes that turned out not to be UTF-8.
+There are two checks. `find_problem` looks at the beginning of a file and recognises compressed
+files, documents and UTF-16. `describe_encoding` looks at lines that cannot be decoded and guesses
+their encoding.
 """
 
 import re
@@ -13,13 +14,13 @@ from typing import NamedTuple
 from s2s_cli.errors import DataError
 
 STDIN = Path("-")
-"""Stands for standard input in messages, and where a file is named."""
+"""Stands for standard input where a file is named."""
 
 HEAD_BYTES = 1 << 16
-"""How much of a file is enough to tell what it is."""
+"""Size of the beginning of a file that `find_problem` needs."""
 
-TOLERATED = 50
-"""A text is taken for UTF-8 if at most one line in so many is not."""
+MIN_LINES_PER_BAD_LINE = 50
+"""A text counts as UTF-8, with damaged lines, if at most one of this many lines is not UTF-8."""
 
 _PACKED = (
     (re.compile(rb"\x1f\x8b"), "gzip", "gunzip", ".gz"),
@@ -41,42 +42,43 @@ _DOCUMENTS = (
     (re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "an Office document"),
 )
 _NAMES = {"GB18030": "GB18030 (GBK)", "BIG5": "Big5", "WINDOWS-1252": "Latin-1 (Windows-1252)"}
-"""What encodings are called, where iconv's name is not what people know them by."""
+"""Names of encodings in messages, if they differ from those of iconv."""
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 class Problem(NamedTuple):
-    """Why a file cannot be read as it is."""
+    """Why a file cannot be read, and how to convert it."""
 
     what: str
-    """As in `is compressed by gzip`."""
+    """A predicate, such as `is compressed by gzip`."""
     command: str
-    """A filter that makes UTF-8 text of it; empty if there is none."""
+    """A command that converts it to UTF-8 text; empty if there is none."""
     suffix: str = ""
-    """That the file's name may lose with it."""
+    """Suffix that the name of the converted file does not have."""
 
 
-def refuse_head(head: bytes, path: Path, *, is_whole: bool = True) -> None:
-    """Refuse a file whose beginning shows that it is no UTF-8 text.
+def refuse_head(head: bytes, path: Path, *, is_complete: bool = True) -> None:
+    """Refuse a file whose beginning shows that it is not UTF-8 text.
 
     Args:
-        head: its beginning.
-        path: names it.
-        is_whole: whether it has no line feed if `head` has none; more may come of a stream.
+        head: the beginning of the file.
+        path: names the file in the message.
+        is_complete: whether the file has a line feed only if `head` has one; false for the first
+            bytes of a stream.
 
     Raises:
-        DataError: it is of another kind; the message names it, and how to convert it.
+        DataError: it is another kind of file; the message names it and a command that converts it.
     """
-    # Of a stream that drips too little may have come to tell UTF-16 from text with zero bytes.
-    problem = find_problem(head if is_whole or len(head) >= 16 else head.replace(b"\0", b""))
-    if problem is None and is_whole and b"\n" not in head and has_only_cr(head):
-        problem = Problem("ends its lines with CR alone, as old Macs did", "tr '\\r' '\\n'")
+    # The first bytes of a stream may be too few to distinguish UTF-16 from text with zero bytes.
+    problem = find_problem(head if is_complete or len(head) >= 16 else head.replace(b"\0", b""))
+    if problem is None and is_complete and b"\n" not in head and has_only_cr(head):
+        problem = Problem("ends its lines with CR alone, like files of old Macs", "tr '\\r' '\\n'")
     if problem is not None:
         raise DataError(f"{name_input(path)}: {problem.what}; {_advise(problem, path)}")
 
 
 def find_problem(head: bytes) -> Problem | None:
-    """What a file is that begins so; None if it may be UTF-8 text."""
+    """Recognise a file by its beginning; None if it may be UTF-8 text."""
     for pattern, what in _DOCUMENTS:
         if pattern.match(head):
             return Problem(f"is {what}, not plain text", "")
@@ -95,30 +97,35 @@ def find_problem(head: bytes) -> Problem | None:
 
 
 def has_only_cr(content: bytes) -> bool:
-    """Whether text without a line feed consists of several lines that end with CR."""
+    """Return whether text without a line feed has several lines that end with CR."""
     num_lines = sum(bool(line.strip()) for line in content.split(b"\r"))
     return num_lines > 2 or (num_lines == 2 and content.endswith(b"\r"))
 
 
 def describe_encoding(sample: bytes, path: Path) -> str:
-    """What bytes that are not UTF-8 look like, and how to convert the file they are from."""
+    """Describe the probable encoding of bytes, and how to convert the file that contains them.
+
+    Args:
+        sample: lines that are not UTF-8.
+        path: of the file.
+    """
     problem = _guess_problem(sample)
     return f"{problem.what}; {_advise(problem, path)}"
 
 
 SAMPLE_BYTES = 1 << 16
-"""Of the lines that are not UTF-8, as much is kept to guess their encoding from."""
+"""Size of the sample of lines from which their encoding is guessed."""
 
 
 class BadLines:
-    """Lines that are not UTF-8: how many there are, and a sample of them."""
+    """Lines that are not UTF-8: their number, and a sample of them."""
 
     def __init__(self, lines: Iterable[bytes] = ()) -> None:
         """Start with some lines."""
         self.number = 0
         self.sample = b""
         self.num_bad_bytes = 0
-        """In the sample: stretches of bytes that cannot be decoded."""
+        """Number of places in the sample that cannot be decoded."""
         for line in lines:
             self.add(line)
 
@@ -132,26 +139,26 @@ class BadLines:
 
 
 def is_other_encoding(bad_lines: BadLines, num_lines: int) -> bool:
-    """Whether a text is no UTF-8 text at all, rather than one with a few damaged bytes.
+    """Return whether a text is in another encoding, not UTF-8 with a few damaged bytes.
 
     Args:
-        bad_lines: those that are not UTF-8.
-        num_lines: of the text, or of as much of it as is known.
+        bad_lines: the lines that are not UTF-8.
+        num_lines: of the text, or of the lines read so far.
     """
-    if bad_lines.number * TOLERATED <= num_lines:
+    if bad_lines.number * MIN_LINES_PER_BAD_LINE <= num_lines:
         return False
     return bad_lines.number > 1 or bad_lines.num_bad_bytes > 1
 
 
 def name_input(path: Path) -> str:
-    """What messages call a file."""
+    """Name a file in messages."""
     return "stdin" if path == STDIN else str(path)
 
 
 def _advise(problem: Problem, path: Path) -> str:
-    """How to make UTF-8 text of a file; the command can be typed as it stands."""
+    """Say how to convert a file, with a command that can be copied into a shell."""
     if not problem.command:
-        return "convert it to UTF-8 text, one sentence a line"
+        return "convert it to UTF-8 text with one sentence per line"
     if path == STDIN or not path.is_file():
         return f"convert it first: {problem.command} < FILE | s2s ..."
     source, target = (shlex.quote(str(name)) for name in (path, _choose_name(path, problem.suffix)))
@@ -160,14 +167,14 @@ def _advise(problem: Problem, path: Path) -> str:
 
 
 def _choose_name(path: Path, suffix: str) -> Path:
-    """A name for the converted file that no other file has."""
+    """Choose a name for the converted file that no other file has."""
     plain = path.with_name(path.name.removesuffix(suffix)) if suffix else path
     names = [plain, *(path.with_name(f"{plain.stem}.utf8{n}{plain.suffix}") for n in ("", 2, 3, 4))]
     return next((name for name in names if not name.exists()), names[1])
 
 
 def _count_bad_bytes(line: bytes) -> int:
-    """How many stretches of a line cannot be decoded."""
+    """Count the places of a line that cannot be decoded."""
     return line.decode("utf-8", "replace").count("\ufffd") - line.count("\ufffd".encode())
 
 
@@ -178,9 +185,9 @@ _PLAUSIBLE = re.compile(
 
 
 def _find_utf16(head: bytes) -> str | None:
-    """The byte order of UTF-16 without a mark; None if it is none.
+    """Find the byte order of UTF-16 without a byte order mark; None if it is not UTF-16.
 
-    ASCII is plausible Chinese if it is taken for UTF-16, so that line feeds have to fit as well.
+    ASCII text read as UTF-16 is plausible Chinese, so the number of line feeds has to match too.
     """
     content = head[: len(head) // 2 * 2]
     if head.count(0) < 0.4 * len(head) and not _is_not_utf8(head):
@@ -196,7 +203,7 @@ def _find_utf16(head: bytes) -> str | None:
 
 
 def _is_not_utf8(head: bytes) -> bool:
-    """Whether bytes are not UTF-8, but for a character at their end that may go on."""
+    """Return whether bytes are not UTF-8; an incomplete character at the end is accepted."""
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -205,7 +212,7 @@ def _is_not_utf8(head: bytes) -> bool:
 
 
 def _guess_problem(sample: bytes) -> Problem:
-    """What a sample of bytes looks like that is not UTF-8."""
+    """Guess what a sample of bytes is that is not UTF-8."""
     order = _find_utf16(sample) if b"\0" in sample else None
     if order is not None:
         return Problem(f"it looks like {order}", f"iconv -f {order} -t UTF-8")
@@ -214,14 +221,12 @@ def _guess_problem(sample: bytes) -> Problem:
     shares = {name: share(sample) for name, share in _ENCODINGS.items()}
     best = max(shares, key=lambda name: shares[name])
     if shares[best] < 0.8:
-        return Problem(
-            "its encoding is unknown; find out which it is", "iconv -f ENCODING -t UTF-8"
-        )
+        return Problem("its encoding is unknown; find it out", "iconv -f ENCODING -t UTF-8")
     return Problem(f"it looks like {_NAMES.get(best, best)}", f"iconv -f {best} -t UTF-8")
 
 
 def _measure(sample: bytes, encoding: str, is_common: Callable[[bytes], bool]) -> float:
-    """The share of common characters among those that are not ASCII, if a sample is so encoded."""
+    """Decode a sample; return the share of common characters among those that are not ASCII."""
     text = sample.decode(encoding, "replace")
     others = [character for character in text if character > "\x7f"]
     coded = (character.encode(encoding, "ignore") for character in others)
@@ -229,7 +234,7 @@ def _measure(sample: bytes, encoding: str, is_common: Callable[[bytes], bool]) -
 
 
 def _is_common_gb(code: bytes) -> bool:
-    """Punctuation, or a character of the first level of GB 2312: 3,755 in daily use."""
+    """Return whether this is punctuation or one of the 3,755 most common characters of GB 2312."""
     return len(code) == 2 and code[1] >= 0xA1 and (code[0] in range(0xB0, 0xD8) or _is_mark(code))
 
 
@@ -238,12 +243,12 @@ def _is_mark(code: bytes) -> bool:
 
 
 def _is_common_big5(code: bytes) -> bool:
-    """Punctuation, or a character of the first level of Big5."""
+    """Return whether this is punctuation or one of the common characters of Big5."""
     return len(code) == 2 and code[0] in range(0xA1, 0xC7)
 
 
 def _share_latin(sample: bytes) -> float:
-    """The share of letters and quotation marks, one or two at a time between ASCII letters."""
+    """Return the share of runs that are one or two letters or quotation marks of Windows-1252."""
     runs = re.findall(rb"[\x80-\xff]+", sample)
     likely = re.compile(
         rb"[\x80\x84\x85\x8c\x91-\x97\x99\x9c\xa0\xa1\xa3\xab\xb0\xbb\xbf-\xff]{1,2}"
@@ -252,7 +257,7 @@ def _share_latin(sample: bytes) -> float:
 
 
 def _share_kana(sample: bytes, encoding: str) -> float:
-    """One if a sample has as many kana as Japanese has."""
+    """Return 1 if a sample has as many kana as Japanese text, otherwise 0."""
     text = sample.decode(encoding, "replace")
     others = [character for character in text if character > "\x7f"]
     kana = sum("\u3041" <= character <= "\u30fe" for character in others)
@@ -261,7 +266,7 @@ def _share_kana(sample: bytes, encoding: str) -> float:
 
 
 def _share_hangul(sample: bytes) -> float:
-    """One if all double bytes are from the Hangul rows, which Chinese goes beyond in every line."""
+    """Return 1 if all byte pairs are in the rows of Hangul, otherwise 0, as for Chinese text."""
     pairs = re.findall(rb"[\xa1-\xfe]{2}", sample)
     hangul = sum(pair[0] in range(0xB0, 0xC9) for pair in pairs)
     return 1.0 if len(pairs) >= 20 and hangul > 0.97 * len(pairs) else 0.0
@@ -275,4 +280,4 @@ _ENCODINGS: dict[str, Callable[[bytes], float]] = {
     "BIG5": lambda sample: _measure(sample, "big5", _is_common_big5),
     "WINDOWS-1252": _share_latin,
 }
-"""Likely encodings; where several fit, the first is meant."""
+"""For each likely encoding, a measure of how well it fits; of equal ones the first is chosen."""

@@ -1,6 +1,6 @@
-"""Hashes of sentences and pairs: which of them occur in train, and whether a text has changed.
+"""Hashes of sentences and pairs: to find them in train, and to find out whether a text has changed.
 
-The fingerprints of train take 16 bytes a pair; no text is kept.
+The fingerprints of train take at most 16 bytes per pair. They contain no text.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ HASH = np.dtype("<u8")
 Hashes = npt.NDArray[np.uint64]
 
 BLOCK_HASHES = 1 << 20
-"""Hashes deduplicated at a time; bounds memory."""
+"""Number of hashes deduplicated at a time, which bounds memory."""
 
 
 _NORMALIZE = Normalizer("", lowercase=True)
 
 
 def fold_sentence(sentence: str) -> str:
-    """Lower-case a sentence and normalise its white space, as a lower-cased model reads it."""
+    """Lower-case a sentence and normalise its white space, as for a lower-cased model."""
     return _NORMALIZE(sentence)
 
 
@@ -43,13 +43,13 @@ def hash_pair(src: str, tgt: str) -> tuple[int, int]:
 
 
 def hash_pairs(pairs: Iterable[Sequence[str]]) -> bytes:
-    """Hash source sentences and pairs, in order: `HASH` numbers, two a pair."""
+    """Hash pairs in order; return two `HASH` numbers per pair, of the source and of the pair."""
     found = np.array([hash_pair(*pair[:2]) for pair in pairs], dtype=HASH)
     return found.tobytes()
 
 
 class PairDigest:
-    """SHA-256 of a sequence of pairs, for text that is a part of a file or comes from no file."""
+    """SHA-256 of a sequence of pairs, for text that is only a subset of its files."""
 
     def __init__(self) -> None:
         """Start without pairs."""
@@ -68,13 +68,13 @@ class PairDigest:
 
 
 class Fingerprints(NamedTuple):
-    """The hashes of a text's source sentences and of its pairs, each sorted and unique."""
+    """Hashes of the source sentences and of the pairs of a text, each sorted and unique."""
 
     sources: Hashes
     pairs: Hashes
 
     def contain(self, row: Sequence[str]) -> tuple[bool, bool]:
-        """Whether a source sentence occurs, and whether it occurs with one of its translations.
+        """Return whether a source sentence occurs, and whether with one of its translations.
 
         Args:
             row: a source sentence and its translations.
@@ -83,7 +83,7 @@ class Fingerprints(NamedTuple):
         hashes = [hash_pair(src, reference) for reference in references]
         if not _contains(self.sources, hashes[0][0]):
             return False, False
-        return True, any(_contains(self.pairs, whole) for _, whole in hashes)
+        return True, any(_contains(self.pairs, pair) for _, pair in hashes)
 
 
 def _contains(sorted_hashes: Hashes, wanted: int) -> bool:
@@ -92,7 +92,7 @@ def _contains(sorted_hashes: Hashes, wanted: int) -> bool:
 
 
 def sort_hashes(path: Path) -> None:
-    """Sort a file of hashes and drop repeats, in memory that belongs to the file."""
+    """Sort a file of hashes and drop repeats, in place: the file is memory-mapped."""
     if not path.stat().st_size:
         return
     hashes = np.memmap(path, HASH, mode="r+")

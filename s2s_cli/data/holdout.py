@@ -1,10 +1,14 @@
-"""Held-out shares: which training pairs go to validation and test instead.
+"""Held-out shares: which training pairs belong to validation and test instead.
 
-Each source sentence has a hash of (seed, folded sentence). Pairs whose hash lies below a threshold
-are held out. So all pairs of one source sentence go to one side, whichever source they come from;
-pairs do not change sides when others are added; and a large corpus is split while it is read.
-For a large corpus the threshold is the share itself. For a small one it is the k-th smallest hash,
-so that the number of held-out pairs is exact.
+Each pair has the hash of its source sentence (with the seed; case and white space do not matter).
+Pairs whose hash is below a threshold are held out. Therefore
+
+- all pairs of a source sentence are in the same split, in whichever source of the recipe they are;
+- a large corpus is divided while it is read;
+- pairs of a large corpus stay in their split when other pairs are added.
+
+In a large corpus the threshold is the share times 2^64. In a small one it is the k-th smallest
+hash, so that the number of held-out pairs is exact (up to repeated source sentences).
 """
 
 import hashlib
@@ -19,22 +23,22 @@ from s2s_cli.data.pairs import PairSource
 from s2s_cli.errors import DataError
 
 SMALL_CORPUS = 20_000
-"""With fewer pairs the number of held-out pairs is exact."""
+"""A corpus with fewer pairs is small: its number of held-out pairs is exact."""
 
 _NUM_HASHES = 1 << 64
 
 
 class Holdout(NamedTuple):
-    """How training pairs are divided among splits."""
+    """Decides to which split each training pair belongs."""
 
     splits: tuple[str, ...]
-    """The splits that are held out, then `train`."""
+    """The held-out splits, then `train`."""
     thresholds: tuple[int, ...]
     """Upper bounds of the hashes of each held-out split, ascending."""
     seed: int
 
     def split_of(self, src: str) -> str:
-        """The split of all pairs with this source sentence."""
+        """Return the split of all pairs with this source sentence."""
         if not self.thresholds:
             return self.splits[-1]
         found = _hash(self.seed, src)
@@ -45,7 +49,7 @@ def choose_holdout(sources: Sequence[PairSource], shares: dict[str, float], seed
     """Choose thresholds that hold out shares of the pairs.
 
     Args:
-        sources: of train; the first `SMALL_CORPUS` pairs are read, none without shares.
+        sources: of train; if there are shares, up to `SMALL_CORPUS` pairs are read.
         shares: by split, above 0.
         seed: another seed holds out other pairs.
 
@@ -53,7 +57,7 @@ def choose_holdout(sources: Sequence[PairSource], shares: dict[str, float], seed
         DataError: the text is malformed, or there are too few pairs for the shares.
     """
     if sum(shares.values()) >= 1:
-        raise DataError("data.valid and data.test hold out everything; leave some pairs to train")
+        raise DataError("data.valid and data.test hold out all pairs; leave some pairs to train")
     if not shares:
         return Holdout(("train",), (), seed)
     bounds = list(accumulate(shares.values()))
@@ -69,21 +73,21 @@ def choose_holdout(sources: Sequence[PairSource], shares: dict[str, float], seed
 def _find_thresholds(
     hashes: "np.ndarray[tuple[int], np.dtype[np.uint64]]", bounds: Sequence[float]
 ) -> tuple[int, ...]:
-    """Thresholds that hold out whole groups of equal hashes until each share is reached."""
+    """Return thresholds that hold out groups of equal hashes until each share is reached."""
     unique, counts = np.unique(hashes, return_counts=True)
     num_before = np.cumsum(counts) - counts
     numbers = [int(np.searchsorted(num_before, bound * len(hashes))) for bound in bounds]
     return tuple(int(unique[number]) if number < len(unique) else _NUM_HASHES for number in numbers)
 
 
-def check_parts(num_pairs: dict[str, int]) -> None:
-    """Refuse a share that got no pairs.
+def check_split_sizes(num_pairs: dict[str, int]) -> None:
+    """Refuse shares that are too small to contain a pair, or leave none to train.
 
     Args:
-        num_pairs: pairs of each split into which train was divided.
+        num_pairs: by split, including train.
 
     Raises:
-        DataError: one has none.
+        DataError: a split has no pairs.
     """
     for name, number in num_pairs.items():
         if not number:
@@ -95,6 +99,6 @@ def check_parts(num_pairs: dict[str, int]) -> None:
 
 
 def _hash(seed: int, src: str) -> int:
-    """The first 8 bytes of the SHA-256 of the seed and the folded sentence."""
+    """Hash a seed and a folded sentence to 8 bytes."""
     content = f"{seed}\t{fold_sentence(src)}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(content).digest()[:8])

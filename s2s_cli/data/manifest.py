@@ -1,8 +1,12 @@
-"""`data/<split>/manifest.json`: what a dataset was made of, and whether that is still so."""
+"""`data/<split>/manifest.json`: what a dataset was made of, and the hashes of its files.
+
+The manifest is written last, with a hash of itself. A folder without a valid manifest is not a
+dataset.
+"""
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -26,24 +30,24 @@ class FileStamp(Section):
     size: int
     """In bytes."""
     mtime_ns: int
-    """Time of the last change; a file with the same size and time is not read again."""
+    """Time of the last change. A file with the same size and time is not read again."""
     sha256: str
-    """Hash of the content; for a packed text, of the unpacked content."""
+    """Hash of the content, unpacked if the name ends in `.gz`."""
 
     @classmethod
     def take(cls, path: Path, sha256: str) -> "FileStamp":
-        """The stamp of a file whose hash is known."""
+        """Stamp a file whose hash is known."""
         found = path.stat()
         return cls(size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=sha256)
 
     def matches(self, path: Path) -> bool:
-        """Whether a file has this content; it is read only if its size or time differ."""
+        """Return whether a file has this content; read it only if its size or time differ."""
         found = path.stat()
         is_untouched = (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
         return is_untouched or hash_file(path) == self.sha256
 
 
-class SourceFacts(Section):
+class SourceInfo(Section):
     """The pairs of one source in a split."""
 
     name: str
@@ -51,13 +55,13 @@ class SourceFacts(Section):
     direction: str
     """Such as `de-en`."""
     origin: dict[str, str]
-    """Where the pairs came from: name to SHA-256; empty if the source has no pairs in the split."""
+    """Where the pairs came from: SHA-256 by name; empty if the split has no pairs of the source."""
     pairs: int
-    """Encoded pairs; those of the next source follow."""
+    """Encoded pairs. The dataset holds them source by source, in this order."""
 
 
 class Counts(Section):
-    """How much a split holds, and how much was left out."""
+    """Size of a split, and the number of pairs that were left out."""
 
     pairs: int = 0
     """Encoded pairs."""
@@ -80,36 +84,36 @@ class Counts(Section):
 
 
 class Manifest(Section):
-    """A dataset."""
+    """Description of a dataset."""
 
     format: int = FORMAT
-    """Format of the files; others are not read."""
+    """Version of the file formats; a dataset of another version is encoded again."""
     settings: Settings
-    """What decides on the ids besides the text: keys of the recipe, versions, vocabularies."""
+    """All that decides on the ids except the text: recipe keys, package versions, vocabularies."""
     texts: dict[str, FileStamp]
     """The text files by name."""
-    sources: tuple[SourceFacts, ...]
+    sources: tuple[SourceInfo, ...]
     """The sources of the split, in order."""
     counts: Counts
-    """How much there is."""
+    """Size of the split."""
     dtype: Dtype
-    """Type of the ids."""
+    """Data type of the ids."""
     files: dict[str, FileStamp]
     """The files of the dataset by name."""
 
     @property
     def origin(self) -> dict[str, str]:
-        """Where the pairs came from: name to SHA-256."""
+        """Where the pairs came from: SHA-256 by name."""
         return {name: sha for source in self.sources for name, sha in source.origin.items()}
 
     def write(self, folder: Path) -> None:
-        """Write the manifest with its own hash."""
+        """Write the manifest, with a hash of itself."""
         tree = self.model_dump(mode="json")
         write_file(folder / MANIFEST, to_json({"sha256": _hash_tree(tree), "manifest": tree}))
 
 
 def read_manifest(folder: Path) -> Manifest | str:
-    """The manifest of a folder, or what is wrong with it."""
+    """Read the manifest of a dataset, or return what is wrong with it."""
     try:
         tree = json.loads((folder / MANIFEST).read_bytes())
         if tree["sha256"] != _hash_tree(tree["manifest"]):
@@ -130,12 +134,12 @@ def _hash_tree(tree: object) -> str:
 def find_damage(
     folder: Path, manifest: Manifest, names: Collection[str] | None = None
 ) -> str | None:
-    """What is wrong with the files of a dataset; None if nothing is.
+    """Return what is wrong with the files of a dataset; None if they match the manifest.
 
     Args:
         folder: of the dataset.
-        manifest: what it should be.
-        names: files to check; all if None.
+        manifest: of the dataset.
+        names: of the files to check; all files if None.
     """
     for name, stamp in manifest.files.items():
         if names is not None and name not in names:
@@ -148,52 +152,3 @@ def find_damage(
         if not stamp.matches(path):
             return f"{name} is damaged (SHA-256)"
     return None
-
-
-def find_changed_text(manifest: Manifest, paths: Sequence[Path]) -> str | None:
-    """Which text differs from what was encoded; None if none does. Files may have moved."""
-    if len(paths) != len(manifest.texts):
-        return "the text is in other files"
-    for path, stamp in zip(paths, manifest.texts.values(), strict=True):
-        if not stamp.matches(path):
-            return f"{path} has changed"
-    return None
-
-
-def find_changed_settings(manifest: Manifest, wanted: Settings) -> str | None:
-    """Which setting differs from those of the dataset; None if none does."""
-    for name, value in wanted.items():
-        found = manifest.settings.get(name)
-        if found != value:
-            change = f" {found} -> {value}" if len(f"{found}{value}") < 80 else ""
-            return f"made with other {name}{change}"
-    return None
-
-
-def renew_stamps(
-    folder: Path, manifest: Manifest, paths: Sequence[Path], origin: Sequence[Sequence[str]]
-) -> Manifest:
-    """The manifest of the same content, with the present names and times of the files.
-
-    Args:
-        folder: of the dataset.
-        manifest: of the same content.
-        paths: present names of the text files.
-        origin: for each source the present names of what its hashes are of.
-    """
-    texts = zip(paths, manifest.texts.values(), strict=True)
-    return manifest.model_copy(
-        update={
-            "texts": {str(path): FileStamp.take(path, stamp.sha256) for path, stamp in texts},
-            "files": {
-                name: FileStamp.take(folder / name, stamp.sha256)
-                for name, stamp in manifest.files.items()
-            },
-            "sources": tuple(
-                source.model_copy(
-                    update={"origin": dict(zip(names, source.origin.values(), strict=False))}
-                )
-                for source, names in zip(manifest.sources, origin, strict=True)
-            ),
-        }
-    )

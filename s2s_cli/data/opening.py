@@ -1,7 +1,7 @@
-"""Opening files of text: plain ones, `.gz`, pipes, standard input; other kinds are refused.
+"""Opening text files: plain files, `.gz`, pipes and standard input.
 
-A training reads its text several times, and a pipe gives its content once. So a pipe is copied to a
-temporary file when it is opened first, and read from there each time.
+Training reads its text several times, but a pipe can be read only once. Therefore a pipe is copied
+to a temporary file when it is opened for the first time, and read from there.
 """
 
 import gzip
@@ -19,31 +19,31 @@ from s2s_cli.data.file_kinds import HEAD_BYTES, STDIN, find_problem, name_input
 from s2s_cli.errors import DataError
 
 _COPIES: dict[Path, IO[bytes]] = {}
-"""Temporary files with what pipes held; they go when this process ends."""
+"""Temporary files with the content of pipes; removed when this process ends."""
 
 
 def open_text(path: Path) -> BinaryIO:
-    """Open a file at its beginning, however often; `-` is standard input, `.gz` is unpacked.
+    """Open a file that may be read several times; `-` is standard input, `.gz` is unpacked.
 
     Raises:
         DataError: there is no such file, it is a folder, or it cannot be read.
     """
-    with _explained(path):
+    with _naming_problem(path):
         return _open(_copy_of(path) if path == STDIN or is_pipe(path) else path, path.suffix)
 
 
 def open_stream(path: Path) -> BinaryIO:
-    """Open a file that is read once, as it comes.
+    """Open a file that is read only once; a pipe is read as its content arrives.
 
     Raises:
         DataError: as `open_text`.
     """
-    with _explained(path):
+    with _naming_problem(path):
         return _open_stdin() if path == STDIN else _open(path, path.suffix)
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether a file can be read only once: a pipe, as of `<(...)`, a terminal, a socket."""
+    """Return whether a file can be read only once: a pipe (`<(...)`), terminal or socket."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -51,32 +51,33 @@ def is_pipe(path: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
-def check_there(path: Path) -> None:
-    """Refuse what cannot be opened, without opening it.
+def check_exists(path: Path) -> None:
+    """Refuse a missing file or a folder, without opening it.
 
     Raises:
         DataError: there is no such file, or it is a folder.
     """
     if path != STDIN:
-        with _explained(path):
+        with _naming_problem(path):
             if stat.S_ISDIR(path.stat().st_mode):
                 raise IsADirectoryError
 
 
 def describe_damage(path: Path, error: Exception) -> str:
-    """Why a `.gz` file cannot be unpacked."""
+    """Describe why a `.gz` file cannot be unpacked, and what to do."""
     name = name_input(path)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if isinstance(error, gzip.BadGzipFile) and not head.startswith(b"\x1f\x8b"):
         problem = find_problem(head)
-        what = f"it {problem.what}" if problem else "take .gz off its name if it is plain text"
+        what = f"it {problem.what}" if problem else "if it is plain text, remove .gz from its name"
         return f"{name}: not a gzip file, though its name ends in .gz; {what}"
-    return f"{name}: not a whole gzip file ({error}); get it again from where it came"
+    return f"{name}: the gzip file is damaged or incomplete ({error}); download or copy it again"
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _naming_problem(path: Path) -> Iterator[None]:
+    """Turn errors of the operating system into errors that name the file."""
     try:
         yield
     except FileNotFoundError as error:
@@ -87,8 +88,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise DataError(f"{name_input(path)}: cannot be read ({error.strerror})") from error
 
 
-UNPACKING = (gzip.BadGzipFile, EOFError, zlib.error)
-"""What reading a damaged `.gz` file raises."""
+UNPACKING_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error)
+"""Errors raised by reading a damaged `.gz` file."""
 
 
 def _open_stdin() -> BinaryIO:
@@ -102,10 +103,10 @@ def _open(path: Path, suffix: str) -> BinaryIO:
 
 
 def _copy_of(path: Path) -> Path:
-    """A file with the content of a pipe."""
+    """Return a file with the content of a pipe."""
     if path not in _COPIES:
         source = _open_stdin() if path == STDIN else path.open("rb")
-        copy = tempfile.NamedTemporaryFile(prefix="s2s-pipe-")  # noqa: SIM115 (kept)
+        copy = tempfile.NamedTemporaryFile(prefix="s2s-pipe-")  # noqa: SIM115 (stays open)
         shutil.copyfileobj(source, copy)
         copy.flush()
         _COPIES[path] = copy

@@ -1,21 +1,32 @@
-"""Sentence pairs of one source of a recipe: a stream of rows that can be read repeatedly."""
+"""Sentence pairs of one source of a recipe: a stream of rows that can be read repeatedly.
+
+The reading path is a chain of generators; each takes one item at a time from the one below it:
+
+    PairSource.read       pairs: rows with text on both sides; the others are counted
+    stream_parallel       rows of line-aligned files (`parallel_files.py`)
+    or stream_table       rows of a table (`tables.py`, `csv_rows.py`)
+    stream_lines          lines of a file as text (`lines.py`)
+    open_text             bytes, unpacked if the file is a `.gz` (`opening.py`)
+
+Hashes of the text are complete when the last row has been read.
+"""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from s2s_cli.data.lines import Errors, is_utf8, name_of
+from s2s_cli.data.lines import DecodingErrors, is_utf8, name_corpus
 from s2s_cli.data.parallel_files import stream_parallel
-from s2s_cli.data.tables import choose_format, name_part, stream_table
+from s2s_cli.data.tables import choose_format, name_selection, stream_table
 from s2s_cli.errors import DataError
 from s2s_cli.sources import Direction, OnBadUtf8, ParallelFiles, TableFile, targets_of
 
-_ERRORS: dict[OnBadUtf8, Errors] = {"error": "strict", "skip": "surrogateescape"}
+_ERRORS: dict[OnBadUtf8, DecodingErrors] = {"error": "strict", "skip": "surrogateescape"}
 
 Row = tuple[str, ...]
-"""A source sentence and its translations, the main one first."""
+"""A source sentence and its translations; the main translation comes first."""
 
 
 class ParallelText(NamedTuple):
@@ -24,24 +35,24 @@ class ParallelText(NamedTuple):
     name: str
     direction: Direction
     rows: list[Row]
-    """In order; rows with a blank side included."""
+    """In order, including rows with a blank side."""
     origin: dict[str, str]
-    """Where the text came from: name to SHA-256."""
+    """Where the text came from: SHA-256 by name."""
 
     @property
     def pairs(self) -> list[Row]:
-        """The rows with text on both sides."""
+        """Rows with text on both sides."""
         return [row for row in self.rows if has_text(row)]
 
     @property
     def references(self) -> list[list[str]]:
-        """The translations of all rows: the main references, then further ones."""
+        """Translations of all rows: the list of main references, then lists of further ones."""
         return [list(side) for side in zip(*(row[1:] for row in self.rows), strict=True)]
 
 
 @dataclass
 class Reading:
-    """What reading a source has found so far; complete after the last row."""
+    """Counts and hashes of a source; complete after its last row has been read."""
 
     num_pairs: int = 0
     num_blank: int = 0
@@ -49,30 +60,30 @@ class Reading:
     num_not_utf8: int = 0
     """Rows left out because of bytes that are not UTF-8."""
     digests: tuple[str, ...] = ()
-    """SHA-256 of what `PairSource.origin_names` names."""
+    """One SHA-256 for each name in `PairSource.origin_names`."""
 
 
 @dataclass(frozen=True)
 class PairSource:
-    """A source of a recipe; nothing of it is in memory."""
+    """A source of a recipe, read from its files whenever it is iterated over."""
 
     name: str
     key: str
-    """Its place in the section `data`, such as `train.0`."""
+    """Its key in the section `data`, such as `train.0`."""
     direction: Direction
     weight: float
     files: tuple[Path, ...]
     identity: tuple[str | int | None, ...]
-    """Everything besides file names that decides which pairs these are."""
+    """Everything that decides which pairs these are, except file names."""
     origin_names: tuple[str, ...]
-    """What its hashes are of."""
+    """What each of its hashes is of: a file, or a selection of rows and columns."""
     stream: Callable[[list[str]], Iterator[Row]]
-    """Yields all rows; appends the hashes to the list after the last one."""
+    """Yields all rows; after the last one, appends the hashes to the list that it receives."""
     skips_bad_utf8: bool = False
-    """Whether rows with bytes that are not UTF-8 are left out instead of refused."""
+    """Whether rows with bytes that are not UTF-8 are left out instead of causing an error."""
 
     def read(self, reading: Reading | None = None) -> Iterator[Row]:
-        """Yield the rows with text on both sides; blank further references become the main one.
+        """Yield the rows with text on both sides; the main reference replaces blank further ones.
 
         Args:
             reading: receives counts and hashes.
@@ -93,11 +104,11 @@ class PairSource:
         found.digests = tuple(digests)
         if not found.num_pairs:
             raise DataError(
-                f"data.{self.key}: no sentence pairs left in {self.name}; give it some text"
+                f"data.{self.key}: {self.name} has no sentence pairs; name files with text"
             )
 
     def accepts(self, row: Row) -> bool:
-        """Whether a row of `stream` is a pair."""
+        """Return whether a row of `stream` is a pair."""
         return has_text(row) and not (self.skips_bad_utf8 and not all(map(is_utf8, row)))
 
     def load(self) -> ParallelText:
@@ -110,7 +121,7 @@ class PairSource:
         rows = [fill_references(row) for row in self.stream(digests)]
         if not any(map(has_text, rows)):
             raise DataError(
-                f"data.{self.key}: no sentence pairs left in {self.name}; give it some text"
+                f"data.{self.key}: {self.name} has no sentence pairs; name files with text"
             )
         origin = dict(zip(self.origin_names, digests, strict=True))
         return ParallelText(self.name, self.direction, rows, origin)
@@ -126,19 +137,19 @@ class PairSource:
                 return
 
     def _name_row(self, number: int) -> str:
-        """In line-aligned files a row is a line."""
+        """Name a row: by file and line in line-aligned files, otherwise by its number."""
         if len(self.files) > 1:
             return f"{self.files[0]}:{number}"
         return f"{self.files[0] if self.files else self.name}, row {number}"
 
 
 def has_text(row: Row) -> bool:
-    """Whether source and main translation are more than white space."""
+    """Return whether source and main translation are more than white space."""
     return bool(row[0].strip() and row[1].strip())
 
 
 def fill_references(row: Row) -> Row:
-    """Replace blank further references of a pair by its main one."""
+    """Replace blank further references of a pair by the main reference."""
     if len(row) == 2 or not has_text(row):
         return row
     return (*row[:2], *(reference if reference.strip() else row[1] for reference in row[2:]))
@@ -151,9 +162,9 @@ def open_files(
     direction: Direction,
     on_bad_utf8: OnBadUtf8 = "error",
 ) -> PairSource:
-    """The pairs of line-aligned files."""
+    """Open line-aligned files."""
     return PairSource(
-        name=name_of(paths[0]),
+        name=name_corpus(paths[0]),
         key=key,
         direction=direction,
         weight=source.weight,
@@ -172,24 +183,19 @@ def open_table(
     direction: Direction,
     on_bad_utf8: OnBadUtf8 = "error",
 ) -> PairSource:
-    """The pairs of a table.
+    """Open a table.
 
     Raises:
         ConfigError: format, header and columns are inconsistent.
     """
     return PairSource(
-        name=name_of(path) + (f"-{table.rows.rstrip('-')}" if table.rows else ""),
+        name=name_corpus(path) + (f"-{table.rows.rstrip('-')}" if table.rows else ""),
         key=key,
         direction=direction,
         weight=table.weight,
         files=(path,),
-        identity=("table", choose_format(table, path), table.header, name_part(table)),
-        origin_names=(str(path), f"{path}{name_part(table)}"),
+        identity=("table", choose_format(table, path), table.header, name_selection(table)),
+        origin_names=(str(path), f"{path}{name_selection(table)}"),
         stream=partial(stream_table, table, path, errors=_ERRORS[on_bad_utf8]),
         skips_bad_utf8=on_bad_utf8 == "skip",
     )
-
-
-def rename(source: PairSource, name: str) -> PairSource:
-    """The same source under another name."""
-    return replace(source, name=name)

@@ -1,4 +1,4 @@
-"""Files whose lines belong together, read as rows; and where they lost a line, if they did."""
+"""Line-aligned files, read as rows; an error about unequal files shows where a line is missing."""
 
 import hashlib
 import math
@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, repeat, zip_longest
 from pathlib import Path
 
-from s2s_cli.data.lines import Errors, read_lines, stream_lines
+from s2s_cli.data.lines import DecodingErrors, read_lines, stream_lines
 from s2s_cli.errors import DataError
 
 LOCATED_LINES = 2_000_000
-"""Files of different length are searched for the missing line up to this many lines in total."""
+"""Files of unequal length are searched for the missing line if they have at most this many lines in
+total."""
 
 
 def stream_parallel(
-    paths: Sequence[Path], digests: list[str], errors: Errors = "strict"
+    paths: Sequence[Path], digests: list[str], errors: DecodingErrors = "strict"
 ) -> Iterator[tuple[str, ...]]:
     """Yield the rows of line-aligned files: a source sentence and its translations.
 
@@ -36,7 +37,7 @@ def stream_parallel(
 
 
 def _unequal(paths: Sequence[Path]) -> DataError:
-    """The error for files of different length, with the line where they diverge."""
+    """Make the error for files of unequal length; it names the line where they diverge."""
     src_path, *tgt_paths = paths
     num_src = _count_lines(src_path)
     for tgt_path in tgt_paths:
@@ -62,7 +63,7 @@ def _count_lines(path: Path) -> int:
 
 
 def _find_misalignment(src: list[str], tgt: list[str]) -> int:
-    """The line (from 0) at which the shorter file most likely lost its first line.
+    """Find the line (from 0) at which the shorter file most likely lost its first line.
 
     The lengths of sentences and their translations keep a steady ratio. For every cut, compare
     lengths line by line before it, and shifted by the number of missing lines after it. The cut

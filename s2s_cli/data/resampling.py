@@ -1,4 +1,4 @@
-"""Training pairs whose words are cut into other pieces in every epoch."""
+"""Subword sampling: training pairs with other segmentations of their words in every epoch."""
 
 from typing import NamedTuple
 
@@ -10,27 +10,26 @@ from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
 
 UNKNOWN = "\ufdd1"
-"""Stands for an unknown piece while others are drawn: a noncharacter, of which no piece is made."""
+"""Represents an unknown piece during sampling. It is a noncharacter, which occurs in no piece."""
 
 
 class Resampling(NamedTuple):
-    """Where other segmentations come from, and what they depend on."""
+    """Draws segmentations that depend only on seed, epoch and pair."""
 
     samplers: tuple[SubwordSampler | None, SubwordSampler | None]
-    """Of source and target; a side without subwords stays as it is."""
+    """For source and target; None for a side whose pieces do not change."""
     vocabularies: tuple[Vocabulary, Vocabulary]
     seed: int
     max_length: int
-    """A sentence whose drawn pieces are more keeps its likeliest ones."""
+    """If a draw has more pieces, the sentence keeps its most likely pieces."""
 
     def draw(self, pair: EncodedPair, epoch: int, index: int) -> EncodedPair:
-        """A pair as one epoch sees it.
+        """Draw the pieces of a pair for one epoch.
 
-        Its pieces depend on the seed, the epoch and its index alone, so that a run that resumes, in
-        another process, draws the same.
+        They depend only on seed, epoch and index, so a resumed run draws the same pieces.
 
         Args:
-            pair: the likeliest pieces, behind a tag if the source begins with one.
+            pair: the most likely pieces; the source may begin with a tag.
             epoch: from 0.
             index: of the pair.
         """
@@ -52,14 +51,14 @@ class Resampling(NamedTuple):
 
 
 class ResampledPairs:
-    """The training pairs as one epoch sees them, each drawn when it is asked for."""
+    """The training pairs of one epoch; pieces are drawn when a pair is accessed."""
 
     def __init__(self, pairs: EncodedPairs, resampling: Resampling, epoch: int) -> None:
-        """Keep what draws depend on.
+        """Store the pairs.
 
         Args:
-            pairs: the likeliest pieces, none too long.
-            resampling: what draws others.
+            pairs: the most likely pieces of each pair.
+            resampling: draws other pieces.
             epoch: from 0.
         """
         self._pairs, self._resampling, self._epoch = pairs, resampling, epoch
@@ -68,15 +67,15 @@ class ResampledPairs:
         return len(self._pairs)
 
     def __getitem__(self, index: int) -> EncodedPair:
-        """A pair, drawn alike each time."""
+        """Return a pair; the same pieces at every access."""
         return self._resampling.draw(self._pairs[index], self._epoch, index)
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
-        """Of the likeliest pieces, `(pairs, 2)`; those drawn are of much the same lengths."""
+        """Lengths of the most likely pieces `(pairs, 2)`; drawn pieces have similar lengths."""
         return lengths_of(self._pairs)
 
 
 def _seed(seed: int, epoch: int, index: int, side: int) -> int:
-    """A number of its own for each sentence of each epoch of each run."""
+    """Make a different seed for each sentence, epoch and run."""
     return (((seed << 32 | epoch) << 48 | index) << 1) | side

@@ -1,4 +1,8 @@
-"""Text that flows: lines are handed on as they come, never waiting for more than there is."""
+"""Lines to translate, passed on as they arrive.
+
+A pipe may bring lines slowly. `read_blocks` passes on what has arrived, and never waits to fill a
+block. From a file it makes full blocks.
+"""
 
 import os
 import select
@@ -9,36 +13,37 @@ from typing import Protocol
 
 from s2s_cli.data.file_kinds import (
     HEAD_BYTES,
+    MIN_LINES_PER_BAD_LINE,
     STDIN,
-    TOLERATED,
     BadLines,
     is_other_encoding,
     name_input,
     refuse_head,
 )
 from s2s_cli.data.lines import check_text, is_decodable, not_utf8_text, strip_marks
-from s2s_cli.data.opening import UNPACKING, describe_damage, is_pipe, open_stream
+from s2s_cli.data.opening import UNPACKING_ERRORS, describe_damage, is_pipe, open_stream
 from s2s_cli.errors import DataError
 
 CHUNK_BYTES = 1 << 16
-"""Read at a time; as much as a pipe holds."""
+"""Number of bytes read at a time: the capacity of a pipe."""
 
 LINE_BYTES = 128
-"""Of a usual line. A block of longer ones has fewer, so that it takes no more memory."""
+"""Assumed size of a line. A block of longer lines has fewer of them, which bounds its memory."""
 
 
-class Source(Protocol):
-    """A binary stream that can be read as far as it has come."""
+class InputStream(Protocol):
+    """A binary stream from which the bytes that have arrived can be read."""
 
     def read1(self, size: int, /) -> bytes:
-        """Up to `size` bytes, without waiting for more than one read; empty at the end."""
+        """Return up to `size` bytes by at most one read; empty at the end."""
         ...
 
 
-def open_source(path: Path) -> Source:
+def open_input(path: Path) -> InputStream:
     """Open a file (`.gz` is unpacked), or stdin for `-`.
 
-    A regular file is read through once before: what is not UTF-8 text is refused as a whole.
+    A regular file is read once before, so that a file that is not UTF-8 text is refused before any
+    of its lines is translated.
 
     Raises:
         DataError: the file is missing, unreadable or not text.
@@ -51,17 +56,16 @@ def open_source(path: Path) -> Source:
 
 
 def read_blocks(
-    source: Source, warn: Callable[[str], None], most_lines: int, path: Path = STDIN
+    source: InputStream, warn: Callable[[str], None], max_lines: int, path: Path = STDIN
 ) -> Iterator[list[str]]:
-    r"""Blocks of lines, split at `\n` only; byte order marks, and the CR of CRLF, are taken off.
+    r"""Yield blocks of lines, split at `\n` only, without byte order marks and the CR of CRLF.
 
-    A block is as large as may be without waiting: where there is no more to read as yet, what has
-    come is handed on.
+    A block is as large as possible without waiting for more input.
 
     Args:
         source: the stream.
-        warn: told once if bytes were not UTF-8; they become U+FFFD, and no line is lost.
-        most_lines: in a block.
+        warn: called once if there are bytes that are not UTF-8; they are read as U+FFFD.
+        max_lines: maximum number of lines in a block.
         path: names the stream in messages.
 
     Raises:
@@ -69,26 +73,26 @@ def read_blocks(
     """
     decode = _Decoder(warn, path)
     block: list[bytes] = []
-    rest: list[bytes] = []  # of a line whose end has not come
+    rest: list[bytes] = []  # of a line whose end has not arrived
     size = num_bytes = 0
     while chunk := _read(source, path):
         if not num_bytes:
-            refuse_head(chunk, path, is_whole=False)
-        *whole, tail = chunk.split(b"\n")
-        if whole:
-            whole[0], rest = b"".join([*rest, whole[0]]), []
+            refuse_head(chunk, path, is_complete=False)
+        *complete, tail = chunk.split(b"\n")
+        if complete:
+            complete[0], rest = b"".join([*rest, complete[0]]), []
         rest.append(tail)
-        block += whole
+        block += complete
         size += len(chunk)
         num_bytes += len(chunk)
-        while len(block) >= most_lines:
-            yield decode(block[:most_lines])
-            block, size = block[most_lines:], 0
-        if block and (size >= most_lines * LINE_BYTES or not has_more(source)):
+        while len(block) >= max_lines:
+            yield decode(block[:max_lines])
+            block, size = block[max_lines:], 0
+        if block and (size >= max_lines * LINE_BYTES or not has_more(source)):
             yield decode(block)
             block, size = [], 0
     last = b"".join(rest)
-    if len(last) == num_bytes:  # there is no line feed at all
+    if len(last) == num_bytes:  # The stream has no line feed.
         refuse_head(last[:HEAD_BYTES], path)
         last = strip_marks(last)
     if block or last:
@@ -96,10 +100,11 @@ def read_blocks(
 
 
 class _Decoder:
-    """Lines as bytes to text; refuses what is no UTF-8 text, and warns of damage once.
+    """Decodes lines; refuses text in another encoding, and warns once of damaged lines.
 
-    A stream is judged when it has brought `TOLERATED` lines or is at its end, or as soon as most
-    lines, and more than one, are not UTF-8: whether it drips makes no difference.
+    It decides after `MIN_LINES_PER_BAD_LINE` lines or at the end of the stream, or earlier if most
+    lines, and more than one, are not UTF-8. The decision does not depend on how lines are grouped
+    into blocks.
     """
 
     def __init__(self, warn: Callable[[str], None], path: Path) -> None:
@@ -107,36 +112,36 @@ class _Decoder:
         self._path = path
         self._num_lines = 0
         self._bad_lines = BadLines()
-        self._is_judged = False
+        self._has_decided = False
         self._has_warned = False
 
     def __call__(self, block: list[bytes], *, is_end: bool = False) -> list[str]:
         bad_numbers = [number for number, raw in enumerate(block) if not is_decodable(raw)]
-        if not self._is_judged:
-            self._judge([block[number] for number in bad_numbers], len(block), is_end=is_end)
+        if not self._has_decided:
+            self._decide([block[number] for number in bad_numbers], len(block), is_end=is_end)
         if bad_numbers and not self._has_warned:
             self._has_warned = True
             self._warn(
                 f"{name_input(self._path)}: line {self._num_lines + bad_numbers[0] + 1} is not "
-                "UTF-8; bytes that cannot be decoded are read as U+FFFD, here and in what follows"
+                "UTF-8; bytes that cannot be decoded are read as U+FFFD, here and in later lines"
             )
         self._num_lines += len(block)
         return [strip_marks(raw).removesuffix(b"\r").decode("utf-8", "replace") for raw in block]
 
-    def _judge(self, bad_lines: list[bytes], num_lines: int, *, is_end: bool) -> None:
+    def _decide(self, bad_lines: list[bytes], num_lines: int, *, is_end: bool) -> None:
         for line in bad_lines:
             self._bad_lines.add(line)
         bad, total = self._bad_lines, self._num_lines + num_lines
-        self._is_judged = total >= TOLERATED or is_end
-        is_clear = bad.number > 1 and 2 * bad.number > total
-        if (self._is_judged or is_clear) and is_other_encoding(bad, total):
+        self._has_decided = total >= MIN_LINES_PER_BAD_LINE or is_end
+        is_obvious = bad.number > 1 and 2 * bad.number > total
+        if (self._has_decided or is_obvious) and is_other_encoding(bad, total):
             raise not_utf8_text(bad, total, self._path)
 
 
 def has_more(source: object) -> bool:
-    """Whether a stream can be read without waiting: a file always, a pipe if something has come.
+    """Return whether a stream can be read without waiting.
 
-    At the end of a pipe it can: nothing is read then.
+    A file always can. A pipe can if bytes have arrived, or at its end.
     """
     try:
         descriptor = source.fileno()  # type: ignore[attr-defined]
@@ -144,11 +149,11 @@ def has_more(source: object) -> bool:
             return True
         return bool(select.select([descriptor], [], [], 0)[0])
     except (AttributeError, OSError, ValueError):
-        return False  # Not a stream of the system, or one that it cannot ask.
+        return False  # Not a file of the operating system, or one without `select`.
 
 
-def _read(source: Source, path: Path) -> bytes:
+def _read(source: InputStream, path: Path) -> bytes:
     try:
         return source.read1(CHUNK_BYTES)
-    except UNPACKING as error:
+    except UNPACKING_ERRORS as error:
         raise DataError(describe_damage(path, error)) from error

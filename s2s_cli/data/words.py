@@ -1,7 +1,11 @@
-"""Sentence pairs as words in a temporary file, so that the text needs no memory.
+"""The words of sentence pairs in a temporary file, so that memory does not grow with the text.
 
-A pair is two lines, its source and its target, of words separated by TABs. No word contains a TAB
-or a line break, since white space in a sentence counts as spaces.
+A pair takes two lines, source and target, with a TAB between words. No word contains a TAB or a
+line break, because tokenisers treat all white space as spaces.
+
+The path of the text: `chunk_rows` groups rows into chunks; worker processes turn each `TextChunk`
+into a `WordsChunk` (`make_word_splitter`); `WordsFile` appends the chunks and adds up their counts.
+Later, worker processes read the file chunk by chunk (`read_words`), each given a `WordsSlice`.
 """
 
 from collections import Counter
@@ -17,9 +21,10 @@ from s2s_cli.sources import Direction
 from s2s_cli.text.tokenizer import make_tokenizers
 
 CHUNK_PAIRS = 2_000
+"""Maximum number of pairs in a chunk."""
 
 SideCounts = dict[str, Counter[str]]
-"""How often each word occurs on one side of a split, by language."""
+"""How often each word of one side of a split occurs, by language."""
 
 
 class TextChunk(NamedTuple):
@@ -33,21 +38,22 @@ class TextChunk(NamedTuple):
 
 
 class WordsChunk(NamedTuple):
-    """The same pairs as words, with their counts."""
+    """The words of a `TextChunk`, and their counts."""
 
     split: str
     source: int
     direction: Direction
     content: bytes
+    """As in the file."""
     num_pairs: int
     counts: tuple[Counter[str], Counter[str]]
-    """Of the source and the target side."""
+    """How often each word occurs, on the source and the target side."""
     hashes: bytes
-    """Fingerprints of the pairs."""
+    """Fingerprints of the pairs, as `hash_pairs` makes them."""
 
 
 class WordsSlice(NamedTuple):
-    """Where a chunk of words is in the file."""
+    """Where the words of a chunk are in the file."""
 
     path: Path
     source: int
@@ -61,14 +67,14 @@ class WordsFile:
     def __init__(self, path: Path) -> None:
         """Start an empty file."""
         self.path = path
-        self.places: list[WordsSlice] = []
+        self.slices: list[WordsSlice] = []
         self.num_pairs = 0
         self.counts: tuple[SideCounts, SideCounts] = ({}, {})
         self._file: BinaryIO = path.open("wb")
 
     def append(self, chunk: WordsChunk) -> None:
-        """Write a chunk and add up its counts."""
-        self.places.append(
+        """Write a chunk, and add its counts."""
+        self.slices.append(
             WordsSlice(self.path, chunk.source, self._file.tell(), len(chunk.content))
         )
         self._file.write(chunk.content)
@@ -77,7 +83,7 @@ class WordsFile:
             side.setdefault(lang, Counter()).update(counts)
 
     def close(self) -> None:
-        """Make all chunks readable."""
+        """Close the file for writing; all chunks can be read now."""
         self._file.close()
 
 
@@ -86,7 +92,7 @@ def chunk_rows(rows: Iterable[tuple[str, int, Direction, Row]]) -> Iterator[Text
 
     Args:
         rows: each with its split, the number of its source in the split, and its direction. Rows
-            of several splits may alternate; each split keeps the order of its rows.
+            of several splits may alternate; the order within each split is kept.
     """
     open_chunks: dict[str, TextChunk] = {}
     for split, source, direction, row in rows:
@@ -105,8 +111,8 @@ def make_word_splitter(
     """Make the function that splits the sentences of chunks into words.
 
     Args:
-        text: names of the tokenisers, and how text is normalised.
-        directions: that occur.
+        text: the tokenisers, and how text is normalised.
+        directions: of all chunks.
     """
     tokenizers = {direction: make_tokenizers(text, direction) for direction in directions}
 
@@ -131,11 +137,11 @@ def make_word_splitter(
     return split
 
 
-def read_words(place: WordsSlice) -> Iterator[tuple[list[str], list[str]]]:
+def read_words(words: WordsSlice) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the words of source and target of each pair of a chunk."""
-    with place.path.open("rb") as file:
-        file.seek(place.start)
-        lines = file.read(place.size).decode().split("\n")
-    lines.pop()  # after the last line feed
+    with words.path.open("rb") as file:
+        file.seek(words.start)
+        lines = file.read(words.size).decode().split("\n")
+    lines.pop()  # The text after the last line feed is empty.
     sentences = (line.split("\t") if line else [] for line in lines)
     return zip(sentences, sentences, strict=True)

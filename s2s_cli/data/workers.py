@@ -1,4 +1,8 @@
-"""Work on chunks of a long text by several processes, in order."""
+"""Apply a function to the chunks of a long text in several processes, in order.
+
+The first chunks are processed here, so a short text starts no other process. For the rest, a few
+chunks per process are in the queue at any time, so memory does not grow with the text.
+"""
 
 import multiprocessing
 import os
@@ -16,93 +20,96 @@ from s2s_cli.signals import ignore_interrupts
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 
-ALONE_CHUNKS = 10
-"""So many chunks are worked on before other processes are begun, which takes a second."""
+LOCAL_CHUNKS = 10
+"""Chunks processed here before other processes are started, which takes a second."""
 
-AHEAD = 2
-"""Chunks on their way for each process."""
+QUEUED_CHUNKS = 2
+"""Chunks in the queue for each process."""
 
 
-class Work(NamedTuple, Generic[Chunk, Result]):
-    """What is done with every chunk."""
+class Task(NamedTuple, Generic[Chunk, Result]):
+    """The function to apply to every chunk, described so that any process can make it."""
 
-    make: Callable[..., Callable[[Chunk], Result]]
-    """Makes ready to work; called once in each process."""
+    make_function: Callable[..., Callable[[Chunk], Result]]
+    """Makes the function; called once in each process."""
     settings: tuple[Any, ...]
-    """Its arguments, which must be plain values."""
+    """Arguments of `make_function`; they must be plain values."""
 
 
 def count_cores() -> int:
-    """The cores that this process may use."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_in_order(
-    work: Work[Chunk, Result], chunks: Iterable[Chunk], workers: int
+    task: Task[Chunk, Result], chunks: Iterable[Chunk], workers: int
 ) -> Generator[Result, None, None]:
-    """The results of chunks, in their order, whatever the number of processes.
+    """Yield the result of each chunk, in order, with any number of processes.
 
-    A short text, and any text if there is one worker, is worked on here. Who does not take all
-    results closes the generator, which ends the processes.
+    With one worker, or a short text, no process is started. A caller that does not take all results
+    must close the generator, which stops the processes.
 
     Args:
-        work: what to do.
-        chunks: taken only as far as the processes are busy.
-        workers: processes at most.
+        task: the function to apply.
+        chunks: taken only when there is room in the queue.
+        workers: maximum number of processes.
 
     Raises:
-        DataError: a process ended before its work was done.
+        DataError: a process ended unexpectedly.
     """
     rest = iter(chunks)
-    do = work.make(*work.settings)
-    yield from map(do, rest if workers == 1 else islice(rest, ALONE_CHUNKS))
+    function = task.make_function(*task.settings)
+    yield from map(function, rest if workers == 1 else islice(rest, LOCAL_CHUNKS))
     first = next(rest, None)
     if first is not None:
-        del do
-        yield from _map_in_processes(work, first, rest, workers)
+        del function  # It may be large, and is not needed here any more.
+        yield from _map_in_processes(task, first, rest, workers)
 
 
 def _map_in_processes(
-    work: Work[Chunk, Result], first: Chunk, rest: Iterator[Chunk], workers: int
+    task: Task[Chunk, Result], first: Chunk, rest: Iterator[Chunk], workers: int
 ) -> Generator[Result, None, None]:
-    # Begun anew, not forked: the libraries of this process may have threads.
+    # Spawned, not forked: libraries may have started threads in this process.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=work)
-    waiting: deque[Future[Any]] = deque([pool.submit(_do, first)])
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=task)
+    waiting: deque[Future[Any]] = deque([pool.submit(_apply, first)])
     try:
         while waiting:
-            while len(waiting) < AHEAD * workers and (chunk := next(rest, None)) is not None:
-                waiting.append(pool.submit(_do, chunk))
+            while (
+                len(waiting) < QUEUED_CHUNKS * workers and (chunk := next(rest, None)) is not None
+            ):
+                waiting.append(pool.submit(_apply, chunk))
             yield cast("Result", waiting.popleft().result())
     except BrokenProcessPool as error:
         raise DataError(
-            "a process that tokenises or encodes ended before its work was done (out of memory?); "
-            "--workers 1 does without, and needs least memory"
+            "a worker process ended unexpectedly, perhaps because memory ran out; use --workers 1, "
+            "which starts no processes and needs the least memory"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_work: Callable[[Any], Any] | None = None
-"""What this process does with a chunk, if it is one of ours."""
+_function: Callable[[Any], Any] | None = None
+"""The function that this process applies to chunks, if it is a worker."""
 
 
-def _begin(make: Callable[..., Callable[[Any], Any]], settings: tuple[Any, ...]) -> None:
-    global _work  # noqa: PLW0603 (a process has one work, and is told of it before any chunk)
+def _start(make_function: Callable[..., Callable[[Any], Any]], settings: tuple[Any, ...]) -> None:
+    """Prepare this worker process."""
+    global _function  # noqa: PLW0603 (a worker has one function, which is set before any chunk)
     ignore_interrupts()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _work = make(*settings)
+    _function = make_function(*settings)
 
 
 def _end_with_parent() -> None:
-    """Do not wait for ever for chunks of a process that was killed."""
+    """End this process when its parent ends, even if the parent was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _do(chunk: Any) -> Any:
-    if _work is None:
-        raise RuntimeError("not begun")
-    return _work(chunk)
+def _apply(chunk: Any) -> Any:
+    if _function is None:
+        raise RuntimeError("not a worker process")
+    return _function(chunk)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from s2s_cli.errors import ConfigError
 from s2s_cli.scoring.metrics import Score, ScoringSettings, check_lengths
-from s2s_cli.text.word_boundaries import split_plain
+from s2s_cli.text.word_boundaries import make_metric_splitter
 
 MAX_LABELS = 20
 """A test set with more labels is not taken for one of labels, and has no confusion table."""
@@ -51,7 +51,7 @@ def look_like_labels(references: Sequence[Sequence[str]], tgt_lang: str) -> bool
     if len(references) != 1:
         return False
     counts = Counter(references[0])
-    tokenize = split_plain(tgt_lang)
+    tokenize = make_metric_splitter(tgt_lang)
     return (
         1 < len(counts) <= MAX_LABELS
         and len(references[0]) >= MIN_LINES_PER_LABEL * len(counts)

@@ -17,7 +17,7 @@ from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, measure_ter
 from s2s_cli.text.language import base_language, is_chinese, is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
-from s2s_cli.text.word_boundaries import choose_tokenizer, split_plain
+from s2s_cli.text.word_boundaries import choose_tokenizer, make_metric_splitter
 
 MetricName = Literal["bleu", "chrf", "ter"]
 METRIC_NAMES: tuple[MetricName, ...] = ("bleu", "chrf", "ter")
@@ -191,7 +191,7 @@ def score_tokens(
     """
     check_lengths(hypotheses, references)
     metric = BLEU(lowercase=settings.lowercase, tokenize="none", force=True)
-    split = split_plain(settings.tgt_lang)
+    split = make_metric_splitter(settings.tgt_lang)
 
     def tokenize(lines: Sequence[str]) -> list[str]:
         return [" ".join(split(line.lower() if settings.lowercase else line)) for line in lines]

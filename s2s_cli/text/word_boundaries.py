@@ -1,7 +1,7 @@
 """Split sentences into words: with jieba, with Moses, into characters, or at spaces.
 
-Of the tokenisers only the boundaries are used. What they would escape, replace or drop stays in the
-text.
+Only the boundaries that jieba and Moses find are used. Characters that they escape, replace or drop
+stay in the text.
 """
 
 import logging
@@ -12,16 +12,17 @@ from typing import Any
 
 import regex
 
+from s2s_cli.config import Config
 from s2s_cli.text.language import base_language, is_written_without_spaces
 from s2s_cli.text.normalize import CHARACTER
 from s2s_cli.text.spacing import CACHED_PAIRS, is_unspaced
 
 Splitter = Callable[[str], list[str]]
-"""Splits a text into parts that concatenate to it, spaces included."""
+"""Splits a text into segments; concatenated, they are the text, including its spaces."""
 
 
 def choose_tokenizer(name: str, lang: str) -> str:
-    """Resolve `auto`: jieba for Chinese, characters for others without spaces, else Moses."""
+    """Resolve `auto`: jieba for Chinese, `char` for other languages without spaces, or Moses."""
     if name != "auto":
         return name
     if base_language(lang) == "zh":
@@ -29,8 +30,19 @@ def choose_tokenizer(name: str, lang: str) -> str:
     return "char" if is_written_without_spaces(lang) else "moses"
 
 
+def resolve_tokenizers(config: Config) -> tuple[str, str]:
+    """Resolve `auto` for source and target.
+
+    With several directions, `auto` stays if the languages of a side need different tokenisers.
+    """
+    text, directions = config.text, config.data.all_directions
+    src = {choose_tokenizer(text.src_tokenizer, direction.src) for direction in directions}
+    tgt = {choose_tokenizer(text.tgt_tokenizer, direction.tgt) for direction in directions}
+    return "auto" if len(src) > 1 else src.pop(), "auto" if len(tgt) > 1 else tgt.pop()
+
+
 def depends_on_language(name: str) -> bool:
-    """Whether the result of a tokeniser depends on the language."""
+    """Return whether the result of a tokeniser depends on the language."""
     return name in ("auto", "moses")
 
 
@@ -39,10 +51,10 @@ def make_splitter(name: str, lang: str) -> Splitter:
     return _SPLITTERS[name](base_language(lang))
 
 
-def split_plain(lang: str) -> Callable[[str], list[str]]:
-    """Make the tokeniser for "BLEU on tokens": jieba or Moses with their usual output.
+def make_metric_splitter(lang: str) -> Callable[[str], list[str]]:
+    """Make the tokeniser for "BLEU on tokens": jieba or Moses with their unchanged output.
 
-    Languages without spaces that have no word tokeniser here are split into characters.
+    Other languages without spaces are split into characters.
     """
     chosen, code = choose_tokenizer("auto", lang), base_language(lang)
     match chosen:
@@ -59,12 +71,12 @@ def split_plain(lang: str) -> Callable[[str], list[str]]:
 def _load_jieba() -> Any:
     """Load jieba once: its dictionary takes half a second."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in its sources, deprecated pkg_resources
+        warnings.simplefilter("ignore")  # invalid escapes, deprecated pkg_resources
         import jieba  # noqa: PLC0415
     jieba.setLogLevel(logging.ERROR)
     tokenizer = jieba.Tokenizer()
-    # What `initialize` does, without its cache: a world-writable file in the temporary folder,
-    # which is unmarshalled unchecked and saves no time.
+    # As `initialize` does, but without its cache: a world-writable file in the temporary folder,
+    # which is unmarshalled without a check and saves no time.
     tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
     tokenizer.initialized = True
     return tokenizer
@@ -86,26 +98,26 @@ def _split_with_moses(lang: str) -> Splitter:
     moses = _load_moses(lang)
 
     def split(text: str) -> list[str]:
-        tokens = moses.tokenize(_LOST_BY_MOSES.sub(_stand_in, text), escape=False)
-        parts: list[str] = []
+        tokens = moses.tokenize(_DROPPED_BY_MOSES.sub(_replace_dropped, text), escape=False)
+        segments: list[str] = []
         place = 0
         for token in tokens:
             if text[place : place + 1] == " ":
-                parts.append(" ")
+                segments.append(" ")
                 place += 1
-            parts.append(text[place : place + len(token)])
+            segments.append(text[place : place + len(token)])
             place += len(token)
-        return keep_letters_together(parts)
+        return keep_letters_together(segments)
 
     return split
 
 
-_LOST_BY_MOSES = regex.compile(r"[\x00-\x1f]|(?:DOT)+MULTI")
-"""Control characters, which Moses drops, and its placeholder for a run of dots."""
+_DROPPED_BY_MOSES = regex.compile(r"[\x00-\x1f]|(?:DOT)+MULTI")
+"""Control characters, and the placeholder of Moses for a run of dots: it drops both."""
 
 
-def _stand_in(match: "regex.Match[str]") -> str:
-    """Return as many characters that Moses splits in the same way and keeps."""
+def _replace_dropped(match: "regex.Match[str]") -> str:
+    """Return as many characters that Moses keeps and splits in the same way."""
     found = match.group()
     return "\u00a4" if len(found) == 1 else found.lower()
 
@@ -113,22 +125,22 @@ def _stand_in(match: "regex.Match[str]") -> str:
 _LETTER = regex.compile(r"[\p{L}\p{M}\u200c\u200d]")
 
 
-def keep_letters_together(parts: Sequence[str]) -> list[str]:
+def keep_letters_together(segments: Sequence[str]) -> list[str]:
     """Undo splits inside a word of letters or inside a character.
 
-    Both tokenisers know only the letters of their languages, and no combining marks: jieba splits
-    `Björk` at its `ö`, Moses splits `Mu\u0308ller` at its diaeresis.
+    Both tokenisers know only some letters, and no combining marks: jieba splits `Björk` at its `ö`,
+    Moses splits `Mu\u0308ller` at its diaeresis.
 
     Args:
-        parts: the whole text, spaces included.
+        segments: of the text, including spaces.
     """
-    text = "".join(parts)
+    text = "".join(segments)
     if text.isascii():
-        return list(parts)
+        return list(segments)
     ends: set[int] | None = None
     kept: list[str] = []
     place = 0
-    for part in parts:
+    for segment in segments:
         before, after = text[place - 1 : place], text[place : place + 1]
         is_inside = False
         if kept and " " not in (before, after) and not _are_separate(before, after):
@@ -136,15 +148,15 @@ def keep_letters_together(parts: Sequence[str]) -> list[str]:
                 ends = {match.end() for match in CHARACTER.finditer(text)}
             is_inside = place not in ends or _is_inside_word(before, after)
         if is_inside:
-            kept[-1] += part
+            kept[-1] += segment
         else:
-            kept.append(part)
-        place += len(part)
+            kept.append(segment)
+        place += len(segment)
     return kept
 
 
 def _are_separate(before: str, after: str) -> bool:
-    """Whether a split between two characters is surely right: both ASCII, or both Han."""
+    """Return whether a split between two characters is certainly right: both ASCII or both Han."""
     return (before < "\x80" and after < "\x80") or (
         "\u4e00" <= before <= "\u9fff" and "\u4e00" <= after <= "\u9fff"
     )
@@ -152,7 +164,7 @@ def _are_separate(before: str, after: str) -> bool:
 
 @lru_cache(CACHED_PAIRS)
 def _is_inside_word(before: str, after: str) -> bool:
-    """Whether both are letters of a script that writes spaces between words."""
+    """Return whether both are letters of scripts with spaces between words."""
     return all(
         _LETTER.match(character) is not None and not is_unspaced(character)
         for character in (before, after)
@@ -172,6 +184,6 @@ _SPLITTERS: dict[str, Callable[[str], Splitter]] = {
     "moses": _split_with_moses,
     "char": _split_into_characters,
     "space": _split_at_spaces,
-    # No word tokeniser: subwords never cross a space in any case.
+    # No word tokeniser. Splitting at spaces is harmless, because subwords never cross a space.
     "none": _split_at_spaces,
 }

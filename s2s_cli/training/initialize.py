@@ -15,7 +15,7 @@ from torch import Tensor
 
 from s2s_cli.checkpoint import LoadedModel, ModelCard, load_card, load_model
 from s2s_cli.config import Config
-from s2s_cli.data.file_kinds import TOLERATED
+from s2s_cli.data.file_kinds import MIN_LINES_PER_BAD_LINE
 from s2s_cli.data.lines import check_text, is_decodable, stream_raw_lines
 from s2s_cli.differences import describe, diff
 from s2s_cli.errors import ConfigError, DataError
@@ -23,7 +23,8 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Vocabularies
 from s2s_cli.sources import Direction
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.vocabularies import describe_vocabularies, resolve_tokenizers
+from s2s_cli.text.word_boundaries import resolve_tokenizers
+from s2s_cli.vocabularies import describe_vocabularies
 
 NUM_HEADER_FIELDS = 2
 
@@ -62,7 +63,7 @@ def fill_embeddings(table: Tensor, vocabulary: Vocabulary, path: Path, key: str)
             elif (word := raw.decode()) in vocabulary and word not in found:
                 found.add(word)
                 table[vocabulary.encode([word])[0]] = torch.from_numpy(vector)
-    if num_not_utf8 * TOLERATED > num_words:
+    if num_not_utf8 * MIN_LINES_PER_BAD_LINE > num_words:
         check_text(path)
     if not found:
         raise ConfigError(f"{key}: {path} knows no word of the vocabulary; is it of this language?")

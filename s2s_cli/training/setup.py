@@ -17,8 +17,8 @@ from s2s_cli.checkpoint import (
 )
 from s2s_cli.config import Config
 from s2s_cli.data.dataset import Dataset
+from s2s_cli.data.directions import expand_directions
 from s2s_cli.data.resampling import Resampling
-from s2s_cli.data.splits import direct_source
 from s2s_cli.errors import CheckpointError, ConfigError
 from s2s_cli.launch import read_launch
 from s2s_cli.parallel import SINGLE_PROCESS, Ranks
@@ -62,7 +62,7 @@ def weigh_pairs(config: Config, train: Dataset) -> npt.NDArray[np.float64] | Non
     weights = [
         directed.source.weight
         for source in sources_of(config.data.train)
-        for directed in direct_source(source, config.data, "train")
+        for directed in expand_directions(source, config.data, "train")
     ]
     if all(weight == 1 for weight, source in zip(weights, sources, strict=True) if source.pairs):
         return None

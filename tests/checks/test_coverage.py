@@ -1,4 +1,4 @@
-"""Too little text, and vocabularies that know too little of it."""
+"""Warnings of too little text, and of vocabularies with low coverage."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def amounts_in(stderr: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Valid has a known word and a number of its own in each line; train is well known."""
+    """Each line of valid has a known word and a unique number; all words of train are known."""
     for lang in ("de", "en"):
         (tmp_path / f"t.{lang}").write_text("Hund Katze Hund\n" * 700)
         (tmp_path / f"few.{lang}").write_text("Hund Katze Hund\n" * 30)
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_vocab_build_and_train_name_numbers_and_remedies(folder: Path) -> None:
+def test_warnings_of_vocab_build_and_train_have_numbers_and_remedies(folder: Path) -> None:
     files = ["--train-src", "t.de", "--train-tgt", "t.en"]
     files += ["--valid-src", "v.de", "--valid-tgt", "v.en", *TINY[:-2], "--run", "r"]
     build, train = ["vocab", "build", *files], ["train", *files, "--epochs", 1]
@@ -46,7 +46,7 @@ def test_vocab_build_and_train_name_numbers_and_remedies(folder: Path) -> None:
         assert "vocab.min_freq" in src
 
 
-def test_few_validation_pairs_are_named(folder: Path) -> None:
+def test_few_validation_pairs_cause_a_warning(folder: Path) -> None:
     files = ["--train-src", "t.de", "--train-tgt", "t.en"]
     files += ["--valid-src", "few.de", "--valid-tgt", "few.en", "--run", "r"]
     (folder / "t.de").write_text("Hund Katze Hund\n" * 1000)
@@ -78,7 +78,7 @@ def test_the_phrasebook_causes_no_warning(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.slow
-def test_real_corpora_cause_no_warning_but_of_leaks(
+def test_real_corpora_cause_no_warnings_except_of_leaks(
     recipe: str, folder: str, real_data: Path, tmp_path: Path
 ) -> None:
     command = ["vocab", "build", "-c", recipe, "--data-dir", real_data / folder, "--run", "r"]

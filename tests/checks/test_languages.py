@@ -1,4 +1,4 @@
-"""Languages by the names of files."""
+"""Languages in the names of files."""
 
 import pytest
 
@@ -34,11 +34,11 @@ def test_the_last_suffix_names_the_language(name: str, lang: str) -> None:
         *("data.tsv", "data.csv", "x.py", "x.de.bak", "europarl.de-en", "x.12", "x.", "", ".gz"),
     ],
 )
-def test_other_suffixes_name_none(name: str) -> None:
+def test_other_suffixes_name_no_language(name: str) -> None:
     assert language_of_name(name) is None
 
 
-def test_a_column_is_a_code_or_none() -> None:
+def test_a_column_may_be_named_by_a_code() -> None:
     assert parse_code("fr") == "fr"
     assert parse_code("zh-TW") == "zh-TW"
     assert parse_code("english") is None

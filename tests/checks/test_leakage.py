@@ -26,7 +26,7 @@ def fingerprints_of(pairs: list[tuple[str, str]]) -> Fingerprints:
 TRAIN = fingerprints_of([("ein Hund", "a dog"), ("ein Hund", "the dog"), ("zwei Katzen", "cats")])
 
 
-def test_sources_and_whole_pairs_are_counted_apart() -> None:
+def test_sources_and_pairs_are_counted_separately() -> None:
     rows = [
         ("ein Hund", "a dog"),
         ("ein Hund", "one dog"),
@@ -37,7 +37,7 @@ def test_sources_and_whole_pairs_are_counted_apart() -> None:
     assert count_leaks([], TRAIN) == (0, 0, 0)
 
 
-def test_case_and_white_space_do_not_count() -> None:
+def test_case_and_white_space_are_ignored() -> None:
     rows = [(" Ein  HUND\t", "A\u3000Dog "), ("einHund", "a dog"), ("ein Hund.", "a dog")]
     assert count_leaks(rows, TRAIN) == (3, 1, 1)
 
@@ -46,7 +46,7 @@ def test_any_of_several_references_counts() -> None:
     assert count_leaks([("ein Hund", "one dog", "The dog", "x")], TRAIN) == (1, 1, 1)
 
 
-def test_each_sentence_is_held_once_and_in_order() -> None:
+def test_each_hash_is_stored_once_and_in_order() -> None:
     assert len(TRAIN.sources) == 2
     assert len(TRAIN.pairs) == 3
     assert (np.diff(TRAIN.pairs.astype(object)) > 0).all()
@@ -60,11 +60,11 @@ def test_planted_pairs_are_found_in_a_real_corpus(real_data: Path) -> None:
     ]
     train, test = (list(zip(*side, strict=True)) for side in sides)
     found = count_leaks(test, fingerprints_of(train))
-    assert found == (864, 0, 0)  # as the corpus' own page promises
+    assert found == (864, 0, 0)  # as the page of the corpus says
     draw = random.Random(1)
-    whole = draw.sample(train, 30)
+    pairs = draw.sample(train, 30)
     other = [(zh, "something else") for zh, _ in draw.sample(train, 12)]
-    planted = [*test, *whole, *other]
+    planted = [*test, *pairs, *other]
     draw.shuffle(planted)
     assert count_leaks(planted, fingerprints_of(train)) == (906, 42, 30)
 

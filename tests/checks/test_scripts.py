@@ -53,7 +53,7 @@ def text_of(*lines: str) -> LetterCounts:
 
 
 @pytest.mark.parametrize("lang", TEXTS)
-def test_a_text_fits_its_own_language_and_none_of_another_script(lang: str) -> None:
+def test_a_text_fits_its_language_and_no_language_in_another_script(lang: str) -> None:
     text = text_of(TEXTS[lang])
     assert measure_fit(text, lang) == 1
     for other in TEXTS:
@@ -61,7 +61,7 @@ def test_a_text_fits_its_own_language_and_none_of_another_script(lang: str) -> N
         assert fits_language(text, other) == expected, other
 
 
-def test_no_side_of_the_real_corpora_misfits(real_data: Path) -> None:
+def test_every_side_of_the_real_corpora_fits(real_data: Path) -> None:
     langs = {"chinese": "zh", "kdconv": "zh", "english": "en", "simplif": "en", "sentiment": "en"}
     paths = [path for path in sorted(real_data.glob("*/*")) if path.suffix not in (".csv", ".txt")]
     assert len(paths) > 40
@@ -97,20 +97,20 @@ def test_loan_words_and_mixed_text_fit() -> None:
     assert fits_language(text_of("Tom は Mary が好き", "오늘 meeting이 있다"), "ja")
 
 
-def test_what_has_no_letters_says_nothing() -> None:
+def test_text_without_letters_fits_every_language() -> None:
     text = text_of("12 + 30 = 42", "😀 !!! …", "", "。。。")
     assert text == []
     assert all(fits_language(text, lang) for lang in TEXTS)
 
 
-def test_few_lines_and_unknown_languages_say_nothing() -> None:
+def test_few_lines_and_unknown_languages_are_not_checked() -> None:
     assert fits_language(count_letters_by_line(["abc", "def"]), "zh")
     assert not fits_language(count_letters_by_line(["abc", "def", "ghi"]), "zh")
     assert fits_language(text_of("abc"), "xx")
     assert fits_language(text_of("abc"), "mul")
 
 
-def test_a_code_may_name_its_script() -> None:
+def test_a_language_code_may_contain_a_script() -> None:
     latin = text_of("Pas spava na prostirci.")
     assert fits_language(latin, "sr-Latn")
     assert fits_language(latin, "sr")
@@ -120,14 +120,14 @@ def test_a_code_may_name_its_script() -> None:
     assert fits_language(text_of(TEXTS["zh"]), "yue")
 
 
-def test_a_few_wrong_lines_among_many_are_no_misfit() -> None:
+def test_a_text_fits_if_most_of_its_lines_do() -> None:
     lines = [TEXTS["zh"]] * 60 + [TEXTS["en"]] * 40
     assert measure_fit(count_letters_by_line(lines), "zh") == 0.6
     assert fits_language(count_letters_by_line(lines), "zh")
     assert not fits_language(count_letters_by_line(lines), "en")
 
 
-def test_letters_have_scripts_and_other_characters_none() -> None:
+def test_letters_have_scripts_and_other_characters_do_not() -> None:
     assert script_of("ä") == script_of("Ａ") == "Latin"
     assert script_of("々") == script_of("㐂") == "Han"
     assert script_of("ー") == script_of("ｶ") == "kana"
@@ -135,7 +135,7 @@ def test_letters_have_scripts_and_other_characters_none() -> None:
     assert count_letters("ab 狗") == {"Latin": 2, "Han": 3}
 
 
-def test_swapped_sides_differ_from_a_wrong_one() -> None:
+def test_swapped_sides_are_distinguished_from_one_wrong_side() -> None:
     zh, en, ru = (text_of(TEXTS[lang]) for lang in ("zh", "en", "ru"))
     assert find_script_misfits(Direction("zh", "en"), zh, en) == []
     swapped = find_script_misfits(Direction("zh", "en"), en, zh)

@@ -5,7 +5,7 @@ import pytest
 from toys import error_of, output_of, save_toy
 
 from s2s_cli.config import Data
-from s2s_cli.data.splits import load_test_and_rest
+from s2s_cli.data.test_set import load_test_and_rest
 from s2s_cli.sources import ParallelFiles
 
 SHARES = ("data.valid=0.1", "data.test=0.2")

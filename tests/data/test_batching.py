@@ -17,7 +17,7 @@ from s2s_cli.data.batching import (
 from s2s_cli.text.vocabulary import BOS_ID, EOS_ID, PAD_ID
 
 
-def test_targets_are_shifted_once() -> None:
+def test_target_inputs_and_outputs_differ_by_one_step() -> None:
     batch = collate([([4, 5], [6, 7, 8]), ([4], [9])])
     assert batch.src.tolist() == [[4, 5, EOS_ID], [4, EOS_ID, PAD_ID]]
     assert batch.src_lengths.tolist() == [3, 2]
@@ -32,7 +32,7 @@ def test_real_tokens_are_counted_and_masked() -> None:
     assert batch.num_tokens == 4 == int(batch.tgt_mask.sum())
 
 
-def test_an_empty_source_is_padded_to_eos() -> None:
+def test_an_empty_source_consists_of_eos() -> None:
     src, lengths = collate_src([[]])
     assert src.tolist() == [[EOS_ID]]
     assert lengths.tolist() == [1]
@@ -48,7 +48,7 @@ def test_arrays_make_the_same_batch_as_lists() -> None:
 LENGTHS = [(1 + i * 7 % 23, 1 + i * 5 % 19) for i in range(1000)]
 
 
-def test_every_pair_comes_once_an_epoch() -> None:
+def test_every_pair_occurs_once_per_epoch() -> None:
     batches = epoch_batches(LENGTHS, batch_size=8, seed=1, epoch=0)
     assert sorted(i for batch in batches for i in batch) == list(range(1000))
     assert all(len(batch) <= 8 for batch in batches)
@@ -64,8 +64,8 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_without_weights_the_order_is_one_permutation() -> None:
-    # Pairs of equal length keep the drawn order, and a single batch has nothing to shuffle: trained
-    # models depend on this order.
+    # Pairs of equal length keep their order, and a single batch has nothing to shuffle. Changing
+    # this order would change trained models.
     expected = np.random.default_rng([7, 3]).permutation(50).tolist()
     assert list(epoch_batches([(1, 1)] * 50, 50, seed=7, epoch=3)) == [expected]
 
@@ -78,7 +78,7 @@ def one_by_one(
     weights: list[float] | None,
     by_tokens: bool,
 ) -> list[list[int]]:
-    """The same order by a loop over single pairs; trained models depend on it."""
+    """Compute the same order by a loop over single pairs. Trained models depend on it."""
     generator = np.random.default_rng([seed, epoch])
     drawn = len(lengths) if weights is None else _draw(np.asarray(weights), generator)
     order = generator.permutation(drawn).tolist()
@@ -137,7 +137,7 @@ def test_neighbours_change_from_epoch_to_epoch() -> None:
     assert len(first & second) < len(first) / 10
 
 
-def test_batches_by_tokens_hold_as_many_as_fit_and_every_pair_once() -> None:
+def test_batches_measured_in_tokens_are_full_and_have_every_pair_once() -> None:
     batches = epoch_batches(LENGTHS, batch_size=200, seed=1, epoch=0, by_tokens=True)
     assert sorted(i for batch in batches for i in batch) == list(range(1000))
     sizes = [len(batch) * max(max(LENGTHS[i]) + 1 for i in batch) for batch in batches]
@@ -146,7 +146,7 @@ def test_batches_by_tokens_hold_as_many_as_fit_and_every_pair_once() -> None:
     assert len({len(batch) for batch in batches}) > 3
 
 
-def test_a_pair_longer_than_a_batch_gets_a_batch_of_its_own() -> None:
+def test_a_pair_longer_than_a_batch_is_a_batch_by_itself() -> None:
     batches = epoch_batches([(3, 3), (50, 3), (3, 3)], 10, seed=1, epoch=0, by_tokens=True)
     assert [1] in batches
     assert sorted(i for batch in batches for i in batch) == [0, 1, 2]
@@ -157,11 +157,11 @@ def count(weights: list[float], epoch: int, seed: int = 1) -> Counter[int]:
     return Counter(index for batch in batches for index in batch)
 
 
-def test_weights_of_one_draw_every_pair_once() -> None:
+def test_with_weights_of_one_every_pair_is_drawn_once() -> None:
     assert count([1.0] * 100, 0) == Counter(range(100))
 
 
-def test_a_whole_weight_repeats_and_a_fraction_draws_a_share() -> None:
+def test_integer_weights_repeat_pairs_and_fractions_draw_a_share() -> None:
     weights = [2.0] * 100 + [0.25] * 400 + [1.5] * 200
     drawn = count(weights, epoch=0)
     assert all(drawn[index] == 2 for index in range(100))
@@ -178,7 +178,7 @@ def test_the_drawn_share_is_a_function_of_seed_and_epoch() -> None:
     assert count(weights, 0) != count(weights, 0, seed=2)
 
 
-def test_over_many_epochs_each_pair_occurs_as_often_as_its_weight_says() -> None:
+def test_over_many_epochs_each_pair_occurs_as_often_as_its_weight() -> None:
     weights = [0.3] * 20 + [1.7] * 10
     total: Counter[int] = Counter()
     for epoch in range(400):
@@ -191,7 +191,7 @@ def test_an_epoch_is_never_empty() -> None:
     assert all(count([0.001] * 3, epoch).total() == 1 for epoch in range(20))
 
 
-def test_items_are_prefetched_in_order_one_ahead() -> None:
+def test_items_are_prefetched_in_order_and_one_ahead() -> None:
     asked: list[int] = []
 
     def items() -> Iterator[int]:

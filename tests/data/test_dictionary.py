@@ -20,20 +20,22 @@ def test_a_dictionary_maps_words_to_words(tmp_path: Path) -> None:
         ("", "d:2: expected `source TAB target`"),
         ("Baum\ttree\tarbre", "d:2: expected `source TAB target`"),
         ("New York\tNew York", "d:2: 'New York' is more than one word"),
-        ("Haus\thome", "d:2: 'Haus' stands here twice"),
+        ("Haus\thome", "d:2: 'Haus' is already in the dictionary"),
     ],
 )
-def test_a_malformed_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_the_error_names_the_malformed_line(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "d").write_text(f"Haus\thouse\n{line}\n")
     with pytest.raises(DataError) as caught:
         read_dictionary(tmp_path / "d")
     assert message in str(caught.value)
 
 
-def test_sources_are_lower_cased_before_doubles_are_sought(tmp_path: Path) -> None:
+def test_sources_are_normalised_before_duplicates_are_detected(tmp_path: Path) -> None:
     (tmp_path / "d").write_text("Haus\tHouse\nBaum\tTree\nHAUS\tHome\n")
     assert len(read_dictionary(tmp_path / "d")) == 3
-    with pytest.raises(DataError, match="d:3: 'haus' stands here twice"):
+    with pytest.raises(
+        DataError, match=r"d:3: 'haus' .as the model reads 'HAUS'. is already in the dictionary"
+    ):
         read_dictionary(tmp_path / "d", str.lower)
     (tmp_path / "d").write_text("Haus\tHouse\n")
     assert read_dictionary(tmp_path / "d", str.lower) == {"haus": "House"}

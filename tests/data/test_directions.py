@@ -1,4 +1,4 @@
-"""Sources of several directions: which languages they have."""
+"""Sources and their directions."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ from corpora import load_training
 
 from s2s_cli.config import Data
 from s2s_cli.data.pairs import ParallelText
-from s2s_cli.data.splits import load_test, open_split
+from s2s_cli.data.splits import open_sources
+from s2s_cli.data.test_set import load_test
 from s2s_cli.errors import ConfigError
 from s2s_cli.recipe import check_config
 
@@ -16,7 +17,7 @@ BOTH = {"src": "{src}.txt", "tgt": "{tgt}.txt"}
 
 
 def make_data(folder: Path, **keys: object) -> Data:
-    """Lines that are the same in each language, but for the language; line 7 twice in English."""
+    """Write lines that differ only in the name of their language; English has line 7 twice."""
     for lang in ("de", "en", "fr"):
         lines = [f"{lang} {7 if lang == 'en' and i == 8 else i}" for i in range(300)]
         (folder / f"{lang}.txt").write_text("".join(f"{line}\n" for line in lines))
@@ -30,7 +31,7 @@ def all_languages(text: ParallelText) -> set[str]:
     return {sentence.split()[0] for row in text.rows for sentence in row}
 
 
-def test_names_hold_the_languages_of_each_direction(tmp_path: Path) -> None:
+def test_placeholders_in_names_become_the_languages_of_each_direction(tmp_path: Path) -> None:
     for source in (BOTH, {"file": "all.tsv", "src": "{src}", "tgt": "{tgt}"}):
         train, valid = load_training(make_data(tmp_path, train=source, valid=source))
         for corpora in (train, valid):
@@ -41,14 +42,14 @@ def test_names_hold_the_languages_of_each_direction(tmp_path: Path) -> None:
                 assert corpus.name.endswith(f"-{corpus.direction}")
 
 
-def test_names_of_several_references_hold_languages_too(tmp_path: Path) -> None:
+def test_placeholders_in_names_of_references_become_languages(tmp_path: Path) -> None:
     test = {"src": "{src}.txt", "tgt": ["{tgt}.txt", "{src}.txt"]}
     for corpus in load_test(make_data(tmp_path, test=test)):
         assert corpus.references[0][0] == f"{corpus.direction.tgt} 0"
         assert corpus.references[1][0] == f"{corpus.direction.src} 0"
 
 
-def test_a_source_may_say_its_direction(tmp_path: Path) -> None:
+def test_a_source_may_name_its_direction(tmp_path: Path) -> None:
     sources = [
         {"src": "de.txt", "tgt": "en.txt", "direction": "de-en", "weight": 2},
         {"src": "{src}.txt", "tgt": "{tgt}.txt", "direction": "fr-en"},
@@ -59,19 +60,19 @@ def test_a_source_may_say_its_direction(tmp_path: Path) -> None:
     train, _ = load_training(data)
     assert [str(corpus.direction) for corpus in train] == directions
     assert [all_languages(corpus) for corpus in train] == [{"de", "en"}, {"fr", "en"}, {"de", "fr"}]
-    assert [source.weight for source in open_split(data.train, data, "train")] == [2, 1, 1]
+    assert [source.weight for source in open_sources(data.train, data, "train")] == [2, 1, 1]
 
 
-def test_placeholders_stand_for_the_only_languages_too(tmp_path: Path) -> None:
+def test_placeholders_work_with_a_single_direction(tmp_path: Path) -> None:
     keys = {"directions": [], "src_lang": "fr", "tgt_lang": "de"}
     train, _ = load_training(make_data(tmp_path, **keys))
     assert train[0].rows[0] == ("fr 0", "de 0")
-    assert train[0].name == f"{tmp_path.name}-fr"  # nothing to be told apart
+    assert train[0].name == f"{tmp_path.name}-fr"  # a single direction is not part of the name
     train, _ = load_training(make_data(tmp_path, directions=["fr-de"]))
     assert train[0].rows[0] == ("fr 0", "de 0")
 
 
-def test_the_phrasebook_can_be_turned_round(tmp_path: Path) -> None:
+def test_the_phrasebook_can_be_reversed(tmp_path: Path) -> None:
     sources = [{"phrasebook": "valid", "direction": name} for name in ("zh-en", "en-zh")]
     keys = {"directions": ["zh-en", "en-zh"], "train": sources, "valid": sources[0]}
     (there, back), _ = load_training(make_data(tmp_path, **keys))
@@ -81,27 +82,27 @@ def test_the_phrasebook_can_be_turned_round(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"train": {"src": "de.txt", "tgt": "en.txt"}}, r"data\.train: does not say which"),
+        ({"train": {"src": "de.txt", "tgt": "en.txt"}}, r"data\.train: has no direction, but"),
         ({"train": {"src": "{src}.txt", "tgt": "en.txt"}}, r"names \(\{tgt\} missing\)"),
-        ({"valid": [BOTH, {"phrasebook": "valid"}]}, r"data\.valid\.1: does not say which"),
-        ({"train": {**BOTH, "direction": "it-en"}}, r"train\.direction: it-en is none of the rec"),
+        ({"valid": [BOTH, {"phrasebook": "valid"}]}, r"data\.valid\.1: has no direction"),
+        ({"train": {**BOTH, "direction": "it-en"}}, r"train\.direction: it-en is not a dir"),
         ({"train": {**BOTH, "direction": "de-en"}}, "has no pairs of en-de, de-fr, fr-de, en-fr"),
         ({"train": {"phrasebook": "train", "direction": "de-en"}}, "phrasebook is Chinese and"),
         ({"directions": ["de-en", "de-en"]}, "names de-en twice"),
         ({"directions": ["de"]}, r"data\.directions"),
         ({"directions": ["zh-TW-en"]}, r"data\.directions"),
-        ({"directions": [], "train": {**BOTH, "direction": "de-en"}}, r"directions \(zh-en\)"),
+        ({"directions": [], "train": {**BOTH, "direction": "de-en"}}, r"of the recipe \(zh-en\)"),
     ],
     ids=str,
 )
-def test_what_is_of_no_direction_is_refused(
+def test_sources_without_a_valid_direction_are_refused(
     tmp_path: Path, keys: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_training(make_data(tmp_path, **keys))
 
 
-def test_a_region_is_a_part_of_its_language(tmp_path: Path) -> None:
+def test_a_region_belongs_to_its_language(tmp_path: Path) -> None:
     data = make_data(tmp_path, directions=["zh_TW-en", "en-zh_TW"])
     assert [tuple(one) for one in data.all_directions] == [("zh_TW", "en"), ("en", "zh_TW")]
 

@@ -1,4 +1,4 @@
-"""What is not UTF-8 text is named for what it is, and the remedy works when it is typed."""
+"""Files that are not UTF-8 text are recognised, and the suggested command converts them."""
 
 import bz2
 import gzip
@@ -57,7 +57,7 @@ KINDS = {
 @pytest.mark.fault("F6")
 @pytest.mark.parametrize("check", [read_lines, check_text])
 @pytest.mark.parametrize("name", KINDS)
-def test_a_file_of_another_kind_is_named_and_its_remedy_works(
+def test_another_kind_of_file_is_recognised_and_its_remedy_works(
     tmp_path: Path, name: str, check: object
 ) -> None:
     content, what, lines = KINDS[name]
@@ -85,7 +85,7 @@ def test_a_remedy_overwrites_no_file(tmp_path: Path) -> None:
         read_lines(path)
 
 
-def test_binary_data_and_documents_are_no_text(tmp_path: Path) -> None:
+def test_binary_data_and_documents_are_refused(tmp_path: Path) -> None:
     for content, what in (
         (bytes(range(256)) * 9, "it looks like binary data, not text"),
         (b"%PDF-1.7 and so on", "is a PDF document, not plain text"),
@@ -96,7 +96,7 @@ def test_binary_data_and_documents_are_no_text(tmp_path: Path) -> None:
             read_lines(tmp_path / "x")
 
 
-def test_stray_bytes_are_called_damage_with_their_line(tmp_path: Path) -> None:
+def test_a_stray_byte_is_reported_as_damage_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(UTF8 * 50 + "\ufeffca".encode() + b"\xe9\n")
     with pytest.raises(DataError, match=r"x:151: byte 6 \(0xe9\) is not UTF-8; 1 of 151 lines"):
         read_lines(tmp_path / "x")
@@ -106,13 +106,13 @@ def test_stray_bytes_are_called_damage_with_their_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "a\0b\n", "a\rb", "猫\0狗\n", "BZhang\n", "PK\n", "a\r\nb\r\n", "\r\n", "\r\r\n"]
 )
-def test_odd_text_is_still_text(tmp_path: Path, text: str) -> None:
+def test_unusual_text_is_accepted(tmp_path: Path, text: str) -> None:
     assert find_problem(text.encode()) is None
     (tmp_path / "x").write_text(text, encoding="utf-8", newline="")
     num_lines = text.count("\n") + (text[-1:] not in {"", "\n"})
     assert len(read_lines(tmp_path / "x")) == num_lines
 
 
-def test_an_encoding_that_cannot_be_told_is_not_guessed() -> None:
+def test_an_unknown_encoding_is_not_guessed() -> None:
     found = describe_encoding("Привет, это текст на русском языке".encode("koi8-r"), Path("x"))
     assert found.startswith("its encoding is unknown")

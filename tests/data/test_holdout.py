@@ -1,4 +1,4 @@
-"""Which pairs are held out of train, against a plain computation over all of them."""
+"""Which pairs are held out of train, compared with a plain computation."""
 
 import hashlib
 from collections import Counter
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from s2s_cli.data import holdout
-from s2s_cli.data.holdout import check_parts, choose_holdout
+from s2s_cli.data.holdout import check_split_sizes, choose_holdout
 from s2s_cli.data.pairs import PairSource, Row
 from s2s_cli.errors import DataError
 from s2s_cli.sources import Direction
@@ -30,7 +30,7 @@ def make_source(sentences: list[str], name: str = "a") -> PairSource:
 
 
 def make_text(number: int, seed: int = 1) -> Text:
-    """Sentences that occur several times, in several spellings, in two sources."""
+    """Make sentences that occur several times, in several spellings, in two sources."""
     generator = np.random.default_rng(seed)
     spellings = ("go {} now", "Go {} now", " GO  {} now ", "go\t{} now")
     sentences = [
@@ -62,11 +62,11 @@ def test_the_smallest_hashes_of_a_small_corpus_are_held_out(
     for sentence in text.sentences:
         assert found.split_of(sentence) == expected[hash_sentence(seed, sentence)]
     sizes = Counter(map(found.split_of, text.sentences))
-    for name, share in shares.items():  # exact but for the last group of equal sentences
+    for name, share in shares.items():  # exact, up to the last group of equal sentences
         assert abs(sizes[name] - share * 300) < max(counts.values())
 
 
-def test_a_large_corpus_is_divided_by_the_share_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_threshold_of_a_large_corpus_is_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdout, "SMALL_CORPUS", 1_000)
     text = make_text(4_000)
     found = choose_holdout(text.sources, {"valid": 0.05, "test": 0.1}, 1)
@@ -77,7 +77,7 @@ def test_a_large_corpus_is_divided_by_the_share_itself(monkeypatch: pytest.Monke
     assert sizes["test"] == pytest.approx(400, abs=150)
 
 
-def test_no_more_is_read_than_tells_whether_the_corpus_is_small(
+def test_only_the_beginning_of_a_large_corpus_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(holdout, "SMALL_CORPUS", 10)
@@ -93,14 +93,14 @@ def test_no_more_is_read_than_tells_whether_the_corpus_is_small(
     assert len(read) == 10
 
 
-def test_spelling_does_not_matter() -> None:
+def test_case_and_white_space_do_not_matter() -> None:
     found = choose_holdout(make_text(200).sources, {"valid": 0.5}, 1)
     for meaning in range(200):
         ways = (f"go {meaning} now", f" GO\t{meaning}  Now")
         assert len({found.split_of(way) for way in ways}) == 1
 
 
-def test_pairs_do_not_change_sides_when_others_are_added_to_a_large_corpus(
+def test_pairs_of_a_large_corpus_stay_in_their_split_when_others_are_added(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(holdout, "SMALL_CORPUS", 100)
@@ -111,8 +111,8 @@ def test_pairs_do_not_change_sides_when_others_are_added_to_a_large_corpus(
 
 
 def test_a_share_without_pairs_is_refused() -> None:
-    check_parts({"train": 3, "valid": 1})
+    check_split_sizes({"train": 3, "valid": 1})
     with pytest.raises(DataError, match=r"data\.valid: 3 pairs are too few to hold out"):
-        check_parts({"train": 3, "valid": 0})
+        check_split_sizes({"train": 3, "valid": 0})
     with pytest.raises(DataError, match="leave some pairs to train"):
         choose_holdout([], {"valid": 0.5, "test": 0.5}, 1)

@@ -12,7 +12,7 @@ from s2s_cli.data.lines import (
     BLOCK_BYTES,
     decode_blocks,
     hash_file,
-    name_of,
+    name_corpus,
     read_lines,
     stream_lines,
 )
@@ -44,14 +44,14 @@ def test_lines_end_at_newline_only(content: bytes, lines: list[str]) -> None:
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n\ud800", codec="utf-8"))))
 @settings(max_examples=200, deadline=None)
-def test_as_many_lines_come_out_as_newlines_went_in(lines: list[str]) -> None:
+def test_there_are_as_many_lines_as_newlines(lines: list[str]) -> None:
     content = "".join(f"{line}\n" for line in lines).encode()
     assert len(list(decode_blocks([content], Path("x")))) == content.count(b"\n")
 
 
 @given(st.binary(), st.integers(1, 5))
 @settings(deadline=None)
-def test_where_blocks_end_changes_no_line(content: bytes, size: int) -> None:
+def test_lines_do_not_depend_on_the_size_of_blocks(content: bytes, size: int) -> None:
     def read(blocks: list[bytes]) -> list[str] | str:
         try:
             return list(decode_blocks(blocks, Path("x")))
@@ -63,7 +63,7 @@ def test_where_blocks_end_changes_no_line(content: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.de", "a.de.gz"])
-def test_a_reader_is_never_more_than_a_block_ahead(tmp_path: Path, name: str) -> None:
+def test_the_reader_is_at_most_one_block_ahead(tmp_path: Path, name: str) -> None:
     content = b"".join(b"line %d\n" % number for number in range(300_000))
     path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
 
@@ -76,14 +76,14 @@ def test_a_reader_is_never_more_than_a_block_ahead(tmp_path: Path, name: str) ->
         def hexdigest(self) -> str:
             return ""
 
-    count, given_out = Count(), 0
+    count, num_read = Count(), 0
     for line in stream_lines(path, count):
-        given_out += len(line) + 1
-        assert count.num_bytes - given_out < BLOCK_BYTES
-    assert count.num_bytes == given_out == len(content)
+        num_read += len(line) + 1
+        assert count.num_bytes - num_read < BLOCK_BYTES
+    assert count.num_bytes == num_read == len(content)
 
 
-def test_the_hash_is_of_what_is_read_packed_or_not(tmp_path: Path) -> None:
+def test_the_hash_is_that_of_the_unpacked_content(tmp_path: Path) -> None:
     content = b"a\nb\n"
     digest = hashlib.sha256()
     assert list(stream_lines(write(tmp_path / "a.gz", gzip.compress(content)), digest)) == [*"ab"]
@@ -92,28 +92,28 @@ def test_the_hash_is_of_what_is_read_packed_or_not(tmp_path: Path) -> None:
     assert hash_file(write(tmp_path / "a", content)) == known
 
 
-def test_gzip_reads_the_same(tmp_path: Path) -> None:
+def test_a_gzip_file_has_the_same_lines(tmp_path: Path) -> None:
     content = "我\nb\n".encode()
     plain = write(tmp_path / "a.zh", content)
     packed = write(tmp_path / "a.zh.gz", gzip.compress(content))
     assert read_lines(plain) == read_lines(packed) == ["我", "b"]
 
 
-def test_bad_utf8_is_named_by_file_line_and_byte(tmp_path: Path) -> None:
+def test_an_error_about_bad_utf8_names_file_line_and_byte(tmp_path: Path) -> None:
     path = write(tmp_path / "bad.zh", b"good\nab\xffc\n")
     with pytest.raises(DataError, match=r"bad\.zh:2: byte 3 \(0xff\) is not UTF-8"):
         read_lines(path)
 
 
-def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
+def test_errors_name_missing_and_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.zh: no such file"):
         read_lines(tmp_path / "none.zh")
     damaged = write(tmp_path / "cut.gz", gzip.compress(b"hello" * 100)[:-9])
-    with pytest.raises(DataError, match="not a whole gzip file"):
+    with pytest.raises(DataError, match="gzip file is damaged or incomplete"):
         read_lines(damaged)
 
 
-def test_a_pair_with_a_blank_side_goes_as_a_pair(tmp_path: Path) -> None:
+def test_a_pair_with_a_blank_side_is_dropped_as_a_pair(tmp_path: Path) -> None:
     src = write(tmp_path / "train.zh", "甲\n\n丙\n \n戊\n")
     tgt = write(tmp_path / "train.en", "a\nb\n\t\n\ne\n")
     text = read_parallel(src, tgt)
@@ -131,7 +131,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("name", BAD_ROWS)
-def test_rows_of_a_table_that_are_not_utf8_go_where_that_is_allowed(
+def test_rows_of_a_table_that_are_not_utf8_are_dropped_if_allowed(
     tmp_path: Path, name: str
 ) -> None:
     path = write(tmp_path / name, BAD_ROWS[name])
@@ -146,7 +146,7 @@ def test_rows_of_a_table_that_are_not_utf8_go_where_that_is_allowed(
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
-def test_a_pair_that_is_not_utf8_goes_as_a_pair(bad: list[tuple[bool, bool]]) -> None:
+def test_a_pair_that_is_not_utf8_is_dropped_as_a_pair(bad: list[tuple[bool, bool]]) -> None:
     rows = [(False, False), *bad]
     with TemporaryDirectory() as folder:
         paths = tuple(Path(folder) / name for name in ("a.de", "a.en"))
@@ -161,8 +161,8 @@ def test_a_pair_that_is_not_utf8_goes_as_a_pair(bad: list[tuple[bool, bool]]) ->
     assert found.num_not_utf8 == len(rows) - len(good)
 
 
-def test_files_of_unequal_length_are_refused_where_they_diverge(tmp_path: Path) -> None:
-    # Lengths go up and down, so a lost line shows as soon as short meets long.
+def test_the_error_about_unequal_files_names_the_line_where_they_diverge(tmp_path: Path) -> None:
+    # Lengths alternate, so a missing line shows as soon as a short line is next to a long one.
     lengths = [3 + 17 * (i * 7 % 5) for i in range(60)]
     src = write(tmp_path / "a.de", "".join("x" * n + "\n" for n in lengths))
     del lengths[40]
@@ -176,7 +176,7 @@ def test_files_of_unequal_length_are_refused_where_they_diverge(tmp_path: Path) 
         read_parallel(tgt, src)
 
 
-def test_a_lost_line_of_real_text_is_found(tmp_path: Path, real_data: Path) -> None:
+def test_a_missing_line_of_real_text_is_found(tmp_path: Path, real_data: Path) -> None:
     src = real_data / "multi30k/valid.de"
     lines = (real_data / "multi30k/valid.en").read_bytes().split(b"\n")
     del lines[500]
@@ -187,7 +187,7 @@ def test_a_lost_line_of_real_text_is_found(tmp_path: Path, real_data: Path) -> N
     assert abs(line - 501) <= 5
 
 
-def test_further_references_are_read_and_blank_ones_are_the_main_one_again(tmp_path: Path) -> None:
+def test_the_main_reference_replaces_blank_further_ones(tmp_path: Path) -> None:
     src = write(tmp_path / "s", "1\n2\n3\n4\n")
     main, second = write(tmp_path / "r0", "a\nb\n\nd\n"), write(tmp_path / "r1", "A\n\nC\nD\n")
     text = read_parallel(src, main, second)
@@ -216,7 +216,7 @@ def test_pairs_are_located_in_their_files(tmp_path: Path) -> None:
     ]
 
 
-def test_a_corpus_has_one_name_from_wherever_it_is_named(
+def test_the_name_of_a_corpus_does_not_depend_on_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "texts"
@@ -227,4 +227,4 @@ def test_a_corpus_has_one_name_from_wherever_it_is_named(
     assert {read_parallel(Path(name), Path(name)).name for name in names} == {"texts-x"}
     (tmp_path / "other").symlink_to(folder)
     (folder / "y.zh").symlink_to(folder / "x.zh")
-    assert name_of(tmp_path / "other" / "y.zh") == "other-y"
+    assert name_corpus(tmp_path / "other" / "y.zh") == "other-y"

@@ -35,7 +35,7 @@ def make(subwords: Subwords, seed: int = 1, max_length: int = 100) -> Resampling
     return Resampling((None, sampler), (X, vocabulary_of(subwords)), seed, max_length)
 
 
-def likeliest(subwords: Subwords) -> list[EncodedPair]:
+def most_likely(subwords: Subwords) -> list[EncodedPair]:
     vocabulary = vocabulary_of(subwords)
     return [
         (X.encode(["x"] * len(words)), vocabulary.encode(subwords.segment(words)))
@@ -43,18 +43,18 @@ def likeliest(subwords: Subwords) -> list[EncodedPair]:
     ]
 
 
-def see(
+def draw_epoch(
     subwords: Subwords, epoch: int, seed: int = 1, max_length: int = 100
 ) -> list[tuple[list[int], list[int]]]:
-    """All pairs as an epoch sees them."""
+    """Draw all pairs of an epoch."""
     resampling = make(subwords, seed, max_length)
-    pairs = ResampledPairs(likeliest(subwords), resampling, epoch)
+    pairs = ResampledPairs(most_likely(subwords), resampling, epoch)
     return [(list(src), list(tgt)) for src, tgt in (pairs[i] for i in range(len(pairs)))]
 
 
-def test_epochs_see_other_pieces_of_the_same_words(subwords: Subwords) -> None:
+def test_epochs_have_different_pieces_of_the_same_words(subwords: Subwords) -> None:
     vocabulary = vocabulary_of(subwords)
-    epochs = [see(subwords, epoch) for epoch in range(3)]
+    epochs = [draw_epoch(subwords, epoch) for epoch in range(3)]
     assert epochs[0] != epochs[1] != epochs[2]
     for pairs in epochs:
         for (src, tgt), words in zip(pairs, LINES, strict=True):
@@ -62,41 +62,43 @@ def test_epochs_see_other_pieces_of_the_same_words(subwords: Subwords) -> None:
             assert subwords.join(vocabulary.decode(tgt)) == words
 
 
-def test_a_pairs_pieces_follow_from_seed_epoch_and_index_alone(subwords: Subwords) -> None:
-    third = see(subwords, 2)
-    pairs = ResampledPairs(likeliest(subwords), make(subwords), 2)
-    for index in (7, 0, 7):  # in whatever order, and however often
+def test_the_pieces_of_a_pair_depend_only_on_seed_epoch_and_index(subwords: Subwords) -> None:
+    third = draw_epoch(subwords, 2)
+    pairs = ResampledPairs(most_likely(subwords), make(subwords), 2)
+    for index in (7, 0, 7):  # in any order, any number of times
         src, tgt = pairs[index]
         assert (list(src), list(tgt)) == third[index]
-    assert see(subwords, 2, seed=2) != third
+    assert draw_epoch(subwords, 2, seed=2) != third
     twins = [tgt for (_, tgt), words in zip(third, LINES, strict=True) if words == LINES[0]]
-    assert len(set(map(tuple, twins))) > 1  # equal sentences of one epoch are drawn apart
+    assert len(set(map(tuple, twins))) > 1  # equal sentences of an epoch are drawn independently
 
 
-def test_lengths_are_those_of_the_likeliest_pieces(subwords: Subwords) -> None:
-    known = likeliest(subwords)
+def test_lengths_are_those_of_the_most_likely_pieces(subwords: Subwords) -> None:
+    known = most_likely(subwords)
     lengths = ResampledPairs(known, make(subwords), 0).lengths
     assert lengths.tolist() == [[len(src), len(tgt)] for src, tgt in known]
 
 
-def test_no_draw_is_longer_than_pairs_may_be(subwords: Subwords) -> None:
-    usual = likeliest(subwords)
+def test_no_draw_is_longer_than_the_maximum_length(subwords: Subwords) -> None:
+    usual = most_likely(subwords)
     longest = max(len(tgt) for _, tgt in usual)
-    free = see(subwords, 0)
-    for kept, drawn, known in zip(see(subwords, 0, max_length=longest), free, usual, strict=True):
+    free = draw_epoch(subwords, 0)
+    for kept, drawn, known in zip(
+        draw_epoch(subwords, 0, max_length=longest), free, usual, strict=True
+    ):
         assert kept == (drawn if len(drawn[1]) <= longest else known)
     assert max(len(tgt) for _, tgt in free) > longest
 
 
 def test_arrays_are_drawn_like_lists(subwords: Subwords) -> None:
     resampling = make(subwords)
-    for index, (src, tgt) in enumerate(likeliest(subwords)):
+    for index, (src, tgt) in enumerate(most_likely(subwords)):
         arrays = np.array(src, np.uint16), np.array(tgt, np.uint16)
         one, other = resampling.draw((src, tgt), 0, index), resampling.draw(arrays, 0, index)
         assert list(map(list, one)) == list(map(list, other))
 
 
-def test_unknown_pieces_stay_what_and_where_they_are(subwords: Subwords) -> None:
+def test_unknown_pieces_keep_their_places(subwords: Subwords) -> None:
     vocabulary = vocabulary_of(subwords)
     known = vocabulary.encode(subwords.segment(["lowest"]))
     resampling = make(subwords)
@@ -108,7 +110,7 @@ def test_unknown_pieces_stay_what_and_where_they_are(subwords: Subwords) -> None
             assert subwords.join(vocabulary.decode(part)) == ["lowest"]
 
 
-def test_every_epochs_sources_begin_with_their_tags(subwords: Subwords) -> None:
+def test_sources_keep_their_tags_in_every_epoch(subwords: Subwords) -> None:
     tagged = Vocabulary(subwords.pieces, [1] * len(subwords.pieces), ["<2en>", "<2fr>"])
     usual = [
         (tagged.encode_tag(lang) + tagged.encode(subwords.segment(words)), X.encode(["x"]))
@@ -122,7 +124,7 @@ def test_every_epochs_sources_begin_with_their_tags(subwords: Subwords) -> None:
             assert subwords.join(tagged.decode(src[1:])) == line
 
 
-def test_each_side_is_sampled_as_much_as_its_key_says(subwords: Subwords) -> None:
+def test_each_side_is_sampled_according_to_its_key(subwords: Subwords) -> None:
     vocabulary = Vocabulary.build(Counter(subwords.pieces), 100, min_freq=0)
     card = VocabularyCard.model_construct()
     both = Vocabularies(vocabulary, vocabulary, card, (subwords, subwords))

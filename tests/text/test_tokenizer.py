@@ -17,7 +17,11 @@ from s2s_cli.sources import Direction
 from s2s_cli.text.normalize import Form
 from s2s_cli.text.tokenizer import Codec, Tokenizer, make_tokenizer, make_tokenizers
 from s2s_cli.text.vocabulary import Vocabulary
-from s2s_cli.text.word_boundaries import choose_tokenizer, keep_letters_together, split_plain
+from s2s_cli.text.word_boundaries import (
+    choose_tokenizer,
+    keep_letters_together,
+    make_metric_splitter,
+)
 
 AWKWARD = [
     *("It’s", "10:30.", "L’homme", "http://www.a.com/b?c=1", "R&B", "#1", "and/or", "5°C"),
@@ -267,9 +271,9 @@ def test_decode_of_encode_is_the_sentence_when_every_word_is_known() -> None:
 
 
 def test_words_for_scoring_are_those_of_the_plain_tokenisers() -> None:
-    assert split_plain("en")("It's 5.") == ["It", "'s", "5", "."]
-    assert split_plain("zh")("我喜欢 学习。") == ["我", "喜欢", "学习", "。"]
-    assert split_plain("th")("ab c") == ["a", "b", "c"]
+    assert make_metric_splitter("en")("It's 5.") == ["It", "'s", "5", "."]
+    assert make_metric_splitter("zh")("我喜欢 学习。") == ["我", "喜欢", "学习", "。"]
+    assert make_metric_splitter("th")("ab c") == ["a", "b", "c"]
 
 
 @pytest.mark.fault("C11")
