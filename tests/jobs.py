@@ -17,7 +17,7 @@ from s2s_cli.training.log import Validation
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.resume import find_resumable
 from s2s_cli.training.trainer import Trainer
-from s2s_cli.training.validate import TrainingData, ValidText
+from s2s_cli.training.training_data import TrainingData, ValidText
 
 WORDS = ["甲", "乙", "丙", "丁"]
 LETTERS = ["a", "b", "c", "d"]

@@ -72,7 +72,7 @@ def test_one_process_speaks_saves_and_prints_the_result(texts: Path) -> None:
     assert "the first of 2 processes" in stderr
     assert not list((texts / "r").rglob(".*"))
     gone_on = s2s(*tiny_train("--epochs", 3, "--run", "r"), cwd=texts)
-    assert "trained by 2 processes, goes on with 1" in gone_on.stderr
+    assert "trained by 2 processes, continued by 1" in gone_on.stderr
 
 
 @pytest.mark.fault("A10")
@@ -92,7 +92,7 @@ def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(
         with tally.trial(number):
             assert process.returncode == 0, stderr
             assert "resumed after update" in stderr
-            assert "--fresh was heeded the first time" in stderr
+            assert "--fresh already took effect" in stderr
             one, two = (folder / "model/model.safetensors" for folder in (texts / "whole", run))
             assert one.read_bytes() == two.read_bytes()
 
@@ -105,7 +105,7 @@ def test_a_signal_to_any_process_stops_all_after_the_same_update(texts: Path) ->
     stdout, stderr = process.communicate(timeout=250)
     assert process.returncode == 0, stderr  # and torchrun begins nothing anew
     assert stdout == ""
-    stopped = re.findall(r"stopped after update (\d+), all saved", stderr)
+    stopped = re.findall(r"stopped after update (\d+); everything is saved", stderr)
     assert len(stopped) == 1
     assert f"r/checkpoints/step-{int(stopped[0]):08d}" in map(
         str, (path.relative_to(texts) for path in (texts / "r/checkpoints").iterdir())
@@ -119,8 +119,8 @@ def test_a_signal_to_torchrun_stops_all_processes(texts: Path) -> None:
     wait_for(texts / "r/train.jsonl", 2)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=250)  # it kills what has not ended in 30 seconds
-    assert len(re.findall(r"stopped after update \d+, all saved", stderr)) == 1
-    step = int(re.findall(r"stopped after update (\d+), all saved", stderr)[0])
+    assert len(re.findall(r"stopped after update \d+; everything is saved", stderr)) == 1
+    step = int(re.findall(r"stopped after update (\d+); everything is saved", stderr)[0])
     gone_on = s2s(*tiny_train("--run", "r", "--epochs", 1 + step, *LONGER[2:]), cwd=texts)
     assert f"resumed after update {step:,}" in gone_on.stderr
 

@@ -240,7 +240,7 @@ def test_options_for_languages_are_refused_with_directions(words: Path) -> None:
     message = error_of("train", *recipe, "--run", words.parent / "no", "--tgt-lang", "de")
     assert "--tgt-lang: has no effect with data.directions, which names" in message
     message = error_of("eval", "--run", words, "--tgt-lang", "de")
-    assert "--tgt-lang: of no use with several directions; --to names one" in message
+    assert "--tgt-lang: has no effect with several directions; use --to" in message
 
 
 def test_validation_scores_the_mean_of_the_directions(learnt: Path) -> None:

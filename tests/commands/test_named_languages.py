@@ -117,7 +117,7 @@ def test_validation_text_is_looked_at_too(folder: Path) -> None:
 def test_eval_takes_the_language_of_its_files(folder: Path) -> None:
     done = s2s("eval", "--hyp", "a.src", "--ref", "t.zh", "--bleu", cwd=folder)
     assert "tok:zh" in done.stdout
-    assert "the target language is zh, by the names of the files" in done.stderr
+    assert "the target language is zh, according to the file names" in done.stderr
     done = s2s("eval", "--hyp", "t.zh", "--ref", "a.src", "--bleu", cwd=folder)
     assert "tok:zh" in done.stdout
     done = s2s("eval", "--hyp", "t.zh", "--ref", "t.zh", "--tgt-lang", "en", cwd=folder)

@@ -60,7 +60,7 @@ def test_a_run_goes_on_with_its_own_settings_wherever_it_is_called(
     name = {"recipe": "mine"}.get(kind, "quickstart")
     assert json.loads(run.facts_path.read_bytes())["recipe"] == name
     # And once more, with nothing to do.
-    assert "is trained already" in s2s("train", "--run", run.path).stderr
+    assert "already trained" in s2s("train", "--run", run.path).stderr
 
 
 def test_options_override_a_runs_own_settings(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

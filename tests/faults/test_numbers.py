@@ -47,7 +47,7 @@ def test_a_loss_that_is_not_finite_ends_with_its_lines_named(texts: Path, tally:
         done = s2s(*TRAIN, "--set", "training.max_skipped=2", cwd=texts, setup=plant)
         line = clean_error(done)
         assert "is not finite in 3 updates of epoch 1" in line
-        assert done.stderr.count("is skipped: its loss or gradient is not finite") == 3
+        assert done.stderr.count("was skipped: its loss or gradient is not finite") == 3
         named = re.findall(r"my\.zh:(\d+): 鱼. -> fish \w+", done.stderr)
         assert named
         assert all((int(number) - 1) % 16 in {8, 9, 10, 11} for number in named)

@@ -55,7 +55,7 @@ def stop(texts: Path, number: signal.Signals, updates: int, reference: list[byte
     done = s2s(*LOGGED, cwd=texts, setup=signalled(updates, number))
     assert done.status == 128 + number, done.stderr
     assert done.stdout == ""
-    assert done.stderr.count("all saved; the same command goes on from here") == 1
+    assert done.stderr.count("everything is saved; run the same command again to continue") == 1
     check_goes_on(texts, reference)
 
 

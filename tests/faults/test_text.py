@@ -369,4 +369,4 @@ def test_a_run_that_goes_on_elsewhere_says_so(toy: Path, tally: Tally) -> None:
     with tally.trial():
         done = s2s(*tiny_train("--run", "moved", "--epochs", 2), cwd=toy)
         assert done.status == 0, done.stderr
-        assert "goes on elsewhere (machine a far one -> " in done.stderr
+        assert "resumed elsewhere (machine a far one -> " in done.stderr

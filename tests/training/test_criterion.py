@@ -2,7 +2,8 @@ import pytest
 
 from s2s_cli.scoring.metrics import ScoringSettings
 from s2s_cli.sources import Direction
-from s2s_cli.training.validate import Criterion, ValidText, choose_criterion, describe_rank
+from s2s_cli.training.training_data import ValidText
+from s2s_cli.training.validate import Criterion, choose_criterion, describe_rank
 
 
 def text_of(*targets: str) -> ValidText:

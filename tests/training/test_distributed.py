@@ -21,7 +21,7 @@ from s2s_cli.errors import ConfigError
 from s2s_cli.parallel import SINGLE_PROCESS, Ranks, current_ranks
 from s2s_cli.run import RunFolder
 from s2s_cli.training.loop import Position, share_batch
-from s2s_cli.training.resume import agree, allow_other_ranks, describe_other_ranks
+from s2s_cli.training.resume import allow_other_ranks, check_same_on_all_ranks, describe_other_ranks
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -161,12 +161,12 @@ def test_another_number_of_processes_is_reported_and_may_share_the_batch(
     assert describe_other_ranks(state, former, Ranks(0, 2)) is None
     described = describe_other_ranks(state, present, SINGLE_PROCESS)
     assert described == (
-        "trained by 2 processes, goes on with 1, whose batches are as large together; the weights "
-        "are not the same bytes"
+        "trained by 2 processes, continued by 1 with the same global batch size; the weights will "
+        "not be the same bytes"
     )
     described = describe_other_ranks(state, former, Ranks(0, 3))
     assert described is not None
-    assert described.endswith("12 sentences together, not 8: the epoch begins again")
+    assert described.endswith("batches of 12 sentences in total, not 8: the epoch starts again")
 
 
 def test_processes_with_different_data_are_refused(tmp_path: Path) -> None:
@@ -178,9 +178,9 @@ def test_processes_with_different_data_are_refused(tmp_path: Path) -> None:
             return {**found, "text": "other"} if "text" in found else found  # type: ignore[dict-item]
 
     trainer = make_trainer(tmp_path, CONFIG)
-    agree(trainer)
+    check_same_on_all_ranks(trainer)
     trainer.ranks = Second(1, 2)
     with pytest.raises(
         ConfigError, match=r"process 1: differs from the first process \(text other -> \w+\)"
     ):
-        agree(trainer)
+        check_same_on_all_ranks(trainer)

@@ -14,7 +14,7 @@ from s2s_cli.training.validate import find_divergence, validate
 def test_a_loss_far_above_guessing_is_divergence() -> None:
     assert find_divergence(2 * math.log(1000) - 0.01, None, 1000) is None
     for loss in (2 * math.log(1000) + 0.01, 9_114_248_091.0, math.inf, math.nan):
-        assert "guessing evenly among 1,000 entries would cost 6.908" in str(
+        assert "a uniform guess among 1,000 entries has 6.908" in str(
             find_divergence(loss, None, 1000)
         )
 

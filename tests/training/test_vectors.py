@@ -45,9 +45,9 @@ def test_words_with_spaces_and_of_other_bytes_are_passed_over(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("3 300\ncat 1 2\n", "vectors of .* are 300 wide, the embeddings 2; set .* to 300"),
-        ("cat 1 2 3\n", "are 3 wide, the embeddings 2"),
-        ("emus 1 2\n", "knows no word of the vocabulary"),
+        ("3 300\ncat 1 2\n", "vectors of .* have width 300, the embeddings 2; set .* to 300"),
+        ("cat 1 2 3\n", "have width 3, the embeddings 2"),
+        ("emus 1 2\n", "has no word of the vocabulary"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -78,7 +78,9 @@ def test_words_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", ["a line of plain text\n", "plain\n", "\n", "{}\n", "a\t1\t2\n"])
 def test_a_file_of_other_things_is_no_file_of_vectors(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DataError, match=r"v\.vec:1: expected a word and numbers.* model\.src_vec"):
+    with pytest.raises(
+        DataError, match=r"v\.vec:1: expected a word and.* model\.src_vectors needs"
+    ):
         fill(tmp_path / "v.vec", text)
 
 
