@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.data_warnings import SourceCheck, warn_of_tests_in_train
+from s2s_cli.commands.data_warnings import SourceCheck
 from s2s_cli.commands.loading import (
     Loaded,
     load_translator,
@@ -121,22 +121,20 @@ def evaluate(
     if hyp is not None or ref:
         score_files(hyp, ref or [], scoring, tgt_lang, config)
         return
+    data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
     data_sets, other_sets = _split_sets(sets or [])
+    wanted = TestSetOptions(config, data, data_sets, src_lang, to_lang)
     location = locate_model(config, run, model)
     if pairs:
         decoding += [("decoding.precision", "float32"), ("decoding.kernels", "plain")]
     loaded = load_translator(location, device, decoding, other_sets)
     refuse_unused(given, loaded.config)
-    data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
-    wanted = TestSetOptions(config, data, data_sets, src_lang, to_lang)
     tests = load_test_sets(wanted, location, loaded)
-    warn_of_tests_in_train(location, loaded.card, tests)
     if pairs:
         show_pair_scores(loaded, tests)
         return
     if config is not None:
         report_search_of_recipe(config, loaded)
-    scoring = scoring._replace(lowercase=_ignores_case(lowercase, loaded.card))
     folders = choose_folders(location, tests, report)
     _evaluate(location, loaded, list(zip(tests, folders, strict=True)), scoring)
 
@@ -174,6 +172,7 @@ def _evaluate(
     from s2s_cli.scoring.labels import check_one_reference
 
     text = loaded.card.text
+    options = options._replace(lowercase=_ignores_case(options.lowercase, loaded.card))
     # Before anything is translated: a scorer may not be installed.
     scorings = {
         lang: options.for_language(lang, text, is_lower_cased=text.lowercase)

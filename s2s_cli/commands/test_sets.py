@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.data_warnings import warn_of_tests_in_train
 from s2s_cli.commands.languages import language_of_files, warn_of_test_names
 from s2s_cli.errors import ConfigError, DataError
 
@@ -34,7 +35,7 @@ class TestSetOptions(NamedTuple):
 def load_test_sets(
     options: TestSetOptions, location: "ModelLocation", loaded: "Loaded"
 ) -> "list[ParallelText]":
-    """Read the test sets.
+    """Read the test sets; warn of pairs that the model was trained on.
 
     They are those of the recipe that the options name or, without one, of the recipe of the run.
     For a model outside a run folder, the options have to give the files.
@@ -75,6 +76,7 @@ def load_test_sets(
             f"{recipe}: has no test set for {_in_words(directions)}; name one with --test-src and "
             "--test-tgt"
         )
+    warn_of_tests_in_train(location, card, tests)
     return tests
 
 

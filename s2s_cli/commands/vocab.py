@@ -118,18 +118,32 @@ def show(
     from s2s_cli.console import write_result
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
     from s2s_cli.run import RUNS, RunFolder
-    from s2s_cli.text.tokenizer import make_tokenizer
-    from s2s_cli.text.word_boundaries import depends_on_language
 
     folder = RunFolder(run or RUNS / load_recipe(config or DEFAULT_RECIPE).name)
     vocabularies = folder.load_vocabularies()
+    if sentence is not None:
+        _show_sentence(sentence, vocabularies, side, lang)
+        return
+    vocabulary = vocabularies.src if side == "src" else vocabularies.tgt
+    for token_id in range(min(head, len(vocabulary))):
+        row = (token_id, vocabulary.tokens[token_id], vocabulary.counts[token_id])
+        write_result("\t".join(map(str, row)))
+
+
+def _show_sentence(
+    sentence: str, vocabularies: "Vocabularies", side: Literal["src", "tgt"], lang: str | None
+) -> None:
+    """Print the tokens, ids and unknown tokens of a sentence.
+
+    Raises:
+        ConfigError: the tokeniser depends on the language, which is not given.
+    """
+    from s2s_cli.console import write_result
+    from s2s_cli.text.tokenizer import make_tokenizer
+    from s2s_cli.text.word_boundaries import depends_on_language
+
     card = vocabularies.card
     vocabulary = vocabularies.src if side == "src" else vocabularies.tgt
-    if sentence is None:
-        for token_id in range(min(head, len(vocabulary))):
-            row = (token_id, vocabulary.tokens[token_id], vocabulary.counts[token_id])
-            write_result("\t".join(map(str, row)))
-        return
     name, own_lang, subwords = (
         (card.src_tokenizer, card.src_lang, vocabularies.subwords[0])
         if side == "src"

@@ -145,26 +145,26 @@ def adopt_vocabularies(config: Config, pretrained: LoadedModel) -> Vocabularies:
     return Vocabularies(src, tgt, card, subwords)
 
 
-def load_pretrained(place: str) -> LoadedModel:
+def load_pretrained(path: str) -> LoadedModel:
     """Load the model that `training.init_from` names: a model folder, or a run folder with one.
 
     Raises:
         CheckpointError: there is no model, or it is damaged.
     """
-    return load_model(_find(place))
+    return load_model(_find_model(path))
 
 
-def load_pretrained_card(place: str) -> ModelCard:
+def load_pretrained_card(path: str) -> ModelCard:
     """Load the card of that model, without its weights.
 
     Raises:
         CheckpointError: as `load_pretrained`.
     """
-    return load_card(_find(place))
+    return load_card(_find_model(path))
 
 
-def _find(place: str) -> Path:
-    folder = Path(place)
+def _find_model(path: str) -> Path:
+    folder = Path(path)
     return folder / "model" if (folder / "model").is_dir() else folder
 
 
