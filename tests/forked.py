@@ -1,4 +1,4 @@
-"""`s2s` in a process forked from this one: what it imports is there already."""
+"""Run `s2s` in a forked process, which has all modules imported already."""
 
 import importlib
 import io
@@ -28,7 +28,7 @@ make_tokenizer("moses", "en", lowercase=False).tokenize("one")
 
 
 class Done(NamedTuple):
-    """What a command came to."""
+    """The result of a command."""
 
     status: int
     """Exit status; negative if a signal ended it."""
@@ -37,23 +37,23 @@ class Done(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A command at work."""
+    """A running command."""
 
     pid: int
-    said: Path
-    """Where stdout and stderr go."""
+    streams: Path
+    """The folder of the files for stdin, stdout and stderr."""
 
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def wait(self) -> Done:
-        """Until it has ended."""
+        """Wait until it ends."""
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         stdout, stderr = (
-            (self.said / name).read_bytes().decode("utf-8", "replace") for name in ("out", "err")
+            (self.streams / name).read_bytes().decode("utf-8", "replace") for name in ("out", "err")
         )
-        shutil.rmtree(self.said)
+        shutil.rmtree(self.streams)
         return Done(status, stdout, stderr)
 
 
@@ -62,9 +62,9 @@ REPEATED = {"--model", "-m", "--ref", "--test-tgt"}
 
 
 def last_given(arguments: Sequence[object]) -> list[object]:
-    """Without options, and keys of `--set`, that are given again further on.
+    """Remove options, and keys of `--set`, that are given again later.
 
-    Tests add to each other's command lines; `s2s` itself refuses this, which has its own test.
+    Tests extend the command lines of others. `s2s` itself refuses repetition (`test_usage.py`).
     """
     groups: list[tuple[object, ...]] = []
     words = list(arguments)
@@ -92,26 +92,26 @@ def start(
     stdin: bytes = b"",
     setup: Callable[[], None] = lambda: None,
 ) -> Running:
-    """Begin a command.
+    """Start a command.
 
     Args:
         arguments: after `s2s`; of an option that may be given once, the last counts.
-        cwd: where it is run.
-        stdin: what it reads.
-        setup: done in its process before.
+        cwd: the working directory.
+        stdin: the content of stdin.
+        setup: called in the new process before the command.
     """
-    said = Path(tempfile.mkdtemp(prefix="s2s-said-"))
-    (said / "in").write_bytes(stdin)
+    streams = Path(tempfile.mkdtemp(prefix="s2s-streams-"))
+    (streams / "in").write_bytes(stdin)
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid:
-        return Running(pid, said)
+        return Running(pid, streams)
     status = 99
     try:
         for number, name in enumerate(("in", "out", "err")):
             flags = os.O_RDONLY if name == "in" else os.O_WRONLY | os.O_CREAT
-            os.dup2(os.open(said / name, flags), number)
+            os.dup2(os.open(streams / name, flags), number)
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0)))
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), write_through=True)
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), write_through=True)
@@ -120,16 +120,16 @@ def start(
         sys.argv = ["s2s", *map(str, last_given(arguments))]
         setup()
         status = _run()
-    except BaseException:  # noqa: BLE001 (the parent is to know of it, whatever it is)
+    except BaseException:  # noqa: BLE001 (reported to the parent, whatever it is)
         traceback.print_exc()
     finally:
         os._exit(status)
 
 
 def when_logged(count: int, act: Callable[[], None]) -> Callable[[], None]:
-    """Setup of a training that does something itself once its log has so many lines.
+    """Return a setup that calls `act` inside a training once its log has `count` lines.
 
-    A process that watched it from outside would come too late on a busy machine.
+    A watching process would react too late on a busy machine.
     """
 
     def setup() -> None:
@@ -146,7 +146,7 @@ def when_logged(count: int, act: Callable[[], None]) -> Callable[[], None]:
 
 
 def signalled(count: int, number: signal.Signals) -> Callable[[], None]:
-    """Setup of a training that gets a signal once its log has so many lines."""
+    """Return a setup that sends a signal to a training once its log has `count` lines."""
     return when_logged(count, lambda: os.kill(os.getpid(), number))
 
 
@@ -167,17 +167,17 @@ def s2s(
     stdin: bytes = b"",
     setup: Callable[[], None] = lambda: None,
 ) -> Done:
-    """Run a command to its end; whatever it came to, no traceback shows."""
+    """Run a command to its end, and check that it prints no traceback."""
     done = start(arguments, cwd, stdin, setup).wait()
     assert "Traceback" not in done.stderr, f"{shlex.join(map(str, arguments))}\n{done.stderr}"
     return done
 
 
 def clean_error(done: Done) -> str:
-    """The one line that a command ended with in an error.
+    """Return the only error line of a command that failed cleanly.
 
     Raises:
-        AssertionError: it ended otherwise.
+        AssertionError: it succeeded or failed in another way.
     """
     assert done.status == 1, f"status {done.status}\n{done.stderr}"
     lines = [line for line in done.stderr.split("\n") if line.startswith("error: ")]

@@ -1,4 +1,4 @@
-"""A small training that several tests share."""
+"""A small training for several tests."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ from s2s_cli.training.log import Validation
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.resume import find_resumable
 from s2s_cli.training.trainer import Trainer
-from s2s_cli.training.validate import TrainingData, ValidText
+from s2s_cli.training.training_data import TrainingData, ValidText
 
 WORDS = ["甲", "乙", "丙", "丁"]
 LETTERS = ["a", "b", "c", "d"]
@@ -45,7 +45,7 @@ def make_rows(numbers: Iterable[int]) -> list[Row]:
 def make_trainer(
     folder: Path, config: Training, model: Model = MODEL, ranks: Ranks = SINGLE_PROCESS
 ) -> Trainer:
-    """A small job; like `s2s train`, it takes up the newest checkpoint of its folder."""
+    """Make a small trainer, which resumes from the newest checkpoint of its folder."""
     run = RunFolder(folder)
     torch.manual_seed(config.seed)
     train, valid = make_rows(range(50)), make_rows(range(3, 13))
@@ -70,7 +70,7 @@ def make_trainer(
 
 
 def finish(trainer: Trainer, stop_after: int | None = None) -> list[Validation]:
-    """Run to the end, or until a step; the validations on the way."""
+    """Train to the end, or until a step; return the validations."""
     validations = []
     for event in trainer.train(lambda: trainer.record.position.step == stop_after):
         if not isinstance(event, Progress):

@@ -1,4 +1,4 @@
-"""Running `s2s` as a person does, and small jobs for it."""
+"""Run `s2s` as a user does, with a small model."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from forked import last_given, start
 
 S2S = [sys.executable, "-m", "s2s_cli"]
 BARE = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
-"""The environment of a fresh machine, as `env -i PATH="$PATH" HOME="$HOME"` leaves it."""
+"""The minimal environment of `env -i PATH="$PATH" HOME="$HOME"`."""
 
 SEED_SENTENCE = "我喜欢学习机器学习。"
 
@@ -28,7 +28,7 @@ SUBWORDS = [
 def s2s(
     *arguments: object, cwd: Path, stdin: str | bytes = b"", status: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Run `s2s`, check its exit status, and that no traceback ever shows."""
+    """Run `s2s`, and check its exit status and that it prints no traceback."""
     content = stdin.encode() if isinstance(stdin, str) else stdin
     done = start(arguments, cwd, content).wait()
     assert "Traceback" not in done.stderr, done.stderr
@@ -37,6 +37,6 @@ def s2s(
 
 
 def tiny_train(*more: object) -> list[object]:
-    """A small training; an option in `more` takes the place of the one that is here."""
+    """Return the arguments of a small training; options in `more` replace those given here."""
     files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--valid-src", "my.zh"]
     return last_given(["train", *files, "--valid-tgt", "my.en", *TINY, *more])

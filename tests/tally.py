@@ -1,4 +1,4 @@
-"""The table of the fault suite: for each row of the matrix how many trials, how many failures.
+"""The table of the fault suite: the number of trials and failures for each row of the matrix.
 
 `make test` runs a sample; with `S2S_FAULTS=all`, as `make faults` sets it, all trials are run.
 """
@@ -15,12 +15,12 @@ IS_FULL = os.environ.get("S2S_FAULTS") == "all"
 
 
 def trials(sampled: int, full: int) -> int:
-    """How many trials are made."""
+    """Return the number of trials."""
     return full if IS_FULL else sampled
 
 
 class Tally:
-    """Counts the trials of one test, all of which are made before it fails."""
+    """Counts the trials of one test, which fails only after all of them."""
 
     def __init__(self, row: str) -> None:
         self.row = row
@@ -30,7 +30,7 @@ class Tally:
 
     @contextmanager
     def trial(self, name: object = "") -> Iterator[None]:
-        """One trial: an assertion that does not hold is counted, anything else is a bug."""
+        """Run one trial: a failed assertion is counted; any other exception is a bug."""
         self.num_trials += 1
         try:
             yield
@@ -38,13 +38,13 @@ class Tally:
             self.failures.append(f"{name}: {error}")
 
     def count(self, number: int) -> None:
-        """Trials that were made elsewhere, and held."""
+        """Add successful trials that were made elsewhere."""
         self.num_trials += number
 
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """Counts for the row that the test's mark names: `@pytest.mark.fault("A1")`."""
+    """Count trials for the row that the mark of the test names: `@pytest.mark.fault("A1")`."""
     mark = request.node.get_closest_marker("fault")
     assert mark is not None, "a test of the fault suite names its row"
     found = Tally(mark.args[0])
@@ -64,7 +64,7 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that names a row and counts no trials is one."""
+    """Count a test that names a row, but uses no tally, as one trial."""
     mark = item.get_closest_marker("fault")
     if mark and call.when == "call" and "tally" not in getattr(item, "fixturenames", ()):
         failed = int(call.excinfo is not None)
@@ -73,7 +73,7 @@ def pytest_runtest_makereport(
 
 
 def table(reports: list[pytest.TestReport]) -> list[str]:
-    """Row, trials, failures and seconds of each row that was tried."""
+    """Format the trials, failures and seconds of each row as a table."""
     sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for report in reports:
         # All reports of a test have its properties, and the last one has all of them.
@@ -88,6 +88,6 @@ def table(reports: list[pytest.TestReport]) -> list[str]:
     for row in sorted(sums, key=lambda name: (name[0], int(name[1:] or 0))):
         num_trials, num_failures, seconds = sums[row]
         lines.append(f"| {row} | {num_trials:,.0f} | {num_failures:,.0f} | {seconds:,.0f} |")
-    whole = [sum(values[place] for values in sums.values()) for place in range(3)]
-    lines.append(f"| all | {whole[0]:,.0f} | {whole[1]:,.0f} | {whole[2]:,.0f} |")
+    totals = [sum(values[place] for values in sums.values()) for place in range(3)]
+    lines.append(f"| all | {totals[0]:,.0f} | {totals[1]:,.0f} | {totals[2]:,.0f} |")
     return lines

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: one run that learns, and what is done with it."""
+"""The command line as a user sees it: one successful training, and the use of its model."""
 
 import errno
 import gzip
@@ -18,7 +18,7 @@ from shell import BARE, S2S, SEED_SENTENCE, s2s
 
 @pytest.fixture(scope="session")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the default recipe was built and trained: the run that learns."""
+    """A folder in which the default recipe was trained successfully."""
     folder = tmp_path_factory.mktemp("learnt")
     table = s2s("vocab", "build", cwd=folder).stderr
     assert "train zh" in table
@@ -38,7 +38,7 @@ def test_the_vocabulary_files_are_token_tab_count_in_id_order(learnt: Path) -> N
         assert 500 < len(rows) <= 10_000
 
 
-def test_vocab_show_prints_the_head_and_what_a_sentence_becomes(learnt: Path) -> None:
+def test_vocab_show_prints_the_head_and_the_tokens_of_a_sentence(learnt: Path) -> None:
     head = s2s("vocab", "show", "--side", "tgt", "--head", 6, cwd=learnt).stdout
     assert head.startswith("0\t<unk>\t0\n1\t<pad>\t0\n2\t<sos>\t0\n3\t<eos>\t0\n4\t")
     assert head.count("\n") == 6
@@ -49,7 +49,7 @@ def test_vocab_show_prints_the_head_and_what_a_sentence_becomes(learnt: Path) ->
     assert shown[2] == "unknown\t魑魅"
 
 
-def test_the_phrasebook_is_learnt(learnt: Path) -> None:
+def test_the_phrasebook_is_learned(learnt: Path) -> None:
     done = s2s("eval", "--bleu", cwd=learnt)
     scores = json.loads(done.stdout)
     assert list(scores) == ["bleu"]
@@ -81,7 +81,9 @@ def test_eval_writes_a_report_that_the_sacrebleu_command_confirms(learnt: Path) 
     assert page.count("- line") == 40
 
 
-def test_one_line_out_per_line_in_from_file_stdin_and_gzip(learnt: Path, tmp_path: Path) -> None:
+def test_each_input_line_gives_one_output_line_from_file_stdin_and_gzip(
+    learnt: Path, tmp_path: Path
+) -> None:
     text = f"\ufeff{SEED_SENTENCE}\r\n\r\n他们喜欢学习历史。\r\n  \r\n你好\u2028吗".encode()
     (tmp_path / "in.zh").write_bytes(text)
     (tmp_path / "in.zh.gz").write_bytes(gzip.compress(text))
@@ -101,7 +103,7 @@ def test_one_line_out_per_line_in_from_file_stdin_and_gzip(learnt: Path, tmp_pat
     assert all(lines[i] for i in (0, 2, 4))
 
 
-def test_json_and_n_best(learnt: Path) -> None:
+def test_json_and_n_best_output(learnt: Path) -> None:
     text = f"{SEED_SENTENCE}\n\n"
     done = s2s("translate", "--json", "--n-best", 3, cwd=learnt, stdin=text)
     first, blank = (json.loads(line) for line in done.stdout.splitlines())
@@ -142,7 +144,7 @@ def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ],
     ids=["translate", "vocab show", "help"],
 )
-def test_a_reader_that_has_enough_is_no_error(learnt: Path, command: str) -> None:
+def test_a_closed_pipe_is_not_an_error(learnt: Path, command: str) -> None:
     done = run_line(f"{command} | head -n 1; echo ${{PIPESTATUS[2]}}", learnt)
     assert done.stdout.count("\n") == 2
     assert done.stdout.endswith("\n0\n")
@@ -163,7 +165,7 @@ def test_a_model_folder_works_from_anywhere(learnt: Path, tmp_path: Path) -> Non
     assert "give --test-src" in s2s("eval", "-m", "moved", cwd=tmp_path, status=1).stderr
 
 
-def test_an_output_that_is_no_file_is_written_not_replaced(learnt: Path, tmp_path: Path) -> None:
+def test_a_device_as_output_is_written_to_and_not_replaced(learnt: Path, tmp_path: Path) -> None:
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
     os.mkfifo(tmp_path / "pipe")
@@ -202,7 +204,7 @@ COMMANDS = {
 
 @pytest.mark.fault("B3")
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_full_stdout_is_a_clear_error(learnt: Path, command: str) -> None:
+def test_a_full_stdout_gives_a_clear_error(learnt: Path, command: str) -> None:
     if command == "results":
         s2s("eval", "--bleu", cwd=learnt)
     done = run_line(f"echo {SEED_SENTENCE} | {' '.join(S2S)} {command} > /dev/full", learnt)
@@ -214,14 +216,14 @@ def test_a_full_stdout_is_a_clear_error(learnt: Path, command: str) -> None:
 
 @pytest.mark.fault("B3")
 @pytest.mark.parametrize("command", ["train -c nothing", "trian"])
-def test_a_full_stderr_leaves_the_exit_status(tmp_path: Path, command: str) -> None:
+def test_a_full_stderr_does_not_change_the_exit_status(tmp_path: Path, command: str) -> None:
     done = run_line(f"{' '.join(S2S)} {command} 2> /dev/full", tmp_path)
     assert done.returncode == 1
     assert done.stdout == done.stderr == ""
 
 
 @pytest.mark.fault("B3")
-def test_a_closed_stdout_is_a_clear_error(learnt: Path) -> None:
+def test_a_closed_stdout_gives_a_clear_error(learnt: Path) -> None:
     done = run_line(f"echo {SEED_SENTENCE} | {' '.join(S2S)} translate >&-", learnt)
     assert done.returncode == 1
     assert (
@@ -230,7 +232,7 @@ def test_a_closed_stdout_is_a_clear_error(learnt: Path) -> None:
     )
 
 
-def test_a_damaged_model_is_refused_with_its_file_named(learnt: Path, tmp_path: Path) -> None:
+def test_a_damaged_model_is_refused_and_its_file_named(learnt: Path, tmp_path: Path) -> None:
     shutil.copytree(learnt / "runs/quickstart/model", tmp_path / "m")
     content = bytearray((tmp_path / "m/model.safetensors").read_bytes())
     content[-1] ^= 1

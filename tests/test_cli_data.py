@@ -71,7 +71,7 @@ def test_sources_of_every_kind_train_together_and_each_test_set_is_reported(tabl
     assert "data.train weights [2.0, 0.5, 1.0, 1.0] -> [3.0, 0.5, 1.0, 1.0]" in refused.stderr
 
 
-def test_prepared_pairs_are_taken_as_they_are_and_stale_ones_encoded_again(tables: Path) -> None:
+def test_prepared_pairs_are_reused_and_stale_ones_encoded_again(tables: Path) -> None:
     build = ["vocab", "build", "-c", "my.yaml", *TINY, "--workers", 2]
     s2s(*build, cwd=tables)
     data = tables / "runs/my/data"
@@ -89,14 +89,14 @@ def test_prepared_pairs_are_taken_as_they_are_and_stale_ones_encoded_again(table
     assert "runs/my/data/train: tgt.ids is damaged (SHA-256); encoded again" in again.stderr
     assert "resumed after update" in again.stderr
     assert path.read_bytes() == content
-    # A run that is refused keeps its pairs.
+    # A refused run keeps its pairs.
     longer = [*train, "--set", "data.max_length=50"]
     assert "data.max_length 100 -> 50" in s2s(*longer, cwd=tables, status=1).stderr
     assert "encoded again" not in s2s(*train[: -len(TINY) - 1], 2, *TINY, cwd=tables).stderr
     assert not list((tables / "runs/my").glob(".*"))
 
 
-def test_references_may_be_named_one_after_the_other(tables: Path) -> None:
+def test_several_references_may_be_named(tables: Path) -> None:
     valid = ["--valid-src", "four.zh", "--valid-tgt", "four.en"]
     files = ["--train-src", "four.zh", "--train-tgt", "four.en", *valid]
     s2s("train", *files, "--epochs", 1, "--run", "r", *TINY, cwd=tables)
@@ -109,7 +109,7 @@ def test_references_may_be_named_one_after_the_other(tables: Path) -> None:
     assert " sentences\n" not in wrong.stderr  # refused before anything is translated
 
 
-def test_labels_are_noticed_and_scored_as_labels(tmp_path: Path) -> None:
+def test_labels_are_recognised_and_scored_as_labels(tmp_path: Path) -> None:
     sentences = {"好": "good", "坏": "bad"}
     src = [word * n for word in sentences for n in range(1, 11)]
     write_lines(tmp_path / "my.zh", src)
@@ -133,7 +133,7 @@ def test_labels_are_noticed_and_scored_as_labels(tmp_path: Path) -> None:
     assert list(json.loads(quiet.stdout)) == ["bleu"]
 
 
-def test_translations_that_exist_are_scored_as_labels_and_as_tokens(tmp_path: Path) -> None:
+def test_existing_translations_are_scored_as_labels_and_as_tokens(tmp_path: Path) -> None:
     write_lines(tmp_path / "hyp", ["good", "bad", "fine"] * 5)
     write_lines(tmp_path / "ref", ["good", "bad", "bad"] * 5)
     call = ["eval", "--hyp", "hyp", "--ref", "ref", "--tgt-lang", "en", "--bleu", "--tokenized"]
@@ -142,7 +142,7 @@ def test_translations_that_exist_are_scored_as_labels_and_as_tokens(tmp_path: Pa
     assert found["accuracy"]["score"] == pytest.approx(200 / 3)
 
 
-def test_a_wrong_source_gets_one_clear_line(tables: Path) -> None:
+def test_a_wrong_source_gives_one_clear_line(tables: Path) -> None:
     for override, message in (
         ("data.train.0.src=zn", "one.csv.gz:1: 'zn' is not in the header, which is 'en', 'zh'"),
         ("data.train.1.src=text.zn", "two.jsonl:1: has no field 'text.zn'"),

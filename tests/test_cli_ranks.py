@@ -1,4 +1,4 @@
-"""Several processes of one command, started by torchrun as a person starts them."""
+"""One command in several processes, started by torchrun as a user starts it."""
 
 import os
 import re
@@ -12,12 +12,12 @@ import pytest
 from shell import s2s, tiny_train
 from tally import Tally, trials
 
-# `--`, because torchrun takes `--run` for the beginning of an option of its own.
+# `--`, because torchrun takes `--run` for an abbreviation of its own options.
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 LONG = ["--epochs", 40, "--set", "training.patience=40", "--set", "training.save_every=3"]
 
 LONGER = ["--epochs", 4000, "--set", "training.patience=4000", "--set", "training.save_every=3"]
-"""More than can be done before a signal comes, whoever waits for it."""
+"""More epochs than can be trained before a signal arrives."""
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def start(*arguments: object, cwd: Path, restarts: int = 0) -> subprocess.Popen[
 
 
 def ours(stderr: str) -> list[str]:
-    """The lines that are not torchrun's: its own report of a failure begins with its log line."""
+    """Remove the report of torchrun about a failure, which starts with its log line."""
     return re.split(r"^[EW]\d{4} ", stderr, flags=re.MULTILINE)[0].splitlines()
 
 
@@ -47,7 +47,7 @@ def wait_for(path: Path, count: int) -> None:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Their process ids, the first process first."""
+    """Return the process ids, ordered by rank."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ranks = {}
     for child in children:
@@ -62,7 +62,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.fault("C10")
-def test_one_process_speaks_saves_and_prints_the_result(texts: Path) -> None:
+def test_only_the_first_process_reports_saves_and_prints_the_result(texts: Path) -> None:
     process = start(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
     stdout, stderr = process.communicate(timeout=250)
     assert process.returncode == 0, stderr
@@ -71,13 +71,13 @@ def test_one_process_speaks_saves_and_prints_the_result(texts: Path) -> None:
     assert stderr.count("epoch 2  loss") == 1
     assert "the first of 2 processes" in stderr
     assert not list((texts / "r").rglob(".*"))
-    gone_on = s2s(*tiny_train("--epochs", 3, "--run", "r"), cwd=texts)
-    assert "trained by 2 processes, goes on with 1" in gone_on.stderr
+    resumed = s2s(*tiny_train("--epochs", 3, "--run", "r"), cwd=texts)
+    assert "trained by 2 processes, continued by 1" in resumed.stderr
 
 
 @pytest.mark.fault("A10")
 @pytest.mark.timeout(1500)
-def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(
+def test_a_killed_process_is_restarted_and_the_run_ends_with_the_same_bytes(
     texts: Path, tally: Tally
 ) -> None:
     whole = start(*tiny_train("--run", "whole", *LONG), cwd=texts)
@@ -92,7 +92,7 @@ def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(
         with tally.trial(number):
             assert process.returncode == 0, stderr
             assert "resumed after update" in stderr
-            assert "--fresh was heeded the first time" in stderr
+            assert "--fresh already took effect" in stderr
             one, two = (folder / "model/model.safetensors" for folder in (texts / "whole", run))
             assert one.read_bytes() == two.read_bytes()
 
@@ -103,9 +103,9 @@ def test_a_signal_to_any_process_stops_all_after_the_same_update(texts: Path) ->
     wait_for(texts / "r/train.jsonl", 2)
     os.kill(workers_of(process)[1], signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=250)
-    assert process.returncode == 0, stderr  # and torchrun begins nothing anew
+    assert process.returncode == 0, stderr  # and torchrun restarts nothing
     assert stdout == ""
-    stopped = re.findall(r"stopped after update (\d+), all saved", stderr)
+    stopped = re.findall(r"stopped after update (\d+); everything is saved", stderr)
     assert len(stopped) == 1
     assert f"r/checkpoints/step-{int(stopped[0]):08d}" in map(
         str, (path.relative_to(texts) for path in (texts / "r/checkpoints").iterdir())
@@ -119,10 +119,10 @@ def test_a_signal_to_torchrun_stops_all_processes(texts: Path) -> None:
     wait_for(texts / "r/train.jsonl", 2)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=250)  # it kills what has not ended in 30 seconds
-    assert len(re.findall(r"stopped after update \d+, all saved", stderr)) == 1
-    step = int(re.findall(r"stopped after update (\d+), all saved", stderr)[0])
-    gone_on = s2s(*tiny_train("--run", "r", "--epochs", 1 + step, *LONGER[2:]), cwd=texts)
-    assert f"resumed after update {step:,}" in gone_on.stderr
+    assert len(re.findall(r"stopped after update \d+; everything is saved", stderr)) == 1
+    step = int(re.findall(r"stopped after update (\d+); everything is saved", stderr)[0])
+    resumed = s2s(*tiny_train("--run", "r", "--epochs", 1 + step, *LONGER[2:]), cwd=texts)
+    assert f"resumed after update {step:,}" in resumed.stderr
 
 
 @pytest.mark.fault("E3")
@@ -143,7 +143,7 @@ def test_an_error_is_reported_once_and_ends_all_processes(texts: Path) -> None:
 
 
 @pytest.mark.fault("E3")
-def test_a_process_that_falls_silent_does_not_hold_the_others_for_ever(texts: Path) -> None:
+def test_a_hanging_process_does_not_block_the_others_forever(texts: Path) -> None:
     s2s("vocab", "build", *tiny_train("--run", "r")[1:], cwd=texts)
     script = Path(__file__).with_name("one_falls_silent.py")
     command = [*TORCHRUN, "--", script, *map(str, tiny_train("--run", "r"))]
@@ -154,10 +154,10 @@ def test_a_process_that_falls_silent_does_not_hold_the_others_for_ever(texts: Pa
     errors = [line for line in ours(found.stderr) if line.startswith("error: ")]
     assert len(errors) == 1, found.stderr
     assert "another process of this job has ended, or cannot be reached" in errors[0]
-    assert "train: 64 pairs" in found.stderr  # until then both had answered
+    assert "train: 64 pairs" in found.stderr  # up to here, both processes responded
 
 
-def test_a_text_is_translated_in_its_order(texts: Path) -> None:
+def test_the_order_of_lines_is_kept(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
     lines = (texts / "my.zh").read_text(encoding="utf-8").splitlines()
     long = "".join(f"{line * (1 + i % 4)}\n" for i, line in enumerate(lines * 5))

@@ -54,18 +54,18 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     yield ["train", "--train-src", "latin1", "--train-tgt", "a"], "latin1:1: byte 4 (0xe9) is not"
 
 
-def test_no_unk_in_the_output_unless_asked_for(texts: Path) -> None:
-    # With five words known of each side most of what is seen is unknown, and so is learnt.
+def test_the_output_has_no_unk_unless_requested(texts: Path) -> None:
+    # With five known words per side, most training tokens are <unk>, so the model learns <unk>.
     more = ["--set", "vocab.max_size=5", "--set", "training.learning_rate=0.02"]
     s2s(*tiny_train("--epochs", 10, "--run", "r", *more), cwd=texts)
     ask = ["translate", "my.zh", "-m", "r"]
     assert "<unk>" in s2s(*ask, "--keep-unk", cwd=texts).stdout
     done = s2s(*ask, cwd=texts)
     assert "<unk>" not in done.stdout
-    assert set("猫狗鱼鸟") & set(done.stdout)  # source words stand in their place
+    assert set("猫狗鱼鸟") & set(done.stdout)  # source words replace <unk>
 
 
-def test_translations_that_exist_are_scored_without_a_model(tmp_path: Path) -> None:
+def test_existing_translations_are_scored_without_a_model(tmp_path: Path) -> None:
     (tmp_path / "h").write_text("a b c d\nx\n")
     (tmp_path / "r0").write_text("a b c d\ny\n")
     (tmp_path / "r1").write_text("q\nx\n")
@@ -86,7 +86,7 @@ def test_two_text_files_are_enough(texts: Path) -> None:
     assert (texts / "my-run/config.yaml").is_file()
 
 
-def test_a_log_may_have_a_line_every_so_many_updates(texts: Path) -> None:
+def test_the_log_may_have_a_line_for_every_few_updates(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 2, "--run", "r", "--set", "training.log_every=3"), cwd=texts)
     log = (texts / "r/train.jsonl").read_text(encoding="utf-8").splitlines()
     validations = [json.loads(line) for line in log if "valid_seconds" in line]
@@ -105,11 +105,11 @@ def test_the_same_seed_gives_the_same_bytes(texts: Path) -> None:
 
 
 @pytest.mark.fault("B9")
-def test_a_finished_run_is_kept_gone_on_with_or_set_aside(texts: Path) -> None:
+def test_a_finished_run_is_kept_continued_or_moved_aside(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
     weights = (texts / "r/model/model.safetensors").read_bytes()
     again = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
-    assert "trained already" in again.stderr
+    assert "already trained" in again.stderr
     assert again.stdout == f"{Path('r/model')}\n"
     assert (texts / "r/model/model.safetensors").read_bytes() == weights
     more = s2s(*tiny_train("--epochs", 2, "--run", "r"), cwd=texts)
@@ -124,8 +124,8 @@ def test_a_finished_run_is_kept_gone_on_with_or_set_aside(texts: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_in_good_order_and_the_run_goes_on(texts: Path, number: int) -> None:
-    # More epochs than it can do before the signal comes.
+def test_a_signal_stops_training_cleanly_and_the_run_resumes(texts: Path, number: int) -> None:
+    # More epochs than can be trained before the signal arrives.
     command = [*S2S, *map(str, tiny_train("--epochs", 4000, "--run", "r"))]
     command += ["--set", "training.patience=4000"]
     process = subprocess.Popen(
@@ -138,7 +138,7 @@ def test_a_signal_stops_in_good_order_and_the_run_goes_on(texts: Path, number: i
     stdout, stderr = process.communicate()
     assert process.returncode == 128 + number
     assert stdout == b""
-    assert b"the same command goes on from here" in stderr
+    assert b"run the same command again to continue" in stderr
     assert b"Traceback" not in stderr
     stopped = re.search(rb"stopped after update (\d+)", stderr)
     assert stopped is not None
@@ -153,7 +153,7 @@ def test_a_signal_stops_in_good_order_and_the_run_goes_on(texts: Path, number: i
     assert not list((texts / "r").rglob(".tmp-*"))
 
 
-def test_the_vocabulary_that_was_built_is_used(texts: Path) -> None:
+def test_an_existing_vocabulary_is_used(texts: Path) -> None:
     files = ["--train-src", "my.zh", "--train-tgt", "my.en"]
     s2s("vocab", "build", *files, "--max-size", 6, "--min-freq", 1, "--run", "r", cwd=texts)
     assert len((texts / "r/vocab/src.tsv").read_text(encoding="utf-8").splitlines()) == 6
@@ -163,7 +163,7 @@ def test_the_vocabulary_that_was_built_is_used(texts: Path) -> None:
     assert "max_size 6" in done.stderr
 
 
-def test_subwords_are_built_shown_trained_and_spelled_out_again(texts: Path) -> None:
+def test_subwords_are_built_shown_trained_and_joined_again(texts: Path) -> None:
     files = ["--train-src", "my.zh", "--train-tgt", "my.en", *SUBWORDS, "--run", "r"]
     files += ["--valid-src", "my.zh", "--valid-tgt", "my.en"]
     built = s2s("vocab", "build", *files, "--max-size", 30, cwd=texts).stderr
@@ -179,18 +179,18 @@ def test_subwords_are_built_shown_trained_and_spelled_out_again(texts: Path) -> 
     assert "(none + unigram), en " in trained.stderr
     assert {*names} <= {path.name for path in (texts / "r/model").iterdir()}
     moved = (texts / "r/model").rename(texts / "alone")  # a model folder needs no other
-    said = s2s("translate", "--model", moved, cwd=texts, stdin="猫狗\n\n狗鱼").stdout
-    assert said.count("\n") == 3
-    assert "▁" not in said
+    stdout = s2s("translate", "--model", moved, cwd=texts, stdin="猫狗\n\n狗鱼").stdout
+    assert stdout.count("\n") == 3
+    assert "▁" not in stdout
     other = s2s(*tiny_train("--run", "r"), cwd=texts, status=1)
     assert "r: was trained with other settings" in other.stderr
 
 
-def test_a_small_text_says_how_many_subwords_it_gives_or_takes(texts: Path) -> None:
+def test_a_small_text_reports_its_number_of_subwords(texts: Path) -> None:
     files = ["--train-src", "my.zh", "--train-tgt", "my.en", "--set", "text.src_tokenizer=none"]
     files += ["--set", "text.src_subword=bpe", "--valid-src", "my.zh", "--valid-tgt", "my.en"]
     built = s2s("vocab", "build", *files, cwd=texts).stderr
-    assert re.search(r"zh: the text gives \d+ entries, not 10,000", built)
+    assert re.search(r"zh: the text gives only \d+ of 10,000 entries", built)
     few = s2s("vocab", "build", *files, "--max-size", 6, cwd=texts, status=1).stderr
     assert "vocab.max_size: 6 entries are too few: the characters of the text alone need 9" in few
 
@@ -199,7 +199,7 @@ def test_a_small_text_says_how_many_subwords_it_gives_or_takes(texts: Path) -> N
     "how",
     [pytest.param([], marks=pytest.mark.slow, id="words"), pytest.param(SUBWORDS, id="subwords")],
 )
-def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path, how: list[str]) -> None:
+def test_a_killed_training_resumes_to_the_same_bytes(texts: Path, how: list[str]) -> None:
     more = ["--epochs", 30, "--set", "training.patience=30", "--set", "training.save_every=3", *how]
     s2s(*tiny_train("--run", "whole", *more), cwd=texts)
     log = texts / "killed/train.jsonl"
@@ -214,11 +214,11 @@ def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path, how: list[str]
     assert epochs == [*range(1, 31)]
 
 
-def test_a_run_that_lost_a_part_is_not_begun_over_in_silence(texts: Path) -> None:
+def test_a_run_with_missing_files_is_not_silently_restarted(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
     shutil.rmtree(texts / "r/model")
     done = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
-    assert "the best model is lost" in done.stderr
+    assert "the best model is damaged" in done.stderr
     assert (texts / "r/model/model.safetensors").is_file()
     shutil.rmtree(texts / "r/checkpoints")
     refused = s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts, status=1)
@@ -226,7 +226,7 @@ def test_a_run_that_lost_a_part_is_not_begun_over_in_silence(texts: Path) -> Non
     assert (texts / "r/model/model.safetensors").is_file()
 
 
-def test_fresh_moves_nothing_before_all_is_checked(texts: Path) -> None:
+def test_fresh_moves_nothing_before_all_checks_pass(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
     before = sorted(texts.rglob("*"))
     wrong = tiny_train("--run", "r", "--fresh", "--set", "vocab.min_freq=9999")
@@ -236,26 +236,26 @@ def test_fresh_moves_nothing_before_all_is_checked(texts: Path) -> None:
     )
     assert sorted(texts.rglob("*")) == before
     other = tiny_train("--epochs", 1, "--run", "r", "--fresh", "--set", "text.lowercase=true")
-    assert "do not fit; building new ones" in s2s(*other, cwd=texts).stderr
+    assert "do not match; building new ones" in s2s(*other, cwd=texts).stderr
 
 
-def test_sizes_asked_of_train_are_not_ignored(texts: Path) -> None:
+def test_vocabulary_sizes_given_to_train_are_not_ignored(texts: Path) -> None:
     s2s(*tiny_train("--epochs", 1, "--run", "r"), cwd=texts)
     asked = tiny_train("--epochs", 1, "--run", "r", "--set", "vocab.max_size=6")
     assert "was built with max_size 10000" in s2s(*asked, cwd=texts, status=1).stderr
 
 
-def test_a_japanese_model_is_trained_though_mecab_is_missing(texts: Path) -> None:
+def test_a_japanese_model_is_trained_without_mecab(texts: Path) -> None:
     files = tiny_train("--epochs", 1, "--run", "ja", "--tgt-lang", "ja")
     done = s2s(*files, cwd=texts)
     if "sacrebleu[ja]" in done.stderr:
-        assert "validation BLEU is of characters" in done.stderr
+        assert "validation BLEU compares characters" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"), list(wrong_calls()), ids=lambda v: " ".join(v)[:40]
 )
-def test_wrong_input_gets_one_clear_line_and_status_1(
+def test_wrong_input_gives_one_clear_line_and_status_1(
     tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "a").write_text("one two\nthree\n")
@@ -275,7 +275,7 @@ def test_wrong_input_gets_one_clear_line_and_status_1(
     "arguments",
     [["trian"], ["train", "--epochs", "0"], ["train", "--bogus"], ["vocab", "build", "--max-size"]],
 )
-def test_wrong_usage_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
+def test_wrong_usage_gives_status_2(tmp_path: Path, arguments: list[str]) -> None:
     assert "Error" in s2s(*arguments, cwd=tmp_path, status=2).stderr
 
 
@@ -288,7 +288,7 @@ def test_cuda_trains_or_is_refused_clearly(texts: Path) -> None:
         assert not (texts / "runs").exists()
 
 
-def test_a_read_only_folder_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_read_only_folder_gives_a_clear_error(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o555)
@@ -312,7 +312,7 @@ def test_the_four_commands_verbatim(tmp_path: Path) -> None:
     assert json.loads(s2s("eval", "--bleu", cwd=tmp_path).stdout)["bleu"]["score"] >= 90
 
 
-def test_translating_does_without_the_compiler_of_pytorch(texts: Path) -> None:
+def test_translating_does_not_import_the_pytorch_compiler(texts: Path) -> None:
     s2s(*tiny_train("--run", "r", "--epochs", 1), cwd=texts)
     code = (
         "import sys\n"
@@ -339,21 +339,21 @@ def test_a_model_is_fine_tuned_on_other_text(texts: Path) -> None:
     for side in ("src", "tgt"):
         theirs, ours = (texts / run / "vocab" / f"{side}.tsv" for run in ("general", "special"))
         assert theirs.read_bytes() == ours.read_bytes()
-    assert "is trained already" in s2s(*special, cwd=texts).stderr
+    assert "already trained" in s2s(*special, cwd=texts).stderr
     other = ["train", *files, "--run", "other", "--set", "model.cell=lstm"]
     assert "its model.cell is gru" in s2s(*other, cwd=texts, status=1).stderr
 
 
-def test_fine_tuning_takes_text_and_model_from_where_it_begins(texts: Path) -> None:
+def test_fine_tuning_takes_text_and_model_settings_from_the_pretrained_model(texts: Path) -> None:
     s2s(*tiny_train("--run", "general", "--set", "model.cell=lstm"), cwd=texts)
     files = ["--train-src", "my.zh", "--train-tgt", "my.en"]
     done = s2s("train", *files, "--from", "general", "--run", "mine", "--epochs", 1, cwd=texts)
     assert "text, model and languages: those of general" in done.stderr
     config = (texts / "mine" / "config.yaml").read_text(encoding="utf-8")
     assert "cell: lstm" in config
-    # Anew, its vocabularies are again the model's own.
-    anew = ["--from", "general", "--run", "mine", "--epochs", 1, "--fresh"]
-    assert "was moved to" in s2s("train", *files, *anew, cwd=texts).stderr
+    # From scratch, the run has the vocabularies of the model again.
+    again = ["--from", "general", "--run", "mine", "--epochs", 1, "--fresh"]
+    assert "was moved to" in s2s("train", *files, *again, cwd=texts).stderr
 
 
 def test_fresh_moves_nothing_before_the_model_is_made(texts: Path) -> None:
@@ -368,9 +368,9 @@ def test_fresh_moves_nothing_before_the_model_is_made(texts: Path) -> None:
     assert not (texts / "two").exists()
 
 
-def test_a_finished_run_takes_over_changed_search_settings(texts: Path) -> None:
+def test_changed_search_settings_update_a_finished_run(texts: Path) -> None:
     s2s(*tiny_train("--run", "one"), cwd=texts)
     done = s2s(*tiny_train("--run", "one", "--set", "decoding.beam_size=9"), cwd=texts)
-    assert "takes over the recipe's search settings" in done.stderr
+    assert "search settings updated from the recipe" in done.stderr
     card = json.loads((texts / "one" / "model" / "config.json").read_bytes())
     assert card["decoding"]["beam_size"] == 9

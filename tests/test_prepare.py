@@ -32,7 +32,7 @@ from s2s_cli.sources import Direction, ParallelFiles
 from s2s_cli.text.subwords import SubwordPair
 from s2s_cli.text.tokenizer import make_tokenizer, make_tokenizers
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
-from s2s_cli.training.setup import weigh_pairs
+from s2s_cli.training.training_data import weigh_pairs
 from s2s_cli.vocabularies import describe_vocabularies, tags_of_sides
 
 WORDS = {

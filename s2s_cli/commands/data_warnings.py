@@ -1,4 +1,4 @@
-"""Warnings of too little text, and of text that the vocabularies do not cover."""
+"""Warnings about the data: too few pairs, low coverage, leaked test pairs, wrong scripts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 ADVICE = {
-    "train": "a model learns little from so few; add text, or start from a trained model (--from)",
-    "valid": "scores of so few are mostly chance; use more (data.valid)",
+    "train": "a model learns little from so few; add text, or fine-tune a trained model (--from)",
+    "valid": "scores on so few pairs are mostly chance; use more (data.valid)",
 }
 
 
 def warn_of_amounts(config: "Config", datasets: "Mapping[str, Dataset]") -> None:
-    """Warn of splits with too few pairs, and of sides that the vocabularies hardly cover."""
+    """Warn of splits with too few pairs, and of sides with low vocabulary coverage."""
     from s2s_cli.checks.coverage import MIN_COVERAGE, MIN_PAIRS, find_few_pairs, find_low_coverage
     from s2s_cli.console import warn
     from s2s_cli.vocabularies import name_sides
@@ -37,7 +37,7 @@ def warn_of_amounts(config: "Config", datasets: "Mapping[str, Dataset]") -> None
         "text.tgt_subword)"
     )
     if config.training.init_from is not None:
-        advice = f"{config.training.init_from} is a model of other text; train without --from"
+        advice = f"{config.training.init_from} was trained on other text; train without --from"
     src, tgt = name_sides(config.data.languages)
     sides = [
         (f"{split} {lang}", number, 1 - num_unknown / max(1, number))
@@ -63,7 +63,7 @@ def warn_of_leaked_splits(datasets: "Mapping[str, Dataset]") -> None:
 
 
 def warn_of_leakage(name: str, rows: "Iterable[Row]", train: "Fingerprints") -> None:
-    """Warn if source sentences of a split also occur in train, with their number."""
+    """Warn if source sentences of a split also occur in train, with their count."""
     from s2s_cli.checks.leakage import count_leaks
     from s2s_cli.console import warn
 
@@ -77,23 +77,23 @@ def warn_of_leakage(name: str, rows: "Iterable[Row]", train: "Fingerprints") -> 
 
 
 def warn_of_tests_in_train(
-    place: "ModelLocation", card: "ModelCard", tests: "Sequence[ParallelText]"
+    location: "ModelLocation", card: "ModelCard", tests: "Sequence[ParallelText]"
 ) -> None:
-    """Warn of test pairs in train likewise, if the run of the model still has its dataset."""
-    train = _read_fingerprints(place, card)
+    """Warn of test pairs that occur in train, if the run of the model still has its dataset."""
+    train = _read_fingerprints(location, card)
     if train is not None:
         for test in tests:
             warn_of_leakage(f"test set {test.name}", test.pairs, train)
 
 
-def _read_fingerprints(place: "ModelLocation", card: "ModelCard") -> "Fingerprints | None":
-    """Those of the pairs that a model was trained on; None if the run does not have them."""
+def _read_fingerprints(location: "ModelLocation", card: "ModelCard") -> "Fingerprints | None":
+    """Read the fingerprints of a model's training pairs; None if its run does not have them."""
     from s2s_cli.data.dataset import HASHES, read_fingerprints
     from s2s_cli.data.manifest import find_damage, read_manifest
 
-    if place.run is None:
+    if location.run is None:
         return None
-    folder = place.run.data_path / "train"
+    folder = location.run.data_path / "train"
     manifest = read_manifest(folder)
     if isinstance(manifest, str) or find_damage(folder, manifest, {*HASHES.values()}):
         return None
@@ -103,18 +103,18 @@ def _read_fingerprints(place: "ModelLocation", card: "ModelCard") -> "Fingerprin
 
 
 SAMPLED_LINES = 500
-"""Of a run, from its beginning, whose script is looked at."""
+"""Number of lines, from the start of a text, whose script is checked."""
 
 
 class SourceCheck:
-    """Counts, over a run, the source tokens that the model does not know."""
+    """Counts the source tokens of a text that the model does not know."""
 
     def __init__(self, loaded: "Loaded", name: str = "") -> None:
-        """Begin to count.
+        """Start with no tokens.
 
         Args:
             loaded: the model, in one direction.
-            name: what to call the text, where a command has several.
+            name: name of the text for messages, if a command reads several texts.
         """
         self._loaded, self._where = loaded, f"{name}: " if name else ""
         self._num_unknown = self._num_tokens = 0
@@ -131,16 +131,16 @@ class SourceCheck:
         self._num_unknown += num_unknown
         self._num_tokens += num_tokens
         self._entries.update(*(one.candidates[0].dictionary_entries for one in translations))
-        room = SAMPLED_LINES - len(self._lines)
-        self._lines += [one.source[:MAX_CHARACTERS] for one in translations[:room]]
+        num_missing = SAMPLED_LINES - len(self._lines)
+        self._lines += [one.source[:MAX_CHARACTERS] for one in translations[:num_missing]]
 
     def warn(self, ranks: "Ranks | None" = None) -> None:
-        """Say so, in one line, if the text is hardly what the model is for.
+        """Warn in one line if the text seems to have another language or domain than the model.
 
-        Also say how many entries of the dictionary were used, if there is one.
+        Also report how many entries of the dictionary were used, if there is one.
 
         Args:
-            ranks: the processes that share the run, if there are several.
+            ranks: the processes that share the text, if there are several.
         """
         from s2s_cli.checks.coverage import MAX_UNKNOWN
         from s2s_cli.console import say, warn
@@ -168,7 +168,7 @@ class SourceCheck:
 
 
 def describe_script(lines: Iterable[str], lang: str, min_lines: int | None = None) -> str:
-    """That lines are not in the script of their language; nothing if they are."""
+    """Describe the script of lines if it is not that of their language; empty if it is."""
     from s2s_cli.checks.scripts import (
         MIN_LINES,
         count_letters_by_line,
@@ -185,7 +185,7 @@ def describe_script(lines: Iterable[str], lang: str, min_lines: int | None = Non
 
 
 def describe_unknown(translation: "Translation", loaded: "Loaded") -> str:
-    """What the model does not know of a line; nothing if it knows all of it."""
+    """Describe the parts of a line that the model does not know; empty if it knows all."""
     from s2s_cli.checks.coverage import list_unknown
 
     unknown = list_unknown(translation.src_tokens, loaded.translator.src.vocabulary)

@@ -1,4 +1,4 @@
-"""`s2s eval`: translate a test set and score it, or score translations that exist."""
+"""`s2s eval`: translate a test set and score it, or score existing translations."""
 
 import time
 from pathlib import Path
@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.data_warnings import SourceCheck, warn_of_tests_in_train
+from s2s_cli.commands.data_warnings import SourceCheck
 from s2s_cli.commands.loading import (
     Loaded,
     load_translator,
     locate_model,
     report_search_of_recipe,
 )
-from s2s_cli.commands.reports import Evaluated, choose_folders, write_report
-from s2s_cli.commands.score_files import (
-    Files,
-    score_files,
-    show_pair_scores,
-)
+from s2s_cli.commands.reports import Evaluation, choose_folders, write_report
+from s2s_cli.commands.score_files import score_files, show_pair_scores
 from s2s_cli.commands.scores import (
     ScoringOptions,
     measure,
@@ -28,13 +24,14 @@ from s2s_cli.commands.scores import (
     warn_of_normalized,
 )
 from s2s_cli.commands.streaming import warn_of_unread
-from s2s_cli.commands.test_sets import Wanted, load_test_sets
+from s2s_cli.commands.test_sets import TestSetOptions, load_test_sets
 from s2s_cli.commands.usage import name_given
 
 if TYPE_CHECKING:
     from s2s_cli.checkpoint import ModelCard
+    from s2s_cli.commands.loading import ModelLocation
     from s2s_cli.data.pairs import ParallelText
-    from s2s_cli.scoring.metrics import ScoringSettings
+    from s2s_cli.scoring.metrics import MetricName, ScoringSettings
 
 
 def evaluate(
@@ -48,7 +45,7 @@ def evaluate(
     to_lang: opt.ToOption = None,
     hyp: Annotated[
         Path | None,
-        typer.Option("--hyp", metavar="FILE", help="Score these translations, without a model."),
+        typer.Option("--hyp", metavar="FILE", help="Score existing translations, without a model."),
     ] = None,
     ref: Annotated[
         list[Path] | None,
@@ -71,7 +68,9 @@ def evaluate(
     ] = None,
     tokenized: Annotated[
         bool,
-        typer.Option("--tokenized", help="Also BLEU of words (jieba for zh, else Moses)."),
+        typer.Option(
+            "--tokenized", help="Also BLEU on word tokens (jieba for zh, Moses otherwise)."
+        ),
     ] = False,
     accuracy: Annotated[
         bool | None,
@@ -97,13 +96,9 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
-    from s2s_cli.config import Text
-    from s2s_cli.recipe import load_recipe
-    from s2s_cli.scoring.metrics import DEFAULT_METRICS, METRIC_NAMES
     from s2s_cli.unused_settings import refuse_unused
 
-    asked = {"bleu": bleu, "chrf": chrf, "ter": ter}
-    names = [name for name in METRIC_NAMES if asked[name]] or list(DEFAULT_METRICS)
+    metrics = {"bleu": bleu, "chrf": chrf, "ter": ter}
     decoding = opt.given(
         decoding__beam_size=beam_size,
         decoding__length_penalty=length_penalty,
@@ -113,7 +108,7 @@ def evaluate(
         decoding__dictionary=None if dictionary is None else str(dictionary),
     )
     options = {
-        **{f"--{name}": is_asked or None for name, is_asked in asked.items()},
+        **{f"--{name}": is_given or None for name, is_given in metrics.items()},
         **{"--run": run, "--model": model, "--from": src_lang, "--to": to_lang},
         **{"--hyp": hyp, "--ref": ref, "--test-src": test_src, "--test-tgt": test_tgt},
         **{"--data-dir": data_dir, "--tokenize": tokenize, "--lowercase": lowercase},
@@ -122,36 +117,43 @@ def evaluate(
     }
     given = name_given(options, decoding, sets or ())
     refuse_unused(given)
+    scoring = ScoringOptions(_choose_metrics(metrics), lowercase, tokenize, tokenized, accuracy)
     if hyp is not None or ref:
-        text = load_recipe(config).config.text if config is not None else Text()
-        scoring = ScoringOptions(names, bool(lowercase), tokenize, tokenized, accuracy, text)
-        score_files(Files(hyp, ref or []), scoring, tgt_lang, config)
+        score_files(hyp, ref or [], scoring, tgt_lang, config)
         return
-    place = locate_model(config, run, model)
-    data_sets = [text for text in sets or [] if text.startswith("data.")]
-    other_sets = [text for text in sets or [] if text not in data_sets]
+    data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
+    data_sets, other_sets = _split_sets(sets or [])
+    wanted = TestSetOptions(config, data, data_sets, src_lang, to_lang)
+    location = locate_model(config, run, model)
     if pairs:
         decoding += [("decoding.precision", "float32"), ("decoding.kernels", "plain")]
-    loaded = load_translator(place, device, decoding, other_sets)
+    loaded = load_translator(location, device, decoding, other_sets)
     refuse_unused(given, loaded.config)
-    data = opt.DataOptions(tgt_lang=tgt_lang, folder=data_dir, test=(test_src, test_tgt))
-    tests = load_test_sets(Wanted(config, data, data_sets, src_lang, to_lang), place, loaded)
-    warn_of_tests_in_train(place, loaded.card, tests)
+    tests = load_test_sets(wanted, location, loaded)
     if pairs:
         show_pair_scores(loaded, tests)
         return
     if config is not None:
         report_search_of_recipe(config, loaded)
-    is_lower = loaded.card.text.lowercase
-    case, text = _choose_case(lowercase, loaded.card), loaded.card.text
-    scoring = ScoringOptions(names, case, tokenize, tokenized, accuracy, text, is_lower)
-    folders = choose_folders(place, tests, report)
-    models = (place.folder, *place.others)
-    _evaluate_model(models, loaded, list(zip(tests, folders, strict=True)), scoring)
+    folders = choose_folders(location, tests, report)
+    _evaluate(location, loaded, list(zip(tests, folders, strict=True)), scoring)
 
 
-def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
-    """Whether scores ignore case, as those of lower-cased models do."""
+def _choose_metrics(asked: "dict[str, bool]") -> "list[MetricName]":
+    """The metrics that options name, or the default ones, in the order of the table."""
+    from s2s_cli.scoring.metrics import DEFAULT_METRICS, METRIC_NAMES
+
+    return [name for name in METRIC_NAMES if asked[name]] or list(DEFAULT_METRICS)
+
+
+def _split_sets(sets: list[str]) -> tuple[list[str], list[str]]:
+    """Separate `--set data.*`, which describes test sets, from all other `--set`."""
+    data = [text for text in sets if text.startswith("data.")]
+    return data, [text for text in sets if text not in data]
+
+
+def _ignores_case(lowercase: bool | None, card: "ModelCard") -> bool:
+    """Whether scores ignore case; by default, they do if the model's text is lower-cased."""
     from s2s_cli.console import say
 
     if lowercase is None and card.text.lowercase:
@@ -159,8 +161,8 @@ def _choose_case(lowercase: bool | None, card: "ModelCard") -> bool:
     return card.text.lowercase if lowercase is None else lowercase
 
 
-def _evaluate_model(
-    models: tuple[Path, ...],
+def _evaluate(
+    location: "ModelLocation",
     loaded: "Loaded",
     tests: "list[tuple[ParallelText, Path]]",
     options: ScoringOptions,
@@ -169,29 +171,35 @@ def _evaluate_model(
     from s2s_cli.console import say
     from s2s_cli.scoring.labels import check_one_reference
 
-    scorings = {test.direction.tgt: options.for_language(test.direction.tgt) for test, _ in tests}
-    if options.accuracy:
+    text = loaded.card.text
+    options = options._replace(lowercase=_ignores_case(options.lowercase, loaded.card))
+    # Before anything is translated: a scorer may not be installed.
+    scorings = {
+        lang: options.for_language(lang, text, is_lower_cased=text.lowercase)
+        for lang in dict.fromkeys(test.direction.tgt for test, _ in tests)
+    }
+    if options.has_accuracy:
         for test, _ in tests:
             check_one_reference(test.references)
-    found, names = {}, []
+    scores, names = {}, []
     for test, folder in tests:
         say(f"test set {test.name}: {len(test.rows):,} lines")
         scoring = scorings[test.direction.tgt]
         directed = loaded.between(*test.direction)
-        evaluated = _translate_test_set(models, directed, test, scoring.settings)
-        found[test.name] = measure(scoring, evaluated.scored)
-        write_report(folder, evaluated, scoring.settings, found[test.name])
-        names.append(f"{test.name} ({len(evaluated.scored.numbers):,} sentences)")
+        evaluation = _translate_test_set(location.folders, directed, test, scoring.settings)
+        scores[test.name] = measure(scoring, evaluation.scored)
+        write_report(folder, evaluation, scoring.settings, scores[test.name])
+        names.append(f"{test.name} ({len(evaluation.scored.numbers):,} sentences)")
     has_mean = len({test.direction for test, _ in tests}) > 1
-    show_scores(f"{' + '.join(map(str, models))} on {', '.join(names)}", found, has_mean)
+    show_scores(f"{' + '.join(map(str, location.folders))} on {', '.join(names)}", scores, has_mean)
     for _, folder in tests:
         say(f"report: {folder}/report.md")
 
 
 def _translate_test_set(
     models: tuple[Path, ...], loaded: Loaded, test: "ParallelText", settings: "ScoringSettings"
-) -> Evaluated:
-    """Translate every row of a test set, blank ones included; warns of blank and of cut rows."""
+) -> Evaluation:
+    """Translate all rows of a test set; warn of blank, truncated and normalised ones."""
     from s2s_cli.scoring.metrics import choose_scored_lines
 
     rows = test.rows
@@ -208,6 +216,6 @@ def _translate_test_set(
     references = [settings.normalize(side) for side in raw]
     warn_of_normalized(test.name, raw, references)
     scored = choose_scored_lines(settings.normalize(hypotheses), references)
-    evaluated = Evaluated(models, loaded, test, hypotheses, scored, seconds)
-    warn_of_blank_lines(test.name, evaluated.num_left_out, evaluated.num_blank_sources)
-    return evaluated
+    evaluation = Evaluation(models, loaded, test, hypotheses, scored, seconds)
+    warn_of_blank_lines(test.name, evaluation.num_left_out, evaluation.num_blank_sources)
+    return evaluation

@@ -21,9 +21,9 @@ MIN_KNOWN_SHARE = 0.5
 def settings_of(model: Path) -> list[tuple[str, object]]:
     """Overrides with the text settings, architecture and languages of a model to fine-tune."""
     from s2s_cli.console import say
-    from s2s_cli.training.initialize import load_former_card
+    from s2s_cli.training.initialize import load_pretrained_card
 
-    card = load_former_card(str(model))
+    card = load_pretrained_card(str(model))
     say(f"text, model and languages: those of {model}")
     languages = (
         {"directions": card.directions}
@@ -44,10 +44,10 @@ def check_languages(config: "Config") -> None:
         ConfigError: the file names or the recipe give other languages.
     """
     from s2s_cli.commands.languages import find_contradictions
-    from s2s_cli.training.initialize import load_former_card
+    from s2s_cli.training.initialize import load_pretrained_card
 
     model, ours = config.training.init_from, config.data.all_directions
-    theirs = load_former_card(str(model)).all_directions
+    theirs = load_pretrained_card(str(model)).all_directions
     found = {side.side: side.found for side in find_contradictions(config.data)}
     src, tgt = (found.get(side, lang) for side, lang in zip(("src", "tgt"), ours[0], strict=True))
     if found or {*ours} != {*theirs}:

@@ -23,6 +23,11 @@ class ModelLocation(NamedTuple):
     others: tuple[Path, ...] = ()
     """Folders of the other members of an ensemble."""
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of all members."""
+        return self.folder, *self.others
+
 
 class Loaded(NamedTuple):
     """A model ready to translate."""

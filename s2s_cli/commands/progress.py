@@ -1,4 +1,4 @@
-"""What people see while text is prepared and a model is trained."""
+"""Show progress while text is prepared and a model is trained."""
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
 
 WorkersOption = Annotated[
     int | None,
-    typer.Option(
-        "--workers", min=1, help="Processes that tokenise and encode (default: one per core)."
-    ),
+    typer.Option("--workers", min=1, help="Number of worker processes (default: one per core)."),
 ]
 
 
 @contextmanager
 def preparing(workers: int | None = None, stop: "StopRequest | None" = None) -> "Iterator[Workers]":
-    """Show the progress of preparing the text inside the block.
+    """Provide workers for preparing text, and show their progress while the block runs.
 
     Args:
         workers: number of processes; one per core if None.
@@ -36,13 +34,17 @@ def preparing(workers: int | None = None, stop: "StopRequest | None" = None) -> 
     from s2s_cli.prepare import Workers
 
     with counting("pairs") as show:
-        yield Workers(workers or count_cores(), _stopping(show, stop))
+        yield Workers(workers or count_cores(), _stop_on_request(show, stop))
 
 
-def _stopping(show: "ProgressCallback", stop: "StopRequest | None") -> "ProgressCallback":
-    """Show progress until a signal asks to stop."""
+def _stop_on_request(show: "ProgressCallback", stop: "StopRequest | None") -> "ProgressCallback":
+    """Wrap a progress callback, so that it raises an error after a stop request.
 
-    def tell(stage: str, done: int, total: int | None) -> None:
+    Raises:
+        StoppedError: from the callback, after a signal.
+    """
+
+    def show_or_stop(stage: str, done: int, total: int | None) -> None:
         if stop is not None and stop.signal_number is not None:
             raise StoppedError(
                 f"stopped while {stage}; nothing was saved; run the same command again",
@@ -50,11 +52,11 @@ def _stopping(show: "ProgressCallback", stop: "StopRequest | None") -> "Progress
             )
         show(stage, done, total)
 
-    return tell
+    return show_or_stop
 
 
-def follow(trainer: "Trainer", stop: "StopRequest") -> None:
-    """Train to the end or until a stop request; write every event to the log and show it."""
+def run_training(trainer: "Trainer", stop: "StopRequest") -> None:
+    """Train to the end or until a stop request; log and show every event."""
     from s2s_cli.console import say
     from s2s_cli.training.log import log_event
 
@@ -73,7 +75,7 @@ def follow(trainer: "Trainer", stop: "StopRequest") -> None:
 
 @contextmanager
 def _display(trainer: "Trainer") -> "Iterator[Callable[[Event], None]]":
-    """A function that shows an event: on a live line in a terminal, else as lines of text."""
+    """Return a function that shows an event: a live line in a terminal, lines of text otherwise."""
     from s2s_cli.console import Pace, is_terminal, say, training_bar
     from s2s_cli.training.loop import Progress
 
@@ -106,21 +108,21 @@ def _display(trainer: "Trainer") -> "Iterator[Callable[[Event], None]]":
 
 
 def _status(trainer: "Trainer") -> str:
-    """Loss and speed of the current epoch, and the best score so far."""
+    """Describe loss and speed of the current epoch, and the best score so far."""
     record = trainer.record
     best = f"  best {describe_best(trainer)}" if record.best_epoch else ""
     return f"loss {record.train_loss:.3f}  {record.tokens_per_second:,.0f} tokens/s{best}"
 
 
 def describe_best(trainer: "Trainer") -> str:
-    """The best score so far, by the measure that selects the model."""
+    """Describe the best score so far, by the measure that selects the best model."""
     from s2s_cli.training.validate import describe_rank
 
     return describe_rank(trainer.criterion, trainer.record.best_score, trainer.record.best_loss)
 
 
 def _describe(event: "Event", trainer: "Trainer") -> "Iterator[str]":
-    """The lines about an event that stay on the screen: skipped updates and validations."""
+    """Describe an event in lines that stay on the screen: skipped updates and validations."""
     from s2s_cli.training.log import Averaging, Validation
 
     if isinstance(event, Validation):
@@ -129,19 +131,19 @@ def _describe(event: "Event", trainer: "Trainer") -> "Iterator[str]":
         yield _describe_averaging(event)
     elif event.result.is_overflow:
         yield (
-            f"update {event.position.step:,} is skipped: its gradient is too large for float16; "
-            "the loss scale of the next updates is halved"
+            f"update {event.position.step:,} was skipped: its gradient is too large for float16; "
+            "the loss scale is halved"
         )
     elif not event.result.is_applied:
         yield (
-            f"warning: update {event.position.step:,} is skipped: its loss or gradient is not "
+            f"warning: update {event.position.step:,} was skipped: its loss or gradient is not "
             f"finite ({trainer.record.epoch_skipped} of at most {trainer.config.max_skipped} in an "
             "epoch)"
         )
 
 
 def _describe_validation(event: "Validation") -> "Iterator[str]":
-    """The scores of an epoch, one translation to watch the model learn, and warnings."""
+    """Describe the scores of an epoch, with an example translation and warnings."""
     from s2s_cli.scoring.metrics import format_perplexity
 
     by_loss = " (below 1: ranked by loss)" if event.ranked_by == "loss" else ""
@@ -170,14 +172,14 @@ def _describe_averaging(event: "Averaging") -> str:
 
 
 def describe_selected(trainer: "Trainer") -> str:
-    """Which weights are the model now."""
+    """Describe whose weights the best model has."""
     if trainer.record.averaged_epochs:
         return f"the mean of epochs {', '.join(map(str, trainer.record.averaged_epochs))}"
     return f"in epoch {trainer.record.best_epoch}"
 
 
 def describe_end(trainer: "Trainer") -> str:
-    """Why a training ended, and how to continue it."""
+    """Explain why training ended, and how to continue it."""
     epoch = trainer.record.position.epoch
     if epoch >= trainer.config.epochs:
         return f"epoch {epoch} of {trainer.config.epochs} is done (--epochs N continues to N)"

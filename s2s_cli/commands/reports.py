@@ -1,4 +1,4 @@
-"""The report of an evaluation: what it says, and the folder it goes to."""
+"""Write the report of an evaluation, and choose its folder."""
 
 import hashlib
 import json
@@ -18,49 +18,54 @@ if TYPE_CHECKING:
 SCORES = "scores.json"
 
 SHOWN_DIGITS = 8
-"""Of the hash in the name of a folder."""
+"""Digits of the hash in the name of a folder."""
 
 
-class Evaluated(NamedTuple):
+class Evaluation(NamedTuple):
     """A test set and a model's translations of it."""
 
     models: tuple[Path, ...]
-    """One, or the members of an ensemble."""
+    """The folder of the model, or those of the members of an ensemble."""
     loaded: "Loaded"
     test: "ParallelText"
     hypotheses: list[str]
-    """One for each row of the test set, blank ones included; as the model wrote them."""
+    """The output of the model for each row of the test set, blank rows included."""
     scored: "ScoredLines"
     seconds: float
-    """That the translation took."""
+    """Duration of the translation."""
 
     @property
     def num_left_out(self) -> int:
-        """Lines without a reference."""
+        """Number of lines without a reference."""
         return len(self.hypotheses) - len(self.scored.numbers)
 
     @property
     def num_blank_sources(self) -> int:
-        """Lines without a source that have a reference: their translations are empty."""
+        """Number of lines with a reference but without a source, so with an empty translation."""
         rows = self.test.rows
         return sum(not rows[number][0].strip() for number in self.scored.numbers)
 
 
 def choose_folders(
-    place: "ModelLocation", tests: "list[ParallelText]", report: Path | None
+    location: "ModelLocation", tests: "list[ParallelText]", report: Path | None
 ) -> list[Path]:
-    """Where the report of each test set goes; none replaces the report of another test set.
+    """Choose a folder for the report of each test set, without replacing that of another one.
 
-    Test sets of the same name are told apart by the hashes of their text. In a folder that several
-    models share, so are the models.
+    Test sets with the same name are distinguished by the hashes of their text. In a folder that
+    several models share, the models are distinguished too.
+
+    Args:
+        location: the folders of the model.
+        tests: the test sets.
+        report: the folder that an option names, if any.
     """
     from s2s_cli.console import say
 
     if report is not None and len(tests) == 1:
         return [report]
-    # An ensemble is not the first member's run, whose own report stays.
-    own = place.run.reports_path if place.run and not place.others else None
-    models = None if own is not None and report is None else (place.folder, *place.others)
+    # The run of an ensemble's first member keeps the reports of that member alone.
+    own = location.run.reports_path if location.run and not location.others else None
+    models = None if own is not None and report is None else location.folders
     folders = []
     for test in tests:
         usual = (report or own or Path("reports")) / test.name
@@ -69,18 +74,18 @@ def choose_folders(
         if _read_identity(usual, has_model=models is not None) not in (None, identity):
             digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:SHOWN_DIGITS]
             folder = usual.with_name(f"{usual.name}-{digest}")
-            say(f"{usual}: holds the report of another test set or model; this one: {folder}")
+            say(f"{usual}: has the report of another test set or model; this one is in {folder}")
         folders.append(folder)
     return folders
 
 
 def _identify(data_sha256: dict[str, str], model: str | None) -> list[str | None]:
-    """What a report is of."""
+    """Return what identifies the subject of a report: test set and, if it matters, model."""
     return [*data_sha256.values(), model]
 
 
 def _read_identity(folder: Path, *, has_model: bool) -> list[str | None] | None:
-    """What the report in a folder is of; None if there is none that can be read."""
+    """Read the identity of the report in a folder; None if there is no readable report."""
     try:
         facts = json.loads((folder / SCORES).read_bytes())
         return _identify(dict(facts["data_sha256"]), str(facts["model"]) if has_model else None)
@@ -89,21 +94,21 @@ def _read_identity(folder: Path, *, has_model: bool) -> list[str | None] | None:
 
 
 def write_report(
-    folder: Path, evaluated: Evaluated, settings: "ScoringSettings", found: "Scores"
+    folder: Path, evaluation: Evaluation, settings: "ScoringSettings", found: "Scores"
 ) -> None:
-    """Write translations, references, scores and a page to read."""
+    """Write translations, references, scores and a readable page to a folder."""
     from s2s_cli.scoring.metrics import score_sentences
     from s2s_cli.scoring.report import format_examples, format_report
     from s2s_cli.storage.atomic import write_file
     from s2s_cli.storage.checksummed import to_json
 
-    test, scored = evaluated.test, evaluated.scored
-    facts = _gather_facts(evaluated)
+    test, scored = evaluation.test, evaluation.scored
+    facts = _gather_facts(evaluation)
     numbers: dict[str, object] = {"scores": found.as_dict()}
     if found.confusion is not None:
         numbers["confusion"] = found.confusion._asdict()
     rows = test.rows
-    write_file(folder / "hypotheses.txt", _lines(evaluated.hypotheses))
+    write_file(folder / "hypotheses.txt", _lines(evaluation.hypotheses))
     for number, reference in enumerate(zip(*(row[1:] for row in rows), strict=True), start=1):
         name = "references.txt" if number == 1 else f"references-{number}.txt"
         write_file(folder / name, _lines(reference))
@@ -116,31 +121,31 @@ def write_report(
     write_file(folder / "report.md", page + examples)
 
 
-def _gather_facts(evaluated: Evaluated) -> dict[str, object]:
-    """Which model translated what, how, where and how fast."""
+def _gather_facts(evaluation: Evaluation) -> dict[str, object]:
+    """Describe the model, the test set, the search and its speed."""
     from s2s_cli.checkpoint import WEIGHTS, s2s_version
     from s2s_cli.scoring.metrics import sacrebleu_version
     from s2s_cli.storage.checksummed import read_sha256
 
-    test, loaded = evaluated.test, evaluated.loaded
+    test, loaded = evaluation.test, evaluation.loaded
     cards = (loaded.card, *loaded.others)
     return {
         "test_set": test.name,
-        "lines": len(evaluated.hypotheses),
-        "sentences": len(evaluated.scored.numbers),
+        "lines": len(evaluation.hypotheses),
+        "sentences": len(evaluation.scored.numbers),
         "references_per_sentence": len(test.references),
-        "blank_pairs_left_out": evaluated.num_left_out,
-        "blank_sources_scored": evaluated.num_blank_sources,
+        "blank_pairs_left_out": evaluation.num_left_out,
+        "blank_sources_scored": evaluation.num_blank_sources,
         "command": shlex.join(["s2s", *sys.argv[1:]]),
-        "model": _join(evaluated.models),
-        "weights_sha256": _join(read_sha256(folder, WEIGHTS) for folder in evaluated.models),
+        "model": _join(evaluation.models),
+        "weights_sha256": _join(read_sha256(folder, WEIGHTS) for folder in evaluation.models),
         "epoch": _join(card.epoch for card in cards) if loaded.others else loaded.card.epoch,
         "step": _join(card.step for card in cards) if loaded.others else loaded.card.step,
         "languages": f"{test.direction.src}-{test.direction.tgt}",
         "decoding": loaded.decoding.model_dump(),
         "device": str(loaded.translator.device),
-        "seconds": round(evaluated.seconds, 3),
-        "sentences_per_second": round(len(evaluated.hypotheses) / evaluated.seconds, 1),
+        "seconds": round(evaluation.seconds, 3),
+        "sentences_per_second": round(len(evaluation.hypotheses) / evaluation.seconds, 1),
         "data_sha256": test.origin,
         "s2s_version": s2s_version(),
         "sacrebleu_version": sacrebleu_version(),
@@ -158,5 +163,5 @@ def _in_words(value: object) -> str:
 
 
 def _lines(sentences: Iterable[str]) -> str:
-    """One line each; a table's cell may hold line breaks."""
+    """Join sentences to lines; line breaks in them, as in cells of a table, become spaces."""
     return "".join(sentence.replace("\n", " ") + "\n" for sentence in sentences)

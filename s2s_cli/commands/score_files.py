@@ -1,8 +1,8 @@
-"""`s2s eval --hyp --ref`: scores of translations that exist; no model is needed."""
+"""`s2s eval --hyp --ref` scores existing translations; `--score-pairs` prints log-probabilities."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s2s_cli.commands.data_warnings import SAMPLED_LINES, describe_script
 from s2s_cli.commands.languages import language_of_files
@@ -21,20 +21,18 @@ if TYPE_CHECKING:
     from s2s_cli.data.pairs import ParallelText
 
 
-class Files(NamedTuple):
-    """Translations that exist, and their references."""
-
-    hyp: Path | None
-    refs: list[Path]
-
-
 def _choose_language(tgt_lang: str | None, config: str | None, files: list[Path]) -> str:
-    """The target language given, else the recipe's or that of the file names; says which it took.
+    """Choose the target language: that of the option, of the recipe or of the file names.
+
+    Reports the choice on stderr if no option gives the language.
 
     Args:
-        tgt_lang: what the option says.
-        config: the recipe named, if one is.
+        tgt_lang: the value of the option.
+        config: the name or file of the recipe, if given.
         files: references, then translations.
+
+    Raises:
+        ConfigError: the recipe has several target languages, and the file names give none.
     """
     from s2s_cli.console import say, warn
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
@@ -46,66 +44,73 @@ def _choose_language(tgt_lang: str | None, config: str | None, files: list[Path]
         return data.tgt_lang
     found, has_several = language_of_files(files), len(data.all_directions) > 1
     if found is not None and (config is None or has_several):
-        say(f"no --tgt-lang: the target language is {found}, by the names of the files")
+        say(f"no --tgt-lang: the target language is {found}, according to the file names")
         return found
     if has_several:
-        raise ConfigError("--tgt-lang: missing; the recipe has several directions, name a language")
+        raise ConfigError("--tgt-lang: missing; the recipe has several directions; name a language")
     lang = data.languages.tgt
     if found is not None and base_language(found) != base_language(lang):
         warn(f"the file names say {found}, but the target language of {config} is {lang}")
-    say(f"no --tgt-lang: the target language is taken to be {lang}")
+    say(f"no --tgt-lang: the target language is assumed to be {lang}")
     return lang
 
 
 def score_files(
-    files: Files, options: ScoringOptions, tgt_lang: str | None, config: str | None
+    hyp: Path | None,
+    refs: list[Path],
+    options: ScoringOptions,
+    tgt_lang: str | None,
+    config: str | None,
 ) -> None:
-    """Score translations that exist.
+    """Score existing translations.
 
     Args:
-        files: what is scored against what.
-        options: how.
-        tgt_lang: target language, if an option says it.
-        config: the recipe named, if one is.
+        hyp: the file of translations.
+        refs: the files of references.
+        options: the options about scoring.
+        tgt_lang: the target language, if given.
+        config: the name or file of the recipe, if given.
 
     Raises:
-        ConfigError: a file is missing, or the target language, or one file is named twice.
+        ConfigError: a file or the target language is missing, or stdin is read twice.
         DataError: the files cannot be read, or their lines do not match.
     """
+    from s2s_cli.config import Text
     from s2s_cli.console import warn
     from s2s_cli.data.lines import read_lines
+    from s2s_cli.recipe import load_recipe
     from s2s_cli.scoring.metrics import choose_scored_lines
 
-    if files.hyp is None or not files.refs:
-        missing = "--hyp FILE" if files.hyp is None else "--ref FILE"
+    text = Text() if config is None else load_recipe(config).config.text
+    if hyp is None or not refs:
+        missing = "--hyp FILE" if hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
-    scoring = options.for_language(_choose_language(tgt_lang, config, [*files.refs, files.hyp]))
-    refuse_clashes([("--hyp", files.hyp), *(("--ref", path) for path in files.refs)], [])
-    raw = [read_lines(path) for path in (files.hyp, *files.refs)]
+    scoring = options.for_language(_choose_language(tgt_lang, config, [*refs, hyp]), text)
+    refuse_clashes([("--hyp", hyp), *(("--ref", path) for path in refs)], [])
+    raw = [read_lines(path) for path in (hyp, *refs)]
     hypotheses, *references = map(scoring.settings.normalize, raw)
-    warn_of_normalized(str(files.hyp), raw, [hypotheses, *references])
-    for path, lines in zip((files.hyp, *files.refs), raw, strict=True):
+    warn_of_normalized(str(hyp), raw, [hypotheses, *references])
+    for path, lines in zip((hyp, *refs), raw, strict=True):
         if script := describe_script(lines[:SAMPLED_LINES], scoring.settings.tgt_lang):
             warn(f"{path}: {script}; name its language with --tgt-lang")
     scored = choose_scored_lines(hypotheses, references)
-    warn_of_blank_lines(str(files.refs[0]), len(hypotheses) - len(scored.numbers))
-    found = measure(scoring, scored)
-    title = f"{files.hyp} against {', '.join(map(str, files.refs))}"
-    show_scores(title, {str(files.hyp): found})
+    warn_of_blank_lines(str(refs[0]), len(hypotheses) - len(scored.numbers))
+    title = f"{hyp} against {', '.join(map(str, refs))}"
+    show_scores(title, {str(hyp): measure(scoring, scored)})
 
 
 HEADER = "log_prob\tlog_prob_per_token\ttokens"
 
 
 def show_pair_scores(loaded: "Loaded", tests: "Sequence[ParallelText]") -> None:
-    """One TSV line per pair on stdout, after a header; their sum on stderr.
+    """Print the log-probability of each pair as TSV on stdout, and the totals on stderr.
 
     Args:
         loaded: the model.
-        tests: the pairs; those of each are of one direction.
+        tests: the test sets with the pairs; each has one direction.
 
     Raises:
-        DataError: pairs with a blank side were left out, so that lines would not match.
+        DataError: a pair has a blank side, so lines would not match those of the files.
     """
     from s2s_cli.console import show_table, write_result
     from s2s_cli.decoding.score_pairs import perplexity, score_pairs
@@ -115,17 +120,17 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[ParallelText]") -> None:
     num_blank = sum(len(test.rows) - len(test.pairs) for test in tests)
     if num_blank:
         raise DataError(
-            f"{name}: {num_blank} pairs have a blank side and no score, so the lines of the scores "
-            "would not match those of the pairs; remove those pairs from both sides"
+            f"{name}: {num_blank} pairs have a blank side and cannot be scored, so the lines of "
+            "the output would not match those of the files; remove these pairs from both files"
         )
     size = loaded.decoding.num_sentences
     scores = [
         score
-        for part in tests
+        for test in tests
         for score in score_pairs(
-            loaded.between(*part.direction).translator,
-            [row[0] for row in part.rows],
-            [row[1] for row in part.rows],
+            loaded.between(*test.direction).translator,
+            [row[0] for row in test.rows],
+            [row[1] for row in test.rows],
             size,
         )
     ]
@@ -134,10 +139,10 @@ def show_pair_scores(loaded: "Loaded", tests: "Sequence[ParallelText]") -> None:
         for log_prob, num_tokens in scores
     ]
     write_result("\n".join([HEADER, *rows]))
-    facts = (
+    totals = (
         f"{len(scores):,}",
         f"{sum(num_tokens for _, num_tokens in scores):,}",
         f"{sum(log_prob for log_prob, _ in scores):.4f}",
         format_perplexity(perplexity(scores), digits=4),
     )
-    show_table(f"pairs of {name}", ("pairs", "tokens", "log_prob", "perplexity"), [facts])
+    show_table(f"pairs of {name}", ("pairs", "tokens", "log_prob", "perplexity"), [totals])

@@ -1,4 +1,4 @@
-"""Scores of an evaluation: measured and shown."""
+"""Compute and print the scores of an evaluation."""
 
 import json
 from functools import partial
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
 
 WIDE_LABELS = 6
-"""Of more labels than these the confusion table is in the report only."""
+"""With more labels, only the report has the confusion table."""
 
 
 class Scoring(NamedTuple):
-    """What is measured, and how."""
+    """The metrics to compute for test sets of one language."""
 
-    names: "list[MetricName]"
+    metrics: "list[MetricName]"
     settings: "ScoringSettings"
-    is_tokenized: bool
-    """Whether BLEU of words is measured too."""
-    is_of_labels: bool | None
-    """Whether accuracy is measured too; None if the references are to say."""
+    has_word_bleu: bool
+    """Whether to compute BLEU on word tokens as well."""
+    has_accuracy: bool | None
+    """Whether to compute accuracy as well; None if it depends on the references."""
     case_note: str = ""
-    """What has to be known about scores in which case counts."""
+    """A note for case-sensitive scores."""
 
-    def note_on(self, score: "Score", caveat: str | None) -> "Score":
-        """The score with what has to be known about it.
+    def add_notes(self, score: "Score", caveat: str | None) -> "Score":
+        """Add the notes that a reader of a score should know.
 
         Args:
-            score: of any measure.
-            caveat: why BLEU says little here, if it does.
+            score: of any metric.
+            caveat: the reason why BLEU is not meaningful for this test set, if there is one.
         """
         is_bleu = score.name in ("bleu", "bleu-tokens")
         is_cased = "case:mixed" in score.signature
@@ -41,34 +41,38 @@ class Scoring(NamedTuple):
 
 
 LOWER_CASED = "the model writes lower case only, so case counts against it; not comparable"
-"""Note on scores in which case counts."""
+"""Note for case-sensitive scores of a lower-cased model."""
 
 
 class ScoringOptions(NamedTuple):
-    """What the options say about scoring."""
+    """The options about scoring."""
 
-    names: "list[MetricName]"
-    lowercase: bool
+    metrics: "list[MetricName]"
+    lowercase: bool | None
     tokenize: str | None
-    tokenized: bool
-    accuracy: bool | None
-    text: "Text"
-    """How the text of the model, or of the recipe, is normalised."""
-    is_lower_cased: bool = False
-    """Whether the model writes lower case only."""
+    has_word_bleu: bool
+    has_accuracy: bool | None
 
-    def for_language(self, tgt_lang: str) -> Scoring:
-        """The same, set up for a language; checked before anything is translated."""
+    def for_language(self, tgt_lang: str, text: "Text", *, is_lower_cased: bool = False) -> Scoring:
+        """Set up scoring for a target language.
+
+        Args:
+            tgt_lang: the language of the references.
+            text: the section of the recipe or model, for normalising references and hypotheses.
+            is_lower_cased: whether the model writes lower case only.
+
+        Raises:
+            ConfigError: BLEU needs a tokeniser that is not installed.
+        """
         from s2s_cli.scoring.metrics import ScoringSettings, make_bleu
 
-        text = self.text
         settings = ScoringSettings(
-            tgt_lang, self.lowercase, self.tokenize, text.normalize, text.chinese
+            tgt_lang, bool(self.lowercase), self.tokenize, text.normalize, text.chinese
         )
-        if "bleu" in self.names:
+        if "bleu" in self.metrics:
             make_bleu(settings)
-        note = LOWER_CASED if self.is_lower_cased and not self.lowercase else ""
-        return Scoring(self.names, settings, self.tokenized, self.accuracy, note)
+        note = LOWER_CASED if is_lower_cased and not self.lowercase else ""
+        return Scoring(self.metrics, settings, self.has_word_bleu, self.has_accuracy, note)
 
 
 class Scores(NamedTuple):
@@ -76,10 +80,10 @@ class Scores(NamedTuple):
 
     scores: "list[Score]"
     confusion: "Confusion | None"
-    """If the test set asks for labels."""
+    """Only if the references are labels."""
 
     def as_dict(self) -> dict[str, dict[str, object]]:
-        """For JSON: each measure's score and signature, and a note if there is one."""
+        """Return the score, signature and note of each metric, for JSON."""
         return {
             score.name: {
                 "score": score.value,
@@ -91,7 +95,7 @@ class Scores(NamedTuple):
 
 
 def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0) -> None:
-    """Report which lines are not scored, and which are scored though they could not be translated.
+    """Warn of lines that are not scored, and of blank sources that are scored.
 
     Args:
         name: of the test set.
@@ -110,7 +114,7 @@ def warn_of_blank_lines(name: str, num_left_out: int, num_blank_sources: int = 0
 
 
 def warn_of_normalized(name: str, raw: list[list[str]], normalized: list[list[str]]) -> None:
-    """Report how many lines normalisation changes before they are scored, white space aside."""
+    """Warn how many lines change by normalisation before scoring, apart from white space."""
     from s2s_cli.console import warn
 
     num_changed = sum(
@@ -121,12 +125,12 @@ def warn_of_normalized(name: str, raw: list[list[str]], normalized: list[list[st
     if num_changed:
         warn(
             f"{name}: scores compare normalised text (text.normalize, text.chinese); lines "
-            f"changed by it: {num_changed:,}"
+            f"changed: {num_changed:,}"
         )
 
 
 def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
-    """Score translations; says on stderr if the references are taken to be labels."""
+    """Score translations; reports on stderr if the references are treated as labels."""
     from s2s_cli.console import counting, say
     from s2s_cli.scoring.caveats import find_caveat
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
@@ -136,33 +140,33 @@ def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
 
     with counting("sentences") as advance:
         scores = score_corpus(
-            scoring.names, hypotheses, references, settings, partial(advance, "scoring TER")
+            scoring.metrics, hypotheses, references, settings, partial(advance, "scoring TER")
         )
-    if scoring.is_tokenized:
+    if scoring.has_word_bleu:
         scores.append(score_tokens(hypotheses, references, settings))
-    is_of_labels = scoring.is_of_labels
-    if is_of_labels is None and (is_of_labels := look_like_labels(references, settings.tgt_lang)):
+    has_accuracy = scoring.has_accuracy
+    if has_accuracy is None and (has_accuracy := look_like_labels(references, settings.tgt_lang)):
         labels = ", ".join(sorted(set(references[0])))
         say(
             f"the references look like labels ({labels}), so accuracy is scored; "
-            "--no-accuracy leaves it out"
+            "--no-accuracy omits it"
         )
     confusion = None
-    if is_of_labels:
+    if has_accuracy:
         confusion = count_confusion(hypotheses, references, settings)
         scores.append(score_accuracy(confusion, settings))
-    has_bleu = "bleu" in scoring.names  # whose tokeniser may not be installed
-    caveat = find_caveat(references, settings) if has_bleu else None
-    return Scores([scoring.note_on(score, caveat) for score in scores], confusion)
+    # Only for BLEU, because it needs the tokeniser of BLEU, which may not be installed.
+    caveat = find_caveat(references, settings) if "bleu" in scoring.metrics else None
+    return Scores([scoring.add_notes(score, caveat) for score in scores], confusion)
 
 
 def show_scores(title: str, found: dict[str, Scores], has_mean: bool = False) -> None:
-    """The scores as JSON on stdout, and as a table on stderr; several test sets by their names.
+    """Print scores as JSON on stdout and as a table on stderr; several test sets have names.
 
     Args:
         title: of the table.
-        found: by test set.
-        has_mean: add the mean of the test sets' BLEU, for test sets of several directions.
+        found: the scores of each test set, by its name.
+        has_mean: whether to add the mean BLEU, for test sets of several directions.
     """
     from s2s_cli.console import show_table, write_result
 
@@ -186,7 +190,7 @@ def show_scores(title: str, found: dict[str, Scores], has_mean: bool = False) ->
 
 
 def average_bleu(found: dict[str, Scores]) -> dict[str, Scores]:
-    """The mean of the test sets' BLEU, as a row of its own; nothing if BLEU was not asked for."""
+    """Return the mean BLEU of the test sets as a further entry; empty without BLEU."""
     scores = [score for one in found.values() for score in one.scores if score.name == "bleu"]
     if not scores:
         return {}
@@ -198,7 +202,7 @@ def average_bleu(found: dict[str, Scores]) -> dict[str, Scores]:
 
 
 def _show_labels(title: str, confusion: "Confusion") -> None:
-    """How well each label is found; if they are few, also what it was translated as."""
+    """Print precision, recall and F1 of each label; of few labels, also the confusion table."""
     from s2s_cli.console import show_table
     from s2s_cli.scoring.labels import MAX_LABELS, OTHER
     from s2s_cli.scoring.report import format_share

@@ -1,9 +1,10 @@
-"""Which test sets an evaluation means, and in which directions."""
+"""Select the test sets of an evaluation, and their directions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.data_warnings import warn_of_tests_in_train
 from s2s_cli.commands.languages import language_of_files, warn_of_test_names
 from s2s_cli.errors import ConfigError, DataError
 
@@ -17,126 +18,137 @@ if TYPE_CHECKING:
     from s2s_cli.sources import Direction
 
 
-class Wanted(NamedTuple):
-    """What the options say about test sets."""
+class TestSetOptions(NamedTuple):
+    """The options about test sets."""
 
     config: str | None
-    """A recipe that names them, instead of the run's own."""
+    """The recipe that names the test sets, in place of the recipe of the run."""
     data: opt.DataOptions
     sets: list[str]
     """`--set data.*`."""
     src_lang: str | None
-    """`--from`: of the test files given, or of those test sets that count."""
+    """`--from`: source language of the test files, or of the test sets to select."""
     tgt_lang: str | None
-    """`--to`: the same."""
+    """`--to`: target language, in the same way."""
 
 
 def load_test_sets(
-    wanted: Wanted, place: "ModelLocation", loaded: "Loaded"
+    options: TestSetOptions, location: "ModelLocation", loaded: "Loaded"
 ) -> "list[ParallelText]":
-    """The test sets: of the recipe named, else of the run's own, else what the options give.
+    """Read the test sets; warn of pairs that the model was trained on.
+
+    They are those of the recipe that the options name or, without one, of the recipe of the run.
+    For a model outside a run folder, the options have to give the files.
 
     Raises:
-        ConfigError: no test set is known, or it is of a direction that the model does not have.
-        DataError: a file is missing or malformed; or the test set is a share of the training pairs
-            that is not the one left out when the model was trained.
+        ConfigError: no test set is known, or the model does not have its direction.
+        DataError: a file is missing or malformed; or the test set is held out from the training
+            pairs, but the model was trained with another split of them.
     """
     from s2s_cli.data.test_set import load_test_and_rest
     from s2s_cli.decoding.translator import find_directions
     from s2s_cli.recipe import load_recipe
 
     card = loaded.card
-    directions = find_directions(card.all_directions, wanted.src_lang, wanted.tgt_lang)
-    overrides = _gather_overrides(wanted, card)
-    recipe = wanted.config
-    if recipe is None and place.run is not None and place.run.config_path.is_file():
-        recipe = str(place.run.config_path)
+    directions = find_directions(card.all_directions, options.src_lang, options.tgt_lang)
+    overrides = _gather_overrides(options, card)
+    recipe = options.config
+    if recipe is None and location.run is not None and location.run.config_path.is_file():
+        recipe = str(location.run.config_path)
     if recipe is None:
-        data, recipe = _make_data(overrides, place, card), "options"
+        data, recipe = _make_data(overrides, location, card), "options"
     else:
         data = load_recipe(recipe, overrides).config.data
     if not {*data.all_directions} <= {*card.all_directions}:
         raise ConfigError(
-            f"{recipe}: is {_in_words(data.all_directions)}, but {place.folder} translates "
-            f"{_in_words(card.all_directions)}; name a recipe of the same languages"
+            f"{recipe}: has {_in_words(data.all_directions)}, but {location.folder} translates "
+            f"{_in_words(card.all_directions)}; name a recipe with the same languages"
         )
-    if wanted.data.test[0] is not None:
-        warn_of_test_names(data, str(place.folder))
+    if options.data.test[0] is not None:
+        warn_of_test_names(data, str(location.folder))
     all_tests, rest = load_test_and_rest(data)
     if rest:
-        for folder, one in zip((place.folder, *place.others), (card, *loaded.others), strict=True):
-            check_left_out(rest, one, folder)
+        for folder, member in zip(location.folders, (card, *loaded.others), strict=True):
+            check_held_out(rest, member, folder)
     tests = [test for test in all_tests if test.direction in directions]
     if not tests:
-        raise ConfigError(f"{recipe}: has no test set that is {_in_words(directions)}")
+        raise ConfigError(
+            f"{recipe}: has no test set for {_in_words(directions)}; name one with --test-src and "
+            "--test-tgt"
+        )
+    warn_of_tests_in_train(location, card, tests)
     return tests
 
 
-def check_left_out(rest: "dict[str, set[str]]", card: "ModelCard", folder: Path) -> None:
-    """Refuse a test set held out of train, unless the model was fitted to just the other parts.
+def check_held_out(rest: "dict[str, set[str]]", card: "ModelCard", folder: Path) -> None:
+    """Refuse a test set held out from the training pairs if the model may have seen its pairs.
 
     Args:
-        rest: hashes of those parts, `train` and perhaps `valid`.
-        card: the model's.
-        folder: names it.
+        rest: hashes of the remaining pairs: the split `train` and, if held out too, `valid`.
+        card: of the model.
+        folder: of the model, for messages.
 
     Raises:
-        DataError: the model was trained on other pairs, or chosen by others.
+        DataError: the model was trained or validated on other pairs than `rest`.
     """
     for name in ("train", "valid"):
         found = rest.get(name, set())
         known = card.trained_on.get(name, {}).items()
         if found != {digest for key, digest in known if key.endswith(f"#{name}")}:
             raise DataError(
-                f"data.test: this share of the training pairs is not what {folder} was trained "
-                "without, so it may have seen some of them; evaluate with the files, shares and "
-                "split_seed of its training, or name a test set (--test-src, --test-tgt)"
+                f"data.test: {folder} was trained with another split of the training pairs, so it "
+                "may have seen some of these; evaluate with the files, shares and split_seed of "
+                "its training, or name a test set (--test-src, --test-tgt)"
             )
 
 
-def _gather_overrides(wanted: Wanted, card: "ModelCard") -> list[tuple[str, object]]:
-    """Keys of a recipe that the options set."""
+def _gather_overrides(options: TestSetOptions, card: "ModelCard") -> list[tuple[str, object]]:
+    """List the keys of a recipe that the options set."""
     from s2s_cli.decoding.translator import choose_direction
     from s2s_cli.recipe import parse_override
 
-    if wanted.data.tgt_lang is not None and card.directions:
-        raise ConfigError("--tgt-lang: of no use with several directions; --to names one")
+    if options.data.tgt_lang is not None and card.directions:
+        raise ConfigError("--tgt-lang: has no effect with several directions; use --to")
     overrides = []
-    for key, value in wanted.data.overrides():
+    for key, value in options.data.overrides():
         overrides.append((key, value))
         if key == "data.test" and card.directions and isinstance(value, dict):
-            direction = _find_named_direction(wanted, card) or choose_direction(
-                card.all_directions, wanted.src_lang, wanted.tgt_lang
+            direction = _find_named_direction(options, card) or choose_direction(
+                card.all_directions, options.src_lang, options.tgt_lang
             )
             value["direction"] = str(direction)
-    return overrides + [parse_override(text) for text in wanted.sets]
+    return overrides + [parse_override(text) for text in options.sets]
 
 
-def _find_named_direction(wanted: Wanted, card: "ModelCard") -> "Direction | None":
-    """The model's direction that the names of the test files give, where no option names one."""
+def _find_named_direction(options: TestSetOptions, card: "ModelCard") -> "Direction | None":
+    """Find the direction that the names of the test files give, if no option names one."""
     from s2s_cli.console import say
     from s2s_cli.sources import plain_code
 
-    src, refs = wanted.data.test
-    if wanted.src_lang or wanted.tgt_lang or src is None:
+    src, refs = options.data.test
+    if options.src_lang or options.tgt_lang or src is None:
         return None
     langs = language_of_files([src]), language_of_files(refs or [])
     name = "-".join(plain_code(lang or "") for lang in langs)
     found = next((one for one in card.all_directions if str(one) == name), None)
     if found is not None:
-        say(f"no --from and --to: {found}, by the names of the test files")
+        say(f"no --from and --to: the direction is {found}, according to the file names")
     return found
 
 
 def _make_data(
-    overrides: list[tuple[str, object]], place: "ModelLocation", card: "ModelCard"
+    overrides: list[tuple[str, object]], location: "ModelLocation", card: "ModelCard"
 ) -> "Data":
-    """The section `data` of a model that stands alone."""
+    """Make the section `data` for a model outside a run folder.
+
+    Raises:
+        ConfigError: the options give no test set.
+    """
     from s2s_cli.recipe import check_config
 
     if not overrides:
         raise ConfigError(
-            f"{place.folder}: stands in no run folder, so no test set is known; "
+            f"{location.folder}: is not in a run folder, so no test set is known; "
             "give --test-src and --test-tgt, or a recipe with --config"
         )
     tree: dict[str, object] = {"test": None, "directions": card.directions}

@@ -1,10 +1,10 @@
-"""`s2s train`: fit a model to a recipe's data."""
+"""`s2s train`: train a model on the data of a recipe."""
 
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +19,8 @@ from s2s_cli.commands.inherited_settings import (
 )
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.processes import join_processes
-from s2s_cli.commands.progress import describe_best, describe_end, describe_selected, follow
-from s2s_cli.commands.start import FRESH, StartOptions, start
+from s2s_cli.commands.progress import describe_best, describe_end, describe_selected, run_training
+from s2s_cli.commands.start import FRESH, StartOptions, choose_training_device, start
 from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError
 
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
     from s2s_cli.signals import StopRequest
+    from s2s_cli.training.trainer import Trainer
 
 
 def train(
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Most passes over the training pairs.")
+        int | None, typer.Option("--epochs", min=1, help="Maximum number of epochs.")
     ] = None,
     device: opt.DeviceOption = None,
     precision: Annotated[
@@ -56,11 +57,11 @@ def train(
         bool,
         typer.Option(
             "--fresh/--resume",
-            help="Train from scratch and set an older run aside, or resume it (default).",
+            help="Move an existing run aside and train from scratch, or resume it (default).",
         ),
     ] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of all random choices.")
+        int | None, typer.Option("--seed", min=0, help="Seed for all random numbers.")
     ] = None,
     src_lang: opt.SrcLangOption = None,
     tgt_lang: opt.TgtLangOption = None,
@@ -75,7 +76,7 @@ def train(
     sets: opt.SetOption = None,
 ) -> None:
     """Train a model, resuming an interrupted run; prints the model folder."""
-    from s2s_cli.console import say, warn
+    from s2s_cli.console import warn
     from s2s_cli.launch import read_launch
     from s2s_cli.signals import StopRequest
     from s2s_cli.storage.lock import locked
@@ -93,56 +94,49 @@ def train(
             (test_src, test_tgt),
             on_bad_utf8,
         )
-        given = opt.given(
+        overrides = opt.given(
             training__epochs=epochs,
             training__device=device,
             training__seed=seed,
             training__precision=precision,
             training__init_from=None if init_from is None else str(init_from.absolute()),
         )
-        asked = _Asked(config, run, init_from, data, given, sets or ())
-        job, are_languages_named = _make_job(asked)
+        job, are_languages_named = _make_job(config, run, init_from, data, overrides, sets or ())
         warn_of_unused(job.recipe.config)
-        # Begun anew by torchrun, the run is not to be thrown away a second time.
-        is_heeded = launch.marks.has(FRESH) if launch.marks else launch.num_restarts > 0
-        if fresh and is_heeded:
-            say("begun again by torchrun: --fresh was heeded the first time")
-        names_sizes = any(text.startswith("vocab.") for text in sets or ())
-        how = StartOptions(fresh and not is_heeded, names_sizes, are_languages_named, launch.marks)
+        options = StartOptions(
+            is_fresh=fresh and not _was_fresh_heeded(launch),
+            sets_vocab=any(text.startswith("vocab.") for text in sets or ()),
+            are_languages_named=are_languages_named,
+            marks=launch.marks,
+        )
         with locked(job.run.path, warn) if launch.is_first else nullcontext():
-            _train(job, how, stop, launch)
+            _train(job, options, stop, launch)
 
 
-class _Asked(NamedTuple):
-    """What the options say about the settings."""
+def _make_job(
+    config: str | None,
+    run: Path | None,
+    init_from: Path | None,
+    data: opt.DataOptions,
+    overrides: Sequence[tuple[str, object]],
+    sets: Sequence[str],
+) -> tuple[opt.Job, bool]:
+    """Read the recipe with all overrides; report whether the languages of the text are named.
 
-    config: str | None
-    run: Path | None
-    init_from: Path | None
-    data: opt.DataOptions
-    given: Sequence[tuple[str, object]]
-    """Keys that options set."""
-    sets: Sequence[str]
-
-
-def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
-    """The recipe with all overrides, and whether anybody named the languages of the text.
-
-    Without a recipe, a run that exists goes on with its own settings, and fine-tuning takes those
-    of the model to begin with.
+    Without a recipe, an existing run continues with its own settings, and fine-tuning takes its
+    settings from the pretrained model.
     """
     from s2s_cli.console import say
 
-    config, run, init_from, data, given, sets = asked
-    keys = {text.partition("=")[0].strip() for text in sets}
     if config is None and init_from is None and run is not None:
         own = find_own_config(run, data)
         if own is not None:
             say(f"settings: those of {own}; options override them")
-            job = opt.make_job(str(own), run, [*data.overrides(), *given], sets)
+            job = opt.make_job(str(own), run, [*data.overrides(), *overrides], sets)
             return job._replace(recipe=job.recipe._replace(name=name_recipe(run))), True
-    former = settings_of(init_from) if init_from is not None and config is None else []
-    job = opt.make_job(config, run, [*data.overrides(), *given], sets, former)
+    inherited = settings_of(init_from) if init_from is not None and config is None else []
+    job = opt.make_job(config, run, [*data.overrides(), *overrides], sets, inherited)
+    keys = {text.partition("=")[0].strip() for text in sets}
     are_languages_named = bool(
         config or data.src_lang or data.tgt_lang or keys & {"data.src_lang", "data.tgt_lang"}
     )
@@ -157,7 +151,7 @@ def _make_job(asked: _Asked) -> tuple[opt.Job, bool]:
 
 
 def warn_of_unused(config: "Config") -> None:
-    """Name the keys that were set and have no effect."""
+    """Warn of settings that have no effect."""
     from s2s_cli.console import warn
     from s2s_cli.unused_settings import find_unused
 
@@ -165,60 +159,74 @@ def warn_of_unused(config: "Config") -> None:
         warn(unused.describe())
 
 
-def _train(job: opt.Job, how: StartOptions, stop: "StopRequest", launch: "Launch") -> None:
+def _was_fresh_heeded(launch: "Launch") -> bool:
+    """Whether `--fresh` took effect before a restart by torchrun; reports it."""
+    from s2s_cli.console import say
+
+    was_heeded = launch.marks.has(FRESH) if launch.marks else launch.num_restarts > 0
+    if was_heeded:
+        say("restarted by torchrun: --fresh already took effect, so the run is resumed")
+    return was_heeded
+
+
+def _train(job: opt.Job, options: StartOptions, stop: "StopRequest", launch: "Launch") -> None:
+    """Make or resume a trainer, train, and print the model folder."""
     from s2s_cli.console import say, write_result
-    from s2s_cli.device import allow_tf32, choose_device, describe_device, prepare_device
+    from s2s_cli.device import prepare_device
     from s2s_cli.parallel import current_ranks
     from s2s_cli.training.memory import check_memory
-    from s2s_cli.training.resume import agree
+    from s2s_cli.training.resume import check_same_on_all_ranks
 
     recipe, folder = job.recipe, job.run
     prepare_device()
-    device = choose_device(recipe.config.training.device, launch)
-    if recipe.config.training.precision == "tf32":
-        allow_tf32(device)
     ranks = current_ranks()
-    several = f", the first of {ranks.size} processes" if ranks.size > 1 else ""
-    say(
-        f"recipe {recipe.name}, run folder {folder.path}, device {describe_device(device)}{several}"
-    )
-    # Before minutes of reading; its vocabularies count later.
+    device = choose_training_device(job, launch, ranks.size)
+    # Checked before minutes of reading; the size of the vocabularies is not known yet.
     check_memory(recipe.config, device, num_processes=launch.local_size)
     with ranks.rank_zero_first():
         check_scripts(recipe.config.data, job.explicit)
-        trainer = start(recipe, folder, device, how, stop)
-    agree(trainer)
+        trainer = start(recipe, folder, device, options, stop)
+    check_same_on_all_ranks(trainer)
     if trainer.is_finished():
         end = describe_end(trainer)
-        say(f"{folder.path} is trained already: {end}; --fresh trains from scratch")
+        say(f"{folder.path}: already trained: {end}; --fresh trains from scratch")
     elif not ranks.max(stop.is_set()):
-        with naming_lines(recipe, folder):
-            follow(trainer, stop)
-    number = int(ranks.max(stop.signal_number or 0))
-    if number and not trainer.is_finished():
-        raise StoppedError(
-            f"stopped after update {trainer.record.position.step}, all saved; "
-            "the same command goes on from here",
-            number,
-        )
-    if not trainer.record.best_epoch:
-        raise ConfigError(
-            f"{folder.path}: training diverged in every epoch, so there is no model; lower "
-            f"training.learning_rate ({recipe.config.training.peak_learning_rate:g}) and train "
-            "from scratch with --fresh"
-        )
+        with report_failed_lines(recipe, folder):
+            run_training(trainer, stop)
+    _check_end(trainer, int(ranks.max(stop.signal_number or 0)))
     say(f"best valid {describe_best(trainer)}, {describe_selected(trainer)}")
     if ranks.is_first:
         write_result(str(folder.model_path))
 
 
-MOST_NAMED = 8
-"""Lines that are shown of an update that went wrong."""
+def _check_end(trainer: "Trainer", signal_number: int) -> None:
+    """Refuse to report a model if training was stopped or never gave one.
+
+    Raises:
+        StoppedError: a signal stopped the training before its end.
+        ConfigError: training diverged in every epoch.
+    """
+    if signal_number and not trainer.is_finished():
+        raise StoppedError(
+            f"stopped after update {trainer.record.position.step}; everything is saved; "
+            "run the same command again to continue",
+            signal_number,
+        )
+    if not trainer.record.best_epoch:
+        raise ConfigError(
+            f"{trainer.run.path}: training diverged in every epoch, so there is no model; lower "
+            f"training.learning_rate ({trainer.config.peak_learning_rate:g}) and train from "
+            "scratch with --fresh"
+        )
+
+
+MAX_SHOWN = 8
+"""Maximum number of lines to show of a batch whose loss or gradient is not finite."""
 
 
 @contextmanager
-def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
-    """Show the lines of the text that a training could not learn from."""
+def report_failed_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
+    """Show the lines of the training text that gave a loss or gradient that is not finite."""
     from s2s_cli.console import say
     from s2s_cli.data.dataset import Dataset
     from s2s_cli.data.locations import locate_pairs
@@ -226,19 +234,22 @@ def naming_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
     try:
         yield
     except NotFiniteError as error:
-        with suppress(DataError):  # The text is gone or has changed: the error below is reported.
+        # If the text is gone or has changed, only the error itself is reported.
+        with suppress(DataError):
             dataset = Dataset.open(run.data_path / "train")
-            numbers = [dataset.number_in_text(pair) for pair in error.pairs[:MOST_NAMED]]
+            numbers = [dataset.number_in_text(pair) for pair in error.pairs[:MAX_SHOWN]]
             for line in locate_pairs(recipe.config.data, numbers):
                 say(f"  {line}")
-        if (rest := len(error.pairs) - MOST_NAMED) > 0:
-            say(f"  and {rest} more")
+        if (num_hidden := len(error.pairs) - MAX_SHOWN) > 0:
+            say(f"  and {num_hidden} more")
         raise
 
 
 def _say_stopping() -> None:
-    sys.stderr.write("\nstopping after this update; once more stops at once, without saving\n")
+    sys.stderr.write(
+        "\nstopping after this update; interrupt again to stop immediately without saving\n"
+    )
 
 
 def _say_nothing() -> None:
-    """Leave it to the first process."""
+    """Do nothing: the first process reports the request."""

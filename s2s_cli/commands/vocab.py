@@ -1,4 +1,4 @@
-"""`s2s vocab`: build vocabularies, and look at them."""
+"""`s2s vocab`: build and show vocabularies."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,12 +27,13 @@ def build(
     run: opt.RunOption = None,
     max_size: Annotated[
         int | None,
-        typer.Option(
-            "--max-size", min=5, help="Largest vocabulary per side, four markers included."
-        ),
+        typer.Option("--max-size", min=5, help="Maximum entries per side, with the four markers."),
     ] = None,
     min_freq: Annotated[
-        int | None, typer.Option("--min-freq", min=1, help="Rarer words become <unk>.")
+        int | None,
+        typer.Option(
+            "--min-freq", min=1, help="Minimum count of a word; rarer words become <unk>."
+        ),
     ] = None,
     src_lang: opt.SrcLangOption = None,
     tgt_lang: opt.TgtLangOption = None,
@@ -61,12 +62,12 @@ def build(
     job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
     recipe, folder = job.recipe, job.run
     check_scripts(recipe.config.data, job.explicit)
-    with locked(folder.path, warn), preparing(workers) as ready:
-        _build(recipe, folder, ready)
+    with locked(folder.path, warn), preparing(workers) as pool:
+        _build(recipe, folder, pool)
 
 
 def _build(recipe: "Recipe", folder: "RunFolder", workers: "Workers") -> None:
-    """Learn the vocabularies and encode the text of all splits, whatever exists already."""
+    """Build the vocabularies and encode all splits, even if they exist already."""
     from s2s_cli.commands.data_warnings import warn_of_amounts, warn_of_leaked_splits
     from s2s_cli.console import say, warn
     from s2s_cli.prepare import prepare
@@ -95,7 +96,7 @@ def _build(recipe: "Recipe", folder: "RunFolder", workers: "Workers") -> None:
 @app.command("show", cls=Command)
 def show(
     sentence: Annotated[
-        str | None, typer.Argument(help="Show its tokens, ids and unknown tokens.")
+        str | None, typer.Argument(help="Sentence whose tokens, ids and unknown tokens to show.")
     ] = None,
     side: Annotated[
         Literal["src", "tgt"], typer.Option("--side", help="Side of the vocabulary.")
@@ -105,7 +106,7 @@ def show(
         typer.Option(
             "--lang",
             metavar="CODE",
-            help="Language of the sentence, for vocabularies of several.",
+            help="Language of the sentence, for vocabularies of several languages.",
             callback=opt.check_language,
         ),
     ] = None,
@@ -117,18 +118,32 @@ def show(
     from s2s_cli.console import write_result
     from s2s_cli.recipe import DEFAULT_RECIPE, load_recipe
     from s2s_cli.run import RUNS, RunFolder
-    from s2s_cli.text.tokenizer import make_tokenizer
-    from s2s_cli.text.word_boundaries import depends_on_language
 
     folder = RunFolder(run or RUNS / load_recipe(config or DEFAULT_RECIPE).name)
     vocabularies = folder.load_vocabularies()
+    if sentence is not None:
+        _show_sentence(sentence, vocabularies, side, lang)
+        return
+    vocabulary = vocabularies.src if side == "src" else vocabularies.tgt
+    for token_id in range(min(head, len(vocabulary))):
+        row = (token_id, vocabulary.tokens[token_id], vocabulary.counts[token_id])
+        write_result("\t".join(map(str, row)))
+
+
+def _show_sentence(
+    sentence: str, vocabularies: "Vocabularies", side: Literal["src", "tgt"], lang: str | None
+) -> None:
+    """Print the tokens, ids and unknown tokens of a sentence.
+
+    Raises:
+        ConfigError: the tokeniser depends on the language, which is not given.
+    """
+    from s2s_cli.console import write_result
+    from s2s_cli.text.tokenizer import make_tokenizer
+    from s2s_cli.text.word_boundaries import depends_on_language
+
     card = vocabularies.card
     vocabulary = vocabularies.src if side == "src" else vocabularies.tgt
-    if sentence is None:
-        for token_id in range(min(head, len(vocabulary))):
-            row = (token_id, vocabulary.tokens[token_id], vocabulary.counts[token_id])
-            write_result("\t".join(map(str, row)))
-        return
     name, own_lang, subwords = (
         (card.src_tokenizer, card.src_lang, vocabularies.subwords[0])
         if side == "src"
@@ -136,8 +151,8 @@ def show(
     )
     if lang is None and card.directions and depends_on_language(name):
         raise ConfigError(
-            f"--lang: missing; the vocabulary is of {', '.join(card.directions)}, whose languages "
-            "are split otherwise each; name the sentence's"
+            f"--lang: missing; the vocabulary is for {', '.join(card.directions)}, and the "
+            "tokeniser depends on the language; name the language of the sentence"
         )
     tokenizer = make_tokenizer(
         name, lang or own_lang, card.lowercase, subwords, card.normalize, card.chinese
@@ -151,7 +166,7 @@ def show(
 def show_vocabularies(
     vocabularies: "Vocabularies", run: "RunFolder", splits: "Mapping[str, TokenCounts]"
 ) -> None:
-    """Print what the vocabularies are of, and how much of each split they know."""
+    """Print the tokenisers of the vocabularies, and their coverage of each split."""
     from s2s_cli.console import say
 
     card = vocabularies.card
@@ -163,14 +178,17 @@ def show_vocabularies(
     sides = (card.src_lang, vocabularies.src), (card.tgt_lang, vocabularies.tgt)
     for (lang, vocabulary), subwords in zip(sides, vocabularies.subwords, strict=True):
         if subwords is not None and len(vocabulary) < card.max_size:
-            say(f"{lang}: the text gives {len(vocabulary):,} entries, not {card.max_size:,}")
+            say(
+                f"{lang}: the text gives only {len(vocabulary):,} of "
+                f"{card.max_size:,} entries (vocab.max_size)"
+            )
     show_coverage(f"vocabularies in {run.vocab_path}", vocabularies, splits)
 
 
 def show_coverage(
     title: str, vocabularies: "Vocabularies", splits: "Mapping[str, TokenCounts]"
 ) -> None:
-    """Print how much of each split the vocabularies know, as a table."""
+    """Print a table of how much of each split the vocabularies cover."""
     from s2s_cli.console import show_table
     from s2s_cli.vocabularies import measure_coverage
 

@@ -1,7 +1,7 @@
-"""Pretrained word vectors, in the text format of word2vec and fastText.
+"""Initial weights from a pretrained model or from pretrained word vectors.
 
-A first line `number width` (GloVe's files have none), then a line per word: the word and its
-numbers, parted by spaces.
+Vectors are in the text format of word2vec and fastText: a first line `number width`, which GloVe's
+files lack, then one line per word with the word and its numbers, separated by spaces.
 """
 
 import json
@@ -30,28 +30,28 @@ NUM_HEADER_FIELDS = 2
 
 
 class VectorCoverage(NamedTuple):
-    """How much of a vocabulary a file of vectors knows."""
+    """How much of a vocabulary a file of vectors covers."""
 
     num_found: int
     num_entries: int
     share: float
-    """Of running tokens of the training text, 0 to 1."""
+    """Share of the running tokens of the training text, 0 to 1."""
     num_not_utf8: int
-    """Words left out because they are not UTF-8."""
+    """Number of words skipped because they are not UTF-8."""
 
 
 def fill_embeddings(table: Tensor, vocabulary: Vocabulary, path: Path, key: str) -> VectorCoverage:
-    """Overwrite the rows of the words that the file knows; the others keep what they have.
+    """Overwrite the embeddings of the words that a file of vectors has.
 
     Args:
         table: embeddings `(vocab, embed)`, changed in place.
-        vocabulary: whose ids are the table's rows.
+        vocabulary: its ids are the rows of the table.
         path: the file, plain or `.gz`.
-        key: of the recipe that named it, for messages.
+        key: the key of the recipe that names the file, for messages.
 
     Raises:
         DataError: the file is missing or malformed, or not UTF-8.
-        ConfigError: its vectors are not as wide as the table, or it knows no word of ours.
+        ConfigError: the vectors have another width than the table, or no word is in the vocabulary.
     """
     found: set[str] = set()
     num_words = num_not_utf8 = 0
@@ -66,7 +66,9 @@ def fill_embeddings(table: Tensor, vocabulary: Vocabulary, path: Path, key: str)
     if num_not_utf8 * MIN_LINES_PER_BAD_LINE > num_words:
         check_text(path)
     if not found:
-        raise ConfigError(f"{key}: {path} knows no word of the vocabulary; is it of this language?")
+        raise ConfigError(
+            f"{key}: {path} has no word of the vocabulary; name a file for this language"
+        )
     counts = dict(zip(vocabulary.tokens, vocabulary.counts, strict=True))
     total = sum(vocabulary.counts)
     share = sum(counts[word] for word in found) / total if total else 0.0
@@ -76,20 +78,20 @@ def fill_embeddings(table: Tensor, vocabulary: Vocabulary, path: Path, key: str)
 def _read_vectors(path: Path, width: int, key: str) -> Iterator[tuple[bytes, np.ndarray]]:
     for number, line in enumerate(stream_raw_lines(path), start=1):
         if number > 1 and not line.strip():
-            continue  # as behind the last word
+            continue  # blank lines at the end of the file
         fields = line.rstrip(b"\r\n ").split(b" ")
         if number == 1:
             header = len(fields) == NUM_HEADER_FIELDS and all(f.isdigit() for f in fields)
             found = int(fields[1]) if header else _measure(fields, width)
             if found is None:
                 raise DataError(
-                    f"{path}:1: expected a word and numbers, or how many words and how many "
-                    f"numbers; {key} names a file in word2vec's or fastText's text format"
+                    f"{path}:1: expected a word and its numbers, or the number of words and the "
+                    f"width; {key} needs a file in the text format of word2vec or fastText"
                 )
             if found != width:
                 raise ConfigError(
-                    f"{key}: the vectors of {path} are {found} wide, the embeddings {width}; "
-                    f"set the side's embed_size to {found}, or name another file"
+                    f"{key}: the vectors of {path} have width {found}, the embeddings {width}; "
+                    f"set the embed_size of this side to {found}, or name another file"
                 )
             if header:
                 continue
@@ -101,12 +103,12 @@ def _read_vectors(path: Path, width: int, key: str) -> Iterator[tuple[bytes, np.
             yield word, vector
         except ValueError as error:
             raise DataError(
-                f"{path}:{number}: expected a word and {width} numbers, parted by spaces"
+                f"{path}:{number}: expected a word and {width} numbers, separated by spaces"
             ) from error
 
 
 def _measure(fields: list[bytes], width: int) -> int | None:
-    """How wide the vector of a line is; None if there is none, `width` if a word has spaces."""
+    """Return the width of the vector in a line (`width` if the word has spaces), or None."""
     for found in (len(fields) - 1, width):
         try:
             if 0 < found < len(fields) and [float(field) for field in fields[-found:]]:
@@ -121,18 +123,18 @@ MAY_DIFFER = {
     *("model.variational", "model.src_vectors", "model.tgt_vectors"),
     *("text.subword_sampling", "text.tgt_subword_sampling"),
 }
-"""Keys that change nothing about the tokens, nor about the weights' names and shapes."""
+"""Keys that change neither the tokens nor the names and shapes of the weights."""
 
 
-def adopt_vocabularies(config: Config, former: LoadedModel) -> Vocabularies:
-    """The vocabularies and subwords of the model to begin with, as this run's own.
+def adopt_vocabularies(config: Config, pretrained: LoadedModel) -> Vocabularies:
+    """Return the vocabularies and subwords of a pretrained model, for this run.
 
     Raises:
         ConfigError: as `check_fits`.
     """
-    check_fits(config, former)
-    trained_on = list(former.card.trained_on.get("train", {}).values())
-    src, tgt = former.src.vocabulary, former.tgt.vocabulary
+    check_fits(config, pretrained)
+    trained_on = list(pretrained.card.trained_on.get("train", {}).values())
+    src, tgt = pretrained.src.vocabulary, pretrained.tgt.vocabulary
     own = {
         "max_size": max(len(src), len(tgt)),
         "min_freq": 1,
@@ -140,97 +142,97 @@ def adopt_vocabularies(config: Config, former: LoadedModel) -> Vocabularies:
         "character_coverage": None,
     }
     card = describe_vocabularies(config, trained_on).model_copy(update=own)
-    subwords = former.src.tokenizer.subwords, former.tgt.tokenizer.subwords
+    subwords = pretrained.src.tokenizer.subwords, pretrained.tgt.tokenizer.subwords
     return Vocabularies(src, tgt, card, subwords)
 
 
-def load_former(place: str) -> LoadedModel:
-    """The model that `training.init_from` names: a model folder, or a run folder with one.
+def load_pretrained(path: str) -> LoadedModel:
+    """Load the model that `training.init_from` names: a model folder, or a run folder with one.
 
     Raises:
-        CheckpointError: there is none, or it is damaged.
+        CheckpointError: there is no model, or it is damaged.
     """
-    return load_model(_find(place))
+    return load_model(_find_model(path))
 
 
-def load_former_card(place: str) -> ModelCard:
-    """What that model says about itself; its weights are not read.
+def load_pretrained_card(path: str) -> ModelCard:
+    """Load the card of that model, without its weights.
 
     Raises:
-        CheckpointError: as `load_former`.
+        CheckpointError: as `load_pretrained`.
     """
-    return load_card(_find(place))
+    return load_card(_find_model(path))
 
 
-def _find(place: str) -> Path:
-    folder = Path(place)
+def _find_model(path: str) -> Path:
+    folder = Path(path)
     return folder / "model" if (folder / "model").is_dir() else folder
 
 
-def take_weights(
-    model: Seq2Seq, config: Config, vocabularies: Vocabularies, former: LoadedModel
+def copy_weights(
+    model: Seq2Seq, config: Config, vocabularies: Vocabularies, pretrained: LoadedModel
 ) -> list[str]:
-    """Begin with the weights of another model.
+    """Copy the weights of a pretrained model.
 
     Returns:
-        What differs between the two, in words; nothing of it changes the weights' shapes.
+        Descriptions of the settings that differ between the two models.
 
     Raises:
-        ConfigError: the two have other architectures, texts or vocabularies.
+        ConfigError: architecture, text settings or vocabularies differ.
     """
-    check_fits(config, former)
+    check_fits(config, pretrained)
     where = config.training.init_from
-    for side, mine, theirs in (
-        ("source", vocabularies.src, former.src.vocabulary),
-        ("target", vocabularies.tgt, former.tgt.vocabulary),
+    for side, ours, theirs in (
+        ("source", vocabularies.src, pretrained.src.vocabulary),
+        ("target", vocabularies.tgt, pretrained.tgt.vocabulary),
     ):
-        if mine != theirs:
+        if ours != theirs:
             raise ConfigError(
-                f"{where}: the run's {side} vocabulary is another one; without one of its own, a "
-                "run takes over that of the model, so train elsewhere with --run DIR"
+                f"{where}: its {side} vocabulary differs from that of the run; use a new run "
+                "folder with --run DIR, which takes over the vocabularies of the model"
             )
-    model.load_state_dict(former.model.state_dict())
-    old_direction, new_direction = former.card.all_directions[0], config.data.all_directions[0]
-    # Of several directions all are the same.
+    model.load_state_dict(pretrained.model.state_dict())
+    old_direction, new_direction = pretrained.card.all_directions[0], config.data.all_directions[0]
+    # With several directions, `check_fits` has found them to be the same.
     is_other = len(config.data.all_directions) == 1 and old_direction != new_direction
     languages = [f"languages {old_direction} -> {new_direction}"] if is_other else []
-    changes = diff({"model": former.card.model}, {"model": config.model})
+    changes = diff({"model": pretrained.card.model}, {"model": config.model})
     return [*languages, *(describe([change]) for change in changes)]
 
 
-def check_fits(config: Config, former: LoadedModel) -> None:
-    """Refuse a model of another architecture, other directions, or text that was split otherwise.
+def check_fits(config: Config, pretrained: LoadedModel) -> None:
+    """Refuse a pretrained model with another architecture, text settings or directions.
 
-    A model of one direction may go on with other languages.
+    A model of one direction may be fine-tuned on other languages.
 
     Raises:
-        ConfigError: with all that differs, as options that would make it alike.
+        ConfigError: settings differ; the message has the options that make them the same.
     """
-    card = former.card
+    card = pretrained.card
     names = ("src_tokenizer", "tgt_tokenizer")
     tokenizers = dict(zip(names, resolve_tokenizers(config), strict=True))
     text = config.text.model_copy(update=tokenizers)
-    former_settings: dict[str, object] = {"text": card.text, "model": card.model}
+    model_settings: dict[str, object] = {"text": card.text, "model": card.model}
     present_settings: dict[str, object] = {"text": text, "model": config.model}
     theirs, ours = card.all_directions, config.data.all_directions
-    # Where a model has several directions, the tags of its vocabulary depend on them.
+    # With several directions, the vocabulary has a tag for each of them.
     if {*theirs} != {*ours} and max(len(theirs), len(ours)) > 1:
-        former_settings["data.directions"] = _list(theirs)
+        model_settings["data.directions"] = _list(theirs)
         present_settings["data.directions"] = _list(ours)
-    changes = diff(former_settings, present_settings, MAY_DIFFER)
+    changes = diff(model_settings, present_settings, MAY_DIFFER)
     if changes:
         listed = ", ".join(
             f"{change.key} is {change.old} (here {change.new})" for change in changes
         )
         sets = " ".join(f"--set {change.key}={to_yaml(change.old)}" for change in changes)
         raise ConfigError(
-            f"{config.training.init_from}: its {listed}; fine-tuning takes text and weights as "
-            f"they are: {sets}"
+            f"{config.training.init_from}: its {listed}; fine-tuning needs the same settings: "
+            f"{sets}"
         )
 
 
 def to_yaml(value: object) -> str:
-    """A value as `--set` reads it."""
+    """Format a value for `--set`."""
     return json.dumps(value) if not isinstance(value, str) else value
 
 
@@ -238,17 +240,17 @@ def _list(directions: tuple[Direction, ...]) -> str:
     return f"[{', '.join(map(str, directions))}]"
 
 
-def take_vectors(
+def load_vectors(
     model: Seq2Seq, config: Config, vocabularies: Vocabularies
 ) -> list[tuple[str, VectorCoverage]]:
-    """Begin with pretrained embeddings where the recipe names files of them.
+    """Initialise the embeddings from the files of word vectors that the recipe names.
 
     Returns:
-        For each file its key and how much of the vocabulary it knows.
+        The key of each file, and its coverage of the vocabulary.
 
     Raises:
         DataError: a file is missing or malformed.
-        ConfigError: its vectors are of another width, or of another language.
+        ConfigError: the vectors have another width, or no word is in the vocabulary.
     """
     folder, found = Path(config.data.folder), []
     for key, name, embedding, vocabulary in (

@@ -22,7 +22,8 @@ from s2s_cli.scoring.caveats import find_collapse
 from s2s_cli.storage.atomic import write_file
 from s2s_cli.training.loop import Progress
 from s2s_cli.training.state import Record
-from s2s_cli.training.validate import Criterion, Measures, TrainingData
+from s2s_cli.training.training_data import TrainingData
+from s2s_cli.training.validate import Criterion, Measures
 
 
 class Validation(NamedTuple):

@@ -1,4 +1,4 @@
-"""Whether a run folder's training can go on, and from where."""
+"""Find the checkpoint to resume from, and check that settings and data have not changed."""
 
 import hashlib
 from collections.abc import Collection
@@ -28,26 +28,26 @@ MAY_CHANGE = {
     "data.split_seed",
     "decoding",
 }
-"""Settings that may change when a run resumes. The data's content is compared by its hash, and the
-weights and directions of its sources by themselves."""
+"""Settings that may change when a run resumes. The content of the data is compared by its hash;
+the weights and directions of its sources are compared separately."""
 
 
 class Resumable(NamedTuple):
-    """A checkpoint, read and checked."""
+    """A complete checkpoint."""
 
     loaded: LoadedModel
     state: TrainingState
 
 
 def find_resumable(run: RunFolder, skipped: list[str]) -> Resumable | None:
-    """The newest checkpoint that is whole, or None if the run has none.
+    """Load the newest complete checkpoint; None if the run has no checkpoints.
 
     Args:
         run: the run folder.
-        skipped: gets a line for every checkpoint that had to be passed over.
+        skipped: receives the error of each damaged checkpoint.
 
     Raises:
-        CheckpointError: there are checkpoints, but none is whole.
+        CheckpointError: there are checkpoints, but all are damaged.
     """
     checkpoints = run.checkpoints()
     for folder in checkpoints:
@@ -57,29 +57,29 @@ def find_resumable(run: RunFolder, skipped: list[str]) -> Resumable | None:
             skipped.append(str(error))
     if checkpoints:
         raise CheckpointError(
-            f"{run.path}: no checkpoint can be read ({skipped[-1]}); --fresh trains from scratch"
+            f"{run.path}: all checkpoints are damaged ({skipped[-1]}); --fresh trains from scratch"
         )
     return None
 
 
-REMEDY = "--fresh trains from scratch (the old run is kept aside), --run DIR trains elsewhere"
+REMEDY = "train from scratch with --fresh (moves this run aside), or elsewhere with --run DIR"
 
 
 def check_same_settings(
-    former: Config, present: Config, run: RunFolder, may_differ: Collection[str] = ()
+    saved: Config, present: Config, run: RunFolder, may_differ: Collection[str] = ()
 ) -> None:
     """Refuse to continue a run with other settings.
 
     Args:
-        former: the settings of the run.
-        present: the settings that are asked for.
+        saved: the settings of the run.
+        present: the settings of this command.
         run: the run folder.
         may_differ: further settings that may change.
 
     Raises:
         ConfigError: settings differ that may not change.
     """
-    changes = diff(_comparable(former), _comparable(present), MAY_CHANGE | {*may_differ})
+    changes = diff(_comparable(saved), _comparable(present), MAY_CHANGE | {*may_differ})
     if changes:
         raise ConfigError(
             f"{run.path}: was trained with other settings ({describe(changes)}); {REMEDY}"
@@ -87,19 +87,19 @@ def check_same_settings(
 
 
 def check_same_run(
-    former: Config,
+    saved: Config,
     present: Config,
     resumable: Resumable,
     vocabularies: Vocabularies,
     trained_on: dict[str, dict[str, str]],
     run: RunFolder,
 ) -> None:
-    """Refuse to go on with other settings, other data, or another vocabulary.
+    """Refuse to resume a run with other settings, data or vocabularies.
 
     Raises:
-        ConfigError: something differs that would make the run neither the old nor a new one.
+        ConfigError: something differs that may not change.
     """
-    check_same_settings(former, present, run)
+    check_same_settings(saved, present, run)
     card = resumable.loaded.card
     for split, origin in trained_on.items():
         if list(card.trained_on.get(split, {}).values()) != list(origin.values()):
@@ -119,38 +119,41 @@ def check_same_run(
         )
 
 
-def allow_other_ranks(
-    former: Config, present: Config, state: TrainingState, ranks: Ranks
-) -> Config:
-    """The former settings, with the present batch size if all processes together keep theirs.
+def allow_other_ranks(saved: Config, present: Config, state: TrainingState, ranks: Ranks) -> Config:
+    """Return the saved settings, with the present batch size if the global batch size is the same.
 
-    So a run of one process with batches of 64 goes on as two with batches of 32.
+    So a run of one process with batches of 64 can be resumed by two with batches of 32.
     """
     size = present.training.batch_size
     if state.facts.get("whole_batch_size") != size * ranks.size:
-        return former
-    training = former.training.model_copy(update={"batch_size": size})
-    return former.model_copy(update={"training": training})
+        return saved
+    training = saved.training.model_copy(update={"batch_size": size})
+    return saved.model_copy(update={"training": training})
 
 
 def describe_other_ranks(state: TrainingState, present: Config, ranks: Ranks) -> str | None:
-    """What it means that a run goes on with more or fewer processes; None if it does not."""
-    former, whole = state.facts.get("num_ranks", 1), present.training.batch_size * ranks.size
-    if former == ranks.size:
+    """Describe the effect of resuming with another number of processes; None if it is the same."""
+    num_saved, batch_size = (
+        state.facts.get("num_ranks", 1),
+        present.training.batch_size * ranks.size,
+    )
+    if num_saved == ranks.size:
         return None
-    change = f"trained by {former} process{'es'[: 2 * (former > 1)]}, goes on with {ranks.size}"
-    former_whole = state.facts.get("whole_batch_size", present.training.batch_size)
-    if former_whole == whole:
-        return f"{change}, whose batches are as large together; the weights are not the same bytes"
-    again = ": the epoch begins again" if state.facts["position"]["batch"] else ""
+    change = (
+        f"trained by {num_saved} process{'es'[: 2 * (num_saved > 1)]}, continued by {ranks.size}"
+    )
+    saved_batch_size = state.facts.get("whole_batch_size", present.training.batch_size)
+    if saved_batch_size == batch_size:
+        return f"{change} with the same global batch size; the weights will not be the same bytes"
+    restart = ": the epoch starts again" if state.facts["position"]["batch"] else ""
     return (
-        f"{change}, whose batches have {whole:,} {present.training.batch_by} together, not "
-        f"{former_whole:,}{again}"
+        f"{change} with batches of {batch_size:,} {present.training.batch_by} in total, not "
+        f"{saved_batch_size:,}{restart}"
     )
 
 
 def _comparable(config: Config) -> dict[str, object]:
-    """The settings, and those of the training data that count wherever its files are."""
+    """Return the settings, with those of the training sources that do not depend on file names."""
     sources = sources_of(config.data.train)
     return {
         **dict(config),
@@ -159,25 +162,25 @@ def _comparable(config: Config) -> dict[str, object]:
     }
 
 
-def agree(trainer: Trainer) -> None:
-    """Refuse to train what is not what the first process trains; take over its record.
+def check_same_on_all_ranks(trainer: Trainer) -> None:
+    """Check that this process has the same training as the first one, and copy its record.
 
     Raises:
         ConfigError: this process has read another recipe, other text, or another run folder.
     """
-    own = _describe(trainer)
+    own = _fingerprint(trainer)
     changes = diff(trainer.ranks.broadcast(lambda: own), own)
     if changes:
         raise ConfigError(
             f"process {trainer.ranks.rank}: differs from the first process ({describe(changes)}); "
-            "start all processes with one command, and let every machine see the same text and "
-            "the same run folder"
+            "start all processes with the same command, and share the text and the run folder "
+            "between all machines"
         )
     trainer.record = parse_record(trainer.ranks.broadcast(trainer.record._asdict))
 
 
-def _describe(trainer: Trainer) -> dict[str, str]:
-    """What has to be the same everywhere, in words."""
+def _fingerprint(trainer: Trainer) -> dict[str, str]:
+    """Hash or count everything that must be the same in all processes."""
     card = trainer.loaded.card
     vocabularies = trainer.loaded.src.vocabulary, trainer.loaded.tgt.vocabulary
     texts = [[*origin.values()] for origin in card.trained_on.values()]

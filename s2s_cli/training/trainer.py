@@ -25,9 +25,9 @@ from s2s_cli.training.state import (
     seed_rank,
 )
 from s2s_cli.training.step import TrainingStep
+from s2s_cli.training.training_data import TrainingData
 from s2s_cli.training.validate import (
     Measures,
-    TrainingData,
     choose_criterion,
     find_divergence,
     validate,
@@ -285,6 +285,6 @@ def saving(run: RunFolder, step: int) -> Iterator[None]:
     except (CheckpointError, OSError) as error:
         reason = str(error) if isinstance(error, CheckpointError) else describe_os_error(error)
         raise SaveError(
-            f"update {step:,} could not be saved: {reason}; what was saved before is complete, "
-            "and the same command goes on from there"
+            f"update {step:,} could not be saved: {reason}; earlier checkpoints are complete; run "
+            "the same command again to continue from them"
         ) from error

@@ -35,7 +35,7 @@ def test_a_model_of_simplified_text_reads_and_scores_both_scripts(tmp_path: Path
     outputs = [output_of("translate", "--run", run, tmp_path / name) for name in ("s.zh", "t.zh")]
     assert outputs[0] == outputs[1]
 
-    # The other way round: references of either script score a translation alike.
+    # Conversely, references in either script give a translation the same score.
     (tmp_path / "own.yaml").write_text(
         "data: {src_lang: en, tgt_lang: zh, train: {src: t.en, tgt: t.zh}, valid: 0.1}\n"
         "text: {chinese: simplified}\n"

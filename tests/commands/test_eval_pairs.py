@@ -43,7 +43,9 @@ def test_the_summary_is_the_perplexity_of_all_tokens(ask: list[object]) -> None:
     assert f"{total:.4f}" in done.stderr
 
 
-def test_a_translation_scores_what_its_search_said(ask: list[object], tmp_path: Path) -> None:
+def test_a_translation_has_the_score_that_its_search_reported(
+    ask: list[object], tmp_path: Path
+) -> None:
     source = "".join(f"{src}\n" for src, _ in PAIRS)
     found = output_of("translate", "-m", tmp_path / "toy", "--json", "--keep-unk", stdin=source)
     translations = [json.loads(line) for line in found.splitlines()]
@@ -57,19 +59,17 @@ def test_a_translation_scores_what_its_search_said(ask: list[object], tmp_path: 
         assert row[0] == pytest.approx(translation["log_prob"], abs=1e-4)
 
 
-def test_pairs_with_a_blank_side_are_refused_for_their_lines(
-    ask: list[object], tmp_path: Path
-) -> None:
+def test_pairs_with_a_blank_side_are_refused(ask: list[object], tmp_path: Path) -> None:
     (tmp_path / "p.en").write_text("a b\n\nf\na\n")
     assert "1 pairs have a blank side" in error_of(*ask, "--score-pairs")
 
 
-def test_options_of_a_translation_are_refused_with_score_pairs(ask: list[object]) -> None:
+def test_translation_options_are_refused_with_score_pairs(ask: list[object]) -> None:
     message = error_of(*ask, "--score-pairs", "--bleu", "--beam-size", 3, "--tokenized")
     assert "--bleu, --tokenized, --beam-size: have no effect with --score-pairs" in message
 
 
-def test_settings_of_a_search_are_refused_with_score_pairs(ask: list[object]) -> None:
+def test_search_settings_are_refused_with_score_pairs(ask: list[object]) -> None:
     plain = output_of(*ask, "--score-pairs")
     for setting in ("precision=int8", "kernels=fused", "beam_size=2", "max_source_length=1"):
         message = error_of(*ask, "--score-pairs", "--set", f"decoding.{setting}")
@@ -87,7 +87,7 @@ def test_an_ensemble_is_scored_and_reported_with_all_its_members(
     )
     both = read_rows(output_of(*ask, "-m", other, "--score-pairs"))
     for row, *members in zip(both, one, two, strict=True):
-        # The mean of probabilities at each step is never below half of the better one's.
+        # At each step, the mean probability is at least half of the higher one.
         assert row[0] >= max(member[0] for member in members) - row[2] * math.log(2) - 1e-4
     monkeypatch.chdir(tmp_path)
     output_of(*ask, "-m", other, "--bleu")

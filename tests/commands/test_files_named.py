@@ -1,4 +1,4 @@
-"""Files that commands read and write, in every form in which a shell gives them."""
+"""Input and output files of commands, in every form that a shell offers."""
 
 import gzip
 import os
@@ -15,21 +15,21 @@ TEXT = "".join(f"{line}\n" for line in SOURCES)
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    """A folder with a model and some text, in which there is nothing else."""
+    """A folder that contains only a model and some text."""
     save_toy(tmp_path / "m")
     (tmp_path / "in.de").write_text(TEXT)
     return tmp_path
 
 
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """A command line as it is typed, `s2s` being ours."""
+    """Run a shell command line that uses `s2s`."""
     line = f's2s() {{ {" ".join(S2S)} "$@"; }}; {command}'
     return subprocess.run(
         ["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False
     )
 
 
-def test_text_comes_in_by_any_way_and_goes_out_by_any(toy: Path) -> None:
+def test_every_kind_of_input_and_output_works(toy: Path) -> None:
     found = shell(
         toy,
         "exec 3>&2 2> err;"
@@ -51,7 +51,7 @@ def test_text_comes_in_by_any_way_and_goes_out_by_any(toy: Path) -> None:
     assert sorted(path.name for path in toy.glob(".*")) == []
 
 
-def test_what_is_packed_is_the_same_bytes_and_is_scored(toy: Path) -> None:
+def test_compressed_output_has_the_same_content_and_is_scored(toy: Path) -> None:
     for name in ("a.gz", "b.gz"):
         assert s2s("translate", "-m", "m", "in.de", "-o", name, cwd=toy).status == 0
     assert (toy / "a.gz").read_bytes() == (toy / "b.gz").read_bytes()
@@ -63,7 +63,7 @@ def test_what_is_packed_is_the_same_bytes_and_is_scored(toy: Path) -> None:
     assert piped.stdout == packed.stdout
 
 
-def test_a_training_reads_pipes_as_often_as_it_needs(texts: Path) -> None:
+def test_training_text_may_come_through_pipes(texts: Path) -> None:
     more = ["--epochs", "1", "--set", "text.tgt_subword=bpe", "--set", "vocab.max_size=40"]
     command = " ".join(["s2s", *map(str, tiny_train(*more))])
     plain = shell(texts, f"{command} --run plain")
@@ -100,7 +100,7 @@ def test_a_recipe_may_come_through_a_pipe(texts: Path) -> None:
         "results --output page.json",
     ],
 )
-def test_files_that_clash_are_refused_before_they_are_touched(toy: Path, command: str) -> None:
+def test_clashing_files_are_refused_before_they_are_touched(toy: Path, command: str) -> None:
     (toy / "out").write_text("mine\n")
     (toy / "link").symlink_to("out")
     line = clean_error(s2s(*command.split(), cwd=toy, stdin=TEXT.encode()))
@@ -129,15 +129,13 @@ def test_a_device_may_be_named_twice(toy: Path) -> None:
         "train -c m",
     ],
 )
-def test_a_folder_is_called_a_folder(toy: Path, command: str) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(toy: Path, command: str) -> None:
     line = clean_error(s2s(*(word.replace(":", ": ") for word in command.split()), cwd=toy))
     assert "is a folder" in line
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16"])
-def test_text_in_another_encoding_is_refused_before_any_of_it_is_translated(
-    toy: Path, encoding: str
-) -> None:
+def test_text_in_another_encoding_is_refused_before_translating(toy: Path, encoding: str) -> None:
     text = "我喜欢学习\n机器学习\n".encode(encoding)
     (toy / "bad.de").write_bytes(text)
     for command in (["translate", "-m", "m", "bad.de"], ["translate", "-m", "m"]):

@@ -1,4 +1,4 @@
-"""Fine-tuning on the command line: what is shown, and what cannot be."""
+"""Fine-tuning on the command line: its messages, and the settings that it refuses."""
 
 import json
 import sys
@@ -35,7 +35,7 @@ OTHER = ["train", "--from", "general", "--train-src", "other.de", "--train-tgt",
 SAME = ["train", "--from", "general", "--train-src", "my.zh", "--train-tgt", "my.en"]
 
 
-def test_text_that_the_vocabularies_do_not_know_is_refused_unless_its_languages_are_named(
+def test_unknown_text_is_refused_unless_its_languages_are_named(
     folder: Path,
 ) -> None:
     message = error_of(*OTHER, "--run", "new")
@@ -57,8 +57,8 @@ def test_text_that_the_vocabularies_do_not_know_is_refused_unless_its_languages_
     assert "languages zh-en -> de-fr" in done.stderr
 
 
-def test_how_much_the_vocabularies_know_is_shown_of_both_sides(folder: Path) -> None:
-    # Of 64 lines 32 have a word that is new, beside one that is not: a quarter of the tokens.
+def test_coverage_is_shown_for_both_sides(folder: Path) -> None:
+    # 32 of 64 lines have one new word and one known word: a quarter of the tokens is new.
     words = (folder / "my.en").read_text(encoding="utf-8").split("\n")[:64]
     changed = [f"{line.split()[0]} emu" if n % 2 else line for n, line in enumerate(words)]
     (folder / "my.en").write_text("\n".join(changed) + "\n", encoding="utf-8")
@@ -68,7 +68,7 @@ def test_how_much_the_vocabularies_know_is_shown_of_both_sides(folder: Path) -> 
     assert ["100.00 %" in rows[0], "75.00 %" in rows[1]] == [True, True]
 
 
-def test_other_languages_than_the_models_are_refused(tmp_path: Path) -> None:
+def test_languages_other_than_those_of_the_model_are_refused(tmp_path: Path) -> None:
     model = save_toy(tmp_path / "toy")  # from German into English
     training = {"init_from": str(model)}
 
@@ -82,7 +82,7 @@ def test_other_languages_than_the_models_are_refused(tmp_path: Path) -> None:
             check(src, tgt)
 
 
-def test_keys_of_the_vocabulary_are_refused(folder: Path) -> None:
+def test_vocabulary_keys_are_refused(folder: Path) -> None:
     message = error_of(*SAME, "--set", "vocab.max_size=50", "--set", "vocab.min_freq=1")
     assert "--set vocab.max_size, --set vocab.min_freq: have no effect when fine-tuning" in message
     own = {"text": {"src_tokenizer": "char"}, "vocab": {"min_freq": 3}, "model": {}}
@@ -108,8 +108,8 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
         OPENED.append(str(arguments[0]))
 
 
-def test_the_model_to_begin_with_is_read_once(folder: Path) -> None:
-    sys.addaudithook(_watch)  # for good, so that it has a switch
+def test_the_pretrained_model_is_read_once(folder: Path) -> None:
+    sys.addaudithook(_watch)  # hooks cannot be removed, so it has a switch
     WATCH["is_on"] = True
     try:
         output_of(*SAME, "--run", "new", "--epochs", 1)
@@ -118,7 +118,7 @@ def test_the_model_to_begin_with_is_read_once(folder: Path) -> None:
     weights = str(folder / "general" / "model" / "model.safetensors")
     assert OPENED.count(weights) == 1
     OPENED.clear()
-    # A run that goes on has its own.
+    # A resumed run has its own weights.
     WATCH["is_on"] = True
     try:
         output_of(*SAME, "--run", "new", "--epochs", 2)

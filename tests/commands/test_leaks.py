@@ -1,4 +1,4 @@
-"""Validation and test pairs that also occur in train are said by every command."""
+"""Every command reports validation and test pairs that also occur in train."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def write(folder: Path, name: str, pairs: list[tuple[str, str]]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Of 20 validation pairs 5 are in train, 2 of them in other case; of 10 test sources 4."""
+    """5 of 20 validation pairs are in train, 2 of them in another case; 4 of 10 test sources."""
     write(tmp_path, "train", PAIRS[:70])
     loud = [(src.upper(), tgt) for src, tgt in PAIRS[3:5]]
     write(tmp_path, "valid", [*PAIRS[:3], *loud, *PAIRS[70:85]])
@@ -35,7 +35,7 @@ VALID_LEAK = "warning: valid: 5 of 20 source sentences also occur in train, 5 of
 TEST_LEAK = "4 of 10 source sentences also occur in train, 1 of them with the same translation"
 
 
-def test_vocab_build_train_and_eval_count_what_stands_in_train(folder: Path) -> None:
+def test_vocab_build_train_and_eval_count_leaked_pairs(folder: Path) -> None:
     train = ["train", *FILES, *TEST, *TINY, "--epochs", 1, "--run", "r"]
     build = [
         "vocab",
@@ -46,39 +46,39 @@ def test_vocab_build_train_and_eval_count_what_stands_in_train(folder: Path) -> 
         "--set",
         "data.test={src: test.de, tgt: test.en}",
     ]
-    for command in (build, train, train):  # at last the encoded pairs are up to date
-        told = s2s(*command, cwd=folder).stderr
-        assert told.count(VALID_LEAK) == 1
-        assert told.count(f"warning: test: {TEST_LEAK}") == 1
+    for command in (build, train, train):  # the third time, the encoded pairs are up to date
+        stderr = s2s(*command, cwd=folder).stderr
+        assert stderr.count(VALID_LEAK) == 1
+        assert stderr.count(f"warning: test: {TEST_LEAK}") == 1
     assert f"-test: {TEST_LEAK}" in s2s("eval", "--run", "r", cwd=folder).stderr
     write(folder, "test", PAIRS[94:])
-    told = s2s("eval", "--run", "r", cwd=folder).stderr
-    assert "occur in train" not in told
-    told = s2s(*train, cwd=folder).stderr
-    assert "encoded anew" not in told
-    assert "warning: test: " not in told
-    assert VALID_LEAK in told
+    stderr = s2s("eval", "--run", "r", cwd=folder).stderr
+    assert "occur in train" not in stderr
+    stderr = s2s(*train, cwd=folder).stderr
+    assert "encoded again" not in stderr
+    assert "warning: test: " not in stderr
+    assert VALID_LEAK in stderr
 
 
-def test_a_changed_validation_text_is_compared_without_reading_train_again(folder: Path) -> None:
+def test_changed_validation_text_is_compared_without_reading_train_again(folder: Path) -> None:
     build = ["vocab", "build", *FILES, *TINY, "--run", "r"]
     s2s(*build, cwd=folder)
     write(folder, "valid", PAIRS[80:])
-    told = s2s("train", *FILES, *TINY, "--epochs", 1, "--run", "r", cwd=folder).stderr
-    assert "occur in train" not in told
-    assert "r/data/valid: " in told
-    assert "r/data/train: " not in told
+    stderr = s2s("train", *FILES, *TINY, "--epochs", 1, "--run", "r", cwd=folder).stderr
+    assert "occur in train" not in stderr
+    assert "r/data/valid: " in stderr
+    assert "r/data/train: " not in stderr
 
 
-def test_shares_that_are_held_out_leak_nothing(folder: Path) -> None:
-    write(folder, "train", PAIRS * 2)  # each stands there twice, and both on one side
+def test_held_out_splits_have_no_leaks(folder: Path) -> None:
+    write(folder, "train", PAIRS * 2)  # each occurs twice, and both in the same split
     shares = ["--set", "data.valid=0.2", "--set", "data.test=0.2"]
     train = ["train", *FILES[:4], *shares, *TINY, "--epochs", 1, "--run", "r"]
     assert "occur in train" not in s2s(*train, cwd=folder).stderr
     assert "occur in train" not in s2s("eval", "--run", "r", cwd=folder).stderr
 
 
-def test_a_test_set_that_cannot_be_read_is_said_and_no_error(folder: Path) -> None:
+def test_an_unreadable_test_set_is_reported_without_an_error(folder: Path) -> None:
     missing = ["--set", "data.test={src: no.de, tgt: no.en}"]
-    told = s2s("vocab", "build", *FILES, *missing, "--run", "r", cwd=folder).stderr
-    assert "warning: the test set is not compared with train: data.test.src: no such file" in told
+    stderr = s2s("vocab", "build", *FILES, *missing, "--run", "r", cwd=folder).stderr
+    assert "warning: the test set is not compared with train: data.test.src: no such file" in stderr

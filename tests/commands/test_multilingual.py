@@ -54,7 +54,7 @@ def train(folder: Path, run: str, *more: object) -> Path:
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of words that learnt three directions."""
+    """A run with word tokens, trained in three directions."""
     folder = tmp_path_factory.mktemp("words")
     write_texts(folder)
     return train(folder, "run")
@@ -62,7 +62,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of subwords that learnt the beginnings of them."""
+    """A run with subwords, trained briefly in the same directions."""
     folder = tmp_path_factory.mktemp("pieces")
     write_texts(folder)
     return train(folder, "run", "--epochs", 12, *PIECES)
@@ -70,19 +70,19 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["words", "pieces"])
 def learnt(request: pytest.FixtureRequest) -> Path:
-    """One of the two."""
+    """Either of the two runs."""
     return Path(request.getfixturevalue(str(request.param)))
 
 
-def test_the_tag_decides_the_language(learnt: Path) -> None:
+def test_the_tag_selects_the_language(learnt: Path) -> None:
     for lang in ("en", "fr"):
         ask = ["translate", "-m", learnt, "--from", "de", "--to", lang]
-        said = output_of(*ask, stdin=write_rows("de", ROWS[:16])).split()
-        assert sum(word in NUMBERS[lang] for word in said) > 0.8 * len(said)
-        assert len(said) > 40
+        translated = output_of(*ask, stdin=write_rows("de", ROWS[:16])).split()
+        assert sum(word in NUMBERS[lang] for word in translated) > 0.8 * len(translated)
+        assert len(translated) > 40
 
 
-def test_every_direction_is_learnt(words: Path) -> None:
+def test_every_direction_is_learned(words: Path) -> None:
     for src, tgt in (("de", "en"), ("en", "de"), ("de", "fr")):
         ask = ["translate", "-m", words, "--from", src, "--to", tgt]
         assert _count_right(output_of(*ask, stdin=write_rows(src, ROWS[:16])), tgt) > 12
@@ -96,7 +96,7 @@ def _count_right(found: str, lang: str) -> int:
     return sum(a == b for a, b in zip(found.splitlines(), wanted, strict=True))
 
 
-def test_vocabularies_and_models_know_their_directions(learnt: Path) -> None:
+def test_vocabularies_and_models_list_their_directions(learnt: Path) -> None:
     tags = ("<2en>", "<2de>", "<2fr>")
     vocabularies, loaded = RunFolder(learnt).load_vocabularies(), load_model(learnt / "model")
     for found in (vocabularies.src, vocabularies.tgt, loaded.src.vocabulary, loaded.tgt.vocabulary):
@@ -110,7 +110,7 @@ def test_vocabularies_and_models_know_their_directions(learnt: Path) -> None:
         assert not {*tags} & {*subwords.pieces}
 
 
-def test_every_direction_is_evaluated_by_its_name(learnt: Path) -> None:
+def test_every_direction_is_evaluated_under_its_name(learnt: Path) -> None:
     done = s2s("eval", "--run", learnt)
     found = json.loads(done.stdout)
     folder = learnt.parent.name
@@ -141,7 +141,7 @@ def test_one_direction_can_be_evaluated_alone(words: Path) -> None:
     report = ["--report", folder / "here"]
     ask = ["eval", "-m", words, *files, *report]
     assert json.loads(output_of(*ask, "--to", "fr")) == found
-    assert json.loads(output_of(*ask)) == found  # by the names of the files
+    assert json.loads(output_of(*ask)) == found  # from the file names
     for name in ("train.de", "train.fr"):
         (folder / f"x{name[-1]}").write_bytes((folder / name).read_bytes())
     unnamed = ["--test-src", folder / "xe", "--test-tgt", folder / "xr"]
@@ -163,14 +163,14 @@ def test_pairs_are_scored_with_their_own_tags(words: Path) -> None:
         parts += rows.splitlines()[1:]
     assert whole[1:] == parts
     assert len(parts) == 3 * len(ROWS)
-    # Not so with another's tag: French after the tag of English is a surprise.
+    # With the tag of another language the probability is low: French after the tag of English.
     files = [words.parent / f"train.{lang}" for lang in ("de", "fr")]
     wrong = ["--test-src", files[0], "--test-tgt", files[1], "--to", "en"]
     other = output_of("eval", "--run", words, "--score-pairs", *wrong).splitlines()[1:]
     assert other != parts[-len(ROWS) :]
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bytes(words: Path) -> None:
+def test_an_interrupted_run_resumes_to_the_same_bytes(words: Path) -> None:
     whole = train(words.parent, "whole", "--epochs", 3)
     halved = train(words.parent, "halved", "--epochs", 1)
     train(words.parent, "halved", "--epochs", 3)
@@ -182,14 +182,14 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(words: Path) -> None:
     assert "was trained with other settings (data.directions" in error_of(*recipe, *other)
 
 
-def test_a_tag_in_the_text_is_text(words: Path) -> None:
+def test_a_tag_in_the_text_is_ordinary_text(words: Path) -> None:
     plain = output_of("translate", "-m", words, "--to", "fr", "--json", stdin="<2de> eins\n")
     found = json.loads(plain)
     assert found["source_tokens"] == ["<2de>", "eins", "<eos>"]
     assert load_model(words / "model").src.vocabulary.encode(["<2de>"]) == [UNK_ID]
 
 
-def test_the_tag_is_no_word_to_alignments_and_attention(words: Path, tmp_path: Path) -> None:
+def test_alignments_and_attention_leave_out_the_tag(words: Path, tmp_path: Path) -> None:
     ask = ["translate", "-m", words, "--to", "en", "--from", "de", "--json"]
     ask += ["--alignments", tmp_path / "links"]
     (line,) = output_of(*ask, stdin="vier drei zwei\n").splitlines()
@@ -201,8 +201,8 @@ def test_the_tag_is_no_word_to_alignments_and_attention(words: Path, tmp_path: P
         assert row[src] == max(row)
 
 
-def test_no_tag_is_ever_said(words: Path) -> None:
-    # At such a heat all that can be said is said.
+def test_no_tag_is_ever_generated(words: Path) -> None:
+    # At so high a temperature, every token that can be generated is generated.
     ask = ["translate", "-m", words, "--to", "en", "--sample", "--n-best", 300, "--keep-unk"]
     found = output_of(*ask, "--set", "decoding.temperature=100", stdin="eins zwei\n")
     assert found.count("\n") == 300
@@ -221,13 +221,11 @@ def test_no_tag_is_ever_said(words: Path) -> None:
     ],
     ids=str,
 )
-def test_a_direction_that_is_not_known_is_refused(
-    words: Path, options: list[str], message: str
-) -> None:
+def test_an_unknown_direction_is_refused(words: Path, options: list[str], message: str) -> None:
     assert message in error_of("translate", "-m", words, *options, stdin="eins\n")
 
 
-def test_a_model_of_one_direction_takes_its_own_languages_only(tmp_path: Path) -> None:
+def test_a_model_of_one_direction_accepts_only_its_own_languages(tmp_path: Path) -> None:
     toy = save_toy(tmp_path / "toy")
     plain = output_of("translate", "-m", toy, stdin="s t\n")
     assert output_of("translate", "-m", toy, "--from", "de", "--to", "en", stdin="s t\n") == plain
@@ -240,7 +238,7 @@ def test_options_for_languages_are_refused_with_directions(words: Path) -> None:
     message = error_of("train", *recipe, "--run", words.parent / "no", "--tgt-lang", "de")
     assert "--tgt-lang: has no effect with data.directions, which names" in message
     message = error_of("eval", "--run", words, "--tgt-lang", "de")
-    assert "--tgt-lang: of no use with several directions; --to names one" in message
+    assert "--tgt-lang: has no effect with several directions; use --to" in message
 
 
 def test_validation_scores_the_mean_of_the_directions(learnt: Path) -> None:

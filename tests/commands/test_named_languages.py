@@ -1,4 +1,4 @@
-"""Languages that nobody named, and text in another script than its language's."""
+"""Languages that are not named, and text in another script than that of its language."""
 
 import gzip
 import shutil
@@ -43,7 +43,7 @@ def test_file_names_give_the_languages(folder: Path) -> None:
     assert "warning" not in "\n".join(line for line in output.split("\n") if "language" in line)
 
 
-def test_languages_that_names_do_not_give_are_assumed_and_reported_once(folder: Path) -> None:
+def test_languages_missing_from_file_names_are_assumed_and_reported_once(folder: Path) -> None:
     output = build(folder, "a.src", "b.tgt")
     assert output.count("languages assumed: source zh, target en") == 1
     output = build(folder, "a.src", "t.fr")
@@ -94,7 +94,7 @@ def test_swapped_sides_are_refused(folder: Path) -> None:
     assert not (folder / "r").exists()
 
 
-def test_another_script_is_named_without_asking_about_sides(folder: Path) -> None:
+def test_another_script_is_reported_without_suggesting_swapped_sides(folder: Path) -> None:
     error = refuse(folder, "a.src", "t.ru", "-c", "zh-en")
     assert "100% of 40 target lines" in error
     assert "Cyrillic script, not in Latin as en is" in error
@@ -102,22 +102,22 @@ def test_another_script_is_named_without_asking_about_sides(folder: Path) -> Non
     assert "swapped" not in error
 
 
-def test_languages_named_by_options_warn_only(folder: Path) -> None:
+def test_languages_named_by_options_only_cause_a_warning(folder: Path) -> None:
     output = build(folder, "b.tgt", "a.src", "--src-lang", "zh", "--tgt-lang", "en")
     assert output.count("are the sides swapped?") == 1
     assert "warning: data.train: the source language is zh" in output
-    refuse(folder, "b.tgt", "a.src", "--src-lang", "zh")  # its target language is a guess
+    refuse(folder, "b.tgt", "a.src", "--src-lang", "zh")  # the target language is only assumed
 
 
-def test_validation_text_is_looked_at_too(folder: Path) -> None:
+def test_validation_text_is_checked_too(folder: Path) -> None:
     valid = ["--valid-src", "t.de", "--valid-tgt", "t.zh"]
     assert "data.valid: " in refuse(folder, "t.zh", "t.de", *valid)
 
 
-def test_eval_takes_the_language_of_its_files(folder: Path) -> None:
+def test_eval_takes_the_language_from_its_file_names(folder: Path) -> None:
     done = s2s("eval", "--hyp", "a.src", "--ref", "t.zh", "--bleu", cwd=folder)
     assert "tok:zh" in done.stdout
-    assert "the target language is zh, by the names of the files" in done.stderr
+    assert "the target language is zh, according to the file names" in done.stderr
     done = s2s("eval", "--hyp", "t.zh", "--ref", "a.src", "--bleu", cwd=folder)
     assert "tok:zh" in done.stdout
     done = s2s("eval", "--hyp", "t.zh", "--ref", "t.zh", "--tgt-lang", "en", cwd=folder)

@@ -1,4 +1,4 @@
-"""`s2s train --run DIR`: a run that exists needs no other option to go on."""
+"""`s2s train --run DIR` resumes an existing run without other options."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ RECIPE = {
 
 
 def begin(folder: Path, kind: str) -> None:
-    """A run of one epoch in `run`, begun in one of several ways."""
+    """A run of one epoch in `run`, started in one of several ways."""
     (folder / "mine.yaml").write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
     commands = {
         "files": [*FILES, *VALID, *TINY],
@@ -35,11 +35,11 @@ def begin(folder: Path, kind: str) -> None:
     if kind == "fine-tuned":
         output_of("train", *FILES, *TINY, "--run", "general", "--epochs", 1)
     output_of("train", *commands[kind], "--run", "run", "--epochs", 1)
-    shutil.rmtree(folder / "general", ignore_errors=True)  # what was begun needs it no more
+    shutil.rmtree(folder / "general", ignore_errors=True)  # no longer needed by the run
 
 
 @pytest.mark.parametrize("kind", ["files", "held-out", "recipe", "fine-tuned"])
-def test_a_run_goes_on_with_its_own_settings_wherever_it_is_called(
+def test_a_run_resumes_with_its_own_settings_from_any_directory(
     texts: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
@@ -59,22 +59,24 @@ def test_a_run_goes_on_with_its_own_settings_wherever_it_is_called(
     assert after == before
     name = {"recipe": "mine"}.get(kind, "quickstart")
     assert json.loads(run.facts_path.read_bytes())["recipe"] == name
-    # And once more, with nothing to do.
-    assert "is trained already" in s2s("train", "--run", run.path).stderr
+    # Again, with nothing left to do.
+    assert "already trained" in s2s("train", "--run", run.path).stderr
 
 
-def test_options_override_a_runs_own_settings(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_override_the_settings_of_a_run(
+    texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(texts)
     begin(texts, "recipe")
     message = error_of("train", "--run", "run", "--set", "model.cell=lstm")
     assert "was trained with other settings (model.cell gru -> lstm)" in message
-    # Files that have moved are found in another folder.
+    # Files that were moved are found in their new folder.
     (texts / "moved").mkdir()
     for name in ("my.zh", "my.en"):
         (texts / name).rename(texts / "moved" / name)
     assert "no such file" in error_of("train", "--run", "run", "--epochs", 2)
     output_of("train", "--run", "run", "--epochs", 2, "--data-dir", "moved")
-    # Other text is that of another training.
+    # Other text belongs to another training.
     files = ["--train-src", "moved/my.zh", "--train-tgt", "moved/my.en"]
     assert "recipe quickstart" in s2s("train", "--run", "run", *files).stderr
 
@@ -90,16 +92,16 @@ def test_a_run_is_trained_from_scratch_with_its_own_settings(
     assert (texts / "run/model/model.safetensors").read_bytes() == first
 
 
-def test_a_training_that_only_diverges_ends_with_one_line(
+def test_a_training_that_always_diverges_ends_with_one_line(
     texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(texts)
     rate = ["--set", "training.learning_rate=100"]
-    for _ in range(2):  # once more, with nothing to do
+    for _ in range(2):  # the second time, with nothing left to do
         done = s2s("train", *FILES, *VALID, *TINY, *rate, "--run", "run", "--epochs", 1)
         assert "training diverged in every epoch" in str(done.exception)
         assert "training.learning_rate (100)" in str(done.exception)
         assert done.stdout == ""
-        told = done.stderr.replace("not kept as best", "").replace("the best epoch is chosen", "")
-        assert "best" not in told
+        stderr = done.stderr.replace("not kept as best", "").replace("the best epoch is chosen", "")
+        assert "best" not in stderr
     assert "ppl >1e6" in s2s("train", "--run", "run", "--epochs", 2).stderr

@@ -10,7 +10,7 @@ from s2s_cli.prepare import prepare
 from s2s_cli.signals import StopRequest
 
 
-def test_a_signal_stops_preparing_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_signal_stops_preparing_and_leaves_no_files(tmp_path: Path) -> None:
     def prepare_stopped() -> None:
         with StopRequest(lambda: None) as stop, preparing(workers=1, stop=stop) as workers:
             signal.raise_signal(signal.SIGTERM)

@@ -13,7 +13,7 @@ SHARES = ("data.valid=0.1", "data.test=0.2")
 
 @pytest.fixture
 def ask(tmp_path: Path) -> list[object]:
-    """An evaluation of a toy that was fitted to parts of a file, by a recipe that names it."""
+    """An evaluation of a toy model that was trained on a part of a file named by the recipe."""
     for name, letters in (("p.de", "stuvwxyz"), ("p.en", "abcdef")):
         lines = [" ".join(letters[n // k % len(letters)] for k in (1, 5, 25)) for n in range(200)]
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
@@ -32,7 +32,7 @@ def with_keys(*keys: str) -> list[str]:
     return [part for key in keys for part in ("--set", key)]
 
 
-def test_the_share_that_was_left_out_is_scored(ask: list[object]) -> None:
+def test_the_held_out_pairs_are_scored(ask: list[object]) -> None:
     assert "bleu" in json.loads(output_of(*ask, *with_keys(*SHARES)))
 
 
@@ -41,26 +41,28 @@ def test_the_share_that_was_left_out_is_scored(ask: list[object]) -> None:
     [
         (*SHARES, "data.split_seed=2"),
         ("data.valid=0.1", "data.test=0.3"),
-        ("data.valid=0.2", "data.test=0.1"),  # the same pairs to train on, but not to choose by
+        ("data.valid=0.2", "data.test=0.1"),  # the same training pairs, but other validation pairs
         ("data.valid={phrasebook: valid, direction: zh-en}", "data.test=0.3"),
     ],
 )
-def test_a_share_that_was_trained_on_is_no_test_set(
+def test_pairs_that_were_trained_on_are_refused_as_a_test_set(
     ask: list[object], keys: tuple[str, ...]
 ) -> None:
     message = error_of(*ask, *with_keys(*keys))
-    assert "DataError: data.test: this share of the training pairs is not what" in message
+    assert "was trained with another split of the training pairs" in message
 
 
-def test_a_training_file_that_grew_has_no_test_share(ask: list[object], tmp_path: Path) -> None:
+def test_a_training_file_that_grew_has_no_held_out_test_set(
+    ask: list[object], tmp_path: Path
+) -> None:
     for name in ("p.de", "p.en"):
         with (tmp_path / name).open("a") as file:
             file.write("one more\n")
-    assert "data.test: this share" in error_of(*ask, *with_keys(*SHARES))
+    assert "another split of the training pairs" in error_of(*ask, *with_keys(*SHARES))
 
 
-def test_every_member_of_an_ensemble_must_have_left_it_out(
+def test_every_member_of_an_ensemble_must_have_the_same_split(
     ask: list[object], tmp_path: Path
 ) -> None:
     other = save_toy(tmp_path / "other", seed=2)
-    assert f"is not what {other} was" in error_of(*ask, "-m", other, *with_keys(*SHARES))
+    assert f"{other} was trained with another" in error_of(*ask, "-m", other, *with_keys(*SHARES))

@@ -8,7 +8,7 @@ CHINESE = "2小时 - 3小时\n我用Björk的5.5GB。\n"
 
 
 @pytest.mark.parametrize(("lang", "text"), [("en", ENGLISH), ("zh", CHINESE), ("th", CHINESE)])
-def test_tokens_give_back_the_text(tmp_path: Path, lang: str, text: str) -> None:
+def test_detokenising_restores_the_text(tmp_path: Path, lang: str, text: str) -> None:
     (tmp_path / "f").write_text(text, encoding="utf-8")
     tokens = s2s("tokenize", "--lang", lang, "f", cwd=tmp_path)
     assert tokens.stderr == ""
@@ -40,13 +40,15 @@ def test_an_assumed_language_is_reported(tmp_path: Path) -> None:
         (["-m", "nowhere"], "nowhere"),
     ],
 )
-def test_wrong_options_get_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_options_give_an_error_of_one_line(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
     done = s2s("tokenize", *arguments, cwd=tmp_path, stdin="a\n", status=1)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_language_is_a_code_and_a_side_is_a_models(tmp_path: Path) -> None:
+def test_a_language_must_be_a_code_and_a_side_needs_a_model(tmp_path: Path) -> None:
     done = s2s("tokenize", "--lang", "Chinese", cwd=tmp_path, stdin="a\n", status=1)
     assert "did you mean zh?" in done.stderr
     assert "--lang 9" in s2s("tokenize", "--lang", "9", cwd=tmp_path, stdin="", status=1).stderr

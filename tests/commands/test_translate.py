@@ -18,13 +18,13 @@ def toy(tmp_path: Path) -> Path:
     return save_toy(tmp_path / "toy")
 
 
-def test_every_translation_begins_with_the_prefix(toy: Path) -> None:
+def test_every_translation_starts_with_the_prefix(toy: Path) -> None:
     lines = output_of("translate", "-m", toy, "--prefix", "c newword", stdin=TEXT).split("\n")
     for source, line in zip(SOURCES, lines[:-1], strict=True):
         assert line.startswith("c newword") == bool(source)
 
 
-def test_a_prefix_file_says_how_each_line_begins(toy: Path, tmp_path: Path) -> None:
+def test_a_prefix_file_has_a_prefix_for_each_line(toy: Path, tmp_path: Path) -> None:
     prefixes = ["a b", "c", "", "d", "e f"]
     (tmp_path / "p").write_text("".join(f"{line}\n" for line in prefixes))
     ask = ("translate", "-m", toy)
@@ -45,7 +45,7 @@ def test_a_prefix_file_of_another_length_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_alignments_are_one_line_per_line_and_link_each_target_token(
+def test_alignments_have_a_line_per_sentence_and_link_each_target_token(
     toy: Path, tmp_path: Path
 ) -> None:
     ask = ("translate", "-m", toy, "--json", "--alignments", tmp_path / "links")
@@ -61,15 +61,15 @@ def test_alignments_are_one_line_per_line_and_link_each_target_token(
             assert attention[src] == max(attention)
 
 
-def test_alignments_without_attention_are_a_clear_error(tmp_path: Path) -> None:
+def test_alignments_without_attention_are_refused(tmp_path: Path) -> None:
     toy = save_toy(tmp_path / "toy", context="initial")
     ask = ("translate", "-m", toy, "--alignments", tmp_path / "links")
     assert "--alignments: requires attention" in error_of(*ask, stdin=TEXT)
     assert not (tmp_path / "links").exists()
 
 
-def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
-    # With no word known of the target, all that the model says is unknown.
+def test_a_dictionary_translates_unknown_words(tmp_path: Path) -> None:
+    # Without known target words, every output token is <unk>.
     text = Text(src_tokenizer="space", tgt_tokenizer="space", lowercase=True)
     toy = save_toy(tmp_path / "toy", tgt="", text=text)
     (tmp_path / "d.tsv").write_text("S\tEss\nt\ttee time\nq\tcue\n")
@@ -78,8 +78,8 @@ def test_a_dictionary_speaks_for_words_that_are_unknown(tmp_path: Path) -> None:
     assert set(plain) <= {"s", "t"}
     spoken = output_of(*ask, "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
     assert spoken == " ".join({"s": "Ess", "t": "tee time"}[word] for word in plain) + "\n"
-    told = s2s(*ask, "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n").stderr
-    assert f"dictionary: {len({*plain})} of 3 entries used" in told
+    stderr = s2s(*ask, "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n").stderr
+    assert f"dictionary: {len({*plain})} of 3 entries used" in stderr
     kept = output_of(*ask, "--keep-unk", "--dictionary", tmp_path / "d.tsv", stdin="s t t s\n")
     assert set(kept.split()) == {"<unk>"}
 
@@ -102,7 +102,9 @@ def test_samples_are_the_same_for_a_seed_and_a_sentence(toy: Path) -> None:
     assert whole.count("\n0 |||") == 3
 
 
-def test_an_ensemble_of_a_model_with_itself_translates_alike(toy: Path, tmp_path: Path) -> None:
+def test_an_ensemble_of_a_model_with_itself_translates_like_the_model(
+    toy: Path, tmp_path: Path
+) -> None:
     one = output_of("translate", "-m", toy, stdin=TEXT)
     assert output_of("translate", "-m", toy, "-m", toy, stdin=TEXT) == one
     other = save_toy(tmp_path / "other", seed=2, cell="lstm", context="initial", num_layers=2)
@@ -123,7 +125,7 @@ def test_an_ensemble_of_a_model_with_itself_translates_alike(toy: Path, tmp_path
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_an_ensemble_of_models_that_do_not_fit_is_refused(
+def test_an_ensemble_of_models_that_do_not_match_is_refused(
     toy: Path, tmp_path: Path, difference: dict[str, object], message: str
 ) -> None:
     other = save_toy(tmp_path / "other", **difference)  # type: ignore[arg-type]
@@ -153,15 +155,15 @@ def test_an_ensemble_of_models_that_do_not_fit_is_refused(
     ],
     ids=str,
 )
-def test_options_that_cannot_be_are_refused(toy: Path, options: list[str], message: str) -> None:
+def test_impossible_options_are_refused(toy: Path, options: list[str], message: str) -> None:
     assert message in error_of("translate", "-m", toy, *options, stdin=TEXT)
 
 
-def test_output_flows_while_the_input_is_read(toy: Path) -> None:
+def test_output_is_written_while_the_input_is_read(toy: Path) -> None:
     happened: list[str] = []
 
     class Noting(io.BytesIO):
-        """Hands out one line at a time, and notes when."""
+        """Returns one line at a time, and records the time."""
 
         def read1(self, size: int | None = -1, /) -> bytes:
             happened.append("read")
@@ -174,7 +176,7 @@ def test_output_flows_while_the_input_is_read(toy: Path) -> None:
     assert happened == ["read", "written"] * 3 + ["read"]
 
 
-def test_a_long_text_is_translated_as_its_parts_are(
+def test_a_long_text_is_translated_like_its_parts(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "long").write_text(TEXT * 7)
@@ -213,12 +215,12 @@ def test_every_line_of_json_has_the_same_fields(tmp_path: Path, context: str, n_
                     assert sum(row) == pytest.approx(1, abs=0.001)
 
 
-def test_every_line_has_as_many_candidates(tmp_path: Path) -> None:
+def test_every_line_has_the_same_number_of_candidates(tmp_path: Path) -> None:
     ask = ("translate", "-m", save_toy(tmp_path / "toy"), "--n-best", 3)
     lines = output_of(*ask, stdin="s t u\n\nv\n \n").split("\n")[:-1]
     assert [line.split(" ||| ")[0] for line in lines] == [*"000111222333"]
     assert lines[3:6] == ["1 |||  ||| 0.0000"] * 3
-    # Behind a prefix as long as a translation may be, only the end mark can follow.
+    # After a prefix of the maximum length, only the end marker can follow.
     prefix = " ".join("abcdef" * 20)
     lines = output_of(*ask, "--prefix", prefix, stdin="s\n").split("\n")[:-1]
     assert len(lines) == 3

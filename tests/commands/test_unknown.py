@@ -1,4 +1,4 @@
-"""What is said of source text that a model does not know."""
+"""Warnings about source text that the model does not know."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ def warnings_of(toy: Path, text: str) -> list[str]:
     result = in_process("translate", "-m", toy, stdin=text)
     assert result.exit_code == 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
-    return [line for line in lines if "length limit" not in line]  # what a toy says has no end
+    return [line for line in lines if "length limit" not in line]  # toy translations do not end
 
 
 def test_unknown_tokens_are_counted_and_listed() -> None:
@@ -35,30 +35,30 @@ def test_unknown_tokens_are_counted_and_listed() -> None:
     assert list_unknown(["▁c", "a", "￭d", "▁c", "▁"], vocabulary) == ["c", "d"]
 
 
-def test_a_run_of_mostly_unknown_words_says_so_once_at_its_end(toy: Path) -> None:
-    (told,) = warnings_of(toy, "s foo bar\n\nt u v baz\n" * 300)
-    assert "43% of the source tokens (900 of 2,100) are not in the model's vocabulary" in told
-    assert "from de" in told
+def test_mostly_unknown_words_give_one_warning_at_the_end(toy: Path) -> None:
+    (warning,) = warnings_of(toy, "s foo bar\n\nt u v baz\n" * 300)
+    assert "43% of the source tokens (900 of 2,100) are not in the model's vocabulary" in warning
+    assert "from de" in warning
 
 
-def test_a_fifth_of_unknown_words_says_nothing(toy: Path) -> None:
+def test_a_fifth_of_unknown_words_gives_no_warning(toy: Path) -> None:
     assert warnings_of(toy, "s t u v foo\n" * 5) == []
     assert len(warnings_of(toy, "s t u v foo bar\n" * 5)) == 1
     assert warnings_of(toy, "") == warnings_of(toy, "\n\n") == []
 
 
-def test_another_script_is_named_even_where_its_characters_are_known(tmp_path: Path) -> None:
+def test_another_script_is_reported_even_if_its_characters_are_known(tmp_path: Path) -> None:
     text = Text(src_tokenizer="char", tgt_tokenizer="space")
     toy = save_toy(tmp_path / "c", src="我们狗在睡觉。▁", text=text)
-    (told,) = warnings_of(toy, "我们\n狗在睡觉。\n我们在。\n")
-    assert "the text is in Han script, not in that of de (Latin)" in told
-    assert "vocabulary" not in told
-    (told,) = warnings_of(toy, "собака\nкошка\nони\n")
-    assert "100% of the source tokens (14 of 14)" in told
-    assert "Cyrillic script" in told
+    (warning,) = warnings_of(toy, "我们\n狗在睡觉。\n我们在。\n")
+    assert "the text is in Han script, not in that of de (Latin)" in warning
+    assert "vocabulary" not in warning
+    (warning,) = warnings_of(toy, "собака\nкошка\nони\n")
+    assert "100% of the source tokens (14 of 14)" in warning
+    assert "Cyrillic script" in warning
 
 
-def test_eval_says_it_of_each_test_set(toy: Path, tmp_path: Path) -> None:
+def test_eval_warns_about_each_test_set(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "x.de").write_text("s foo\nt bar\n")
     (tmp_path / "x.en").write_text("a\nb\n")
     files = ["--test-src", tmp_path / "x.de", "--test-tgt", tmp_path / "x.en"]
@@ -78,17 +78,17 @@ def test_the_prompt_lists_the_unknown_words_of_each_line(toy: Path, tmp_path: Pa
         os.close(master)
     assert process.returncode == 0
     assert stdout.count(b"\n") == 3
-    told = [line for line in stderr.decode().splitlines() if line.startswith("  (")]
-    assert told[0] == "  (not in the model's vocabulary: foo, bar)"
-    assert told[1].startswith("  (not in the model's vocabulary: 我们; the text is in Han script")
-    assert len(told) == 2
+    notes = [line for line in stderr.decode().splitlines() if line.startswith("  (")]
+    assert notes[0] == "  (not in the model's vocabulary: foo, bar)"
+    assert notes[1].startswith("  (not in the model's vocabulary: 我们; the text is in Han script")
+    assert len(notes) == 2
 
 
-def test_the_phrasebook_model_is_told_from_others_text(tmp_path: Path) -> None:
+def test_the_phrasebook_model_distinguishes_its_own_text_from_other_text(tmp_path: Path) -> None:
     small = ["--set", "model.hidden_size=8", "--set", "model.embed_size=8", "--epochs", 1]
     s2s("train", *small, "--set", "model.attention_size=8", "--run", "r", cwd=tmp_path)
     text = "我的朋友在醫院工作。\nMein Freund arbeitet im Krankenhaus.\n"
-    told = s2s("translate", "--run", "r", cwd=tmp_path, stdin=text).stderr
-    assert told.count("are not in the model's vocabulary") == 1
-    told = s2s("translate", "--run", "r", cwd=tmp_path, stdin="我喜欢学习机器学习。\n").stderr
-    assert "vocabulary" not in told
+    stderr = s2s("translate", "--run", "r", cwd=tmp_path, stdin=text).stderr
+    assert stderr.count("are not in the model's vocabulary") == 1
+    stderr = s2s("translate", "--run", "r", cwd=tmp_path, stdin="我喜欢学习机器学习。\n").stderr
+    assert "vocabulary" not in stderr

@@ -1,4 +1,4 @@
-"""What every command asks of its command line."""
+"""Checks of the command line that all commands share."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from s2s_cli.text.language import suggest_code
 
 
 def find_commands(group: Any, *path: str) -> dict[str, Any]:
-    """All commands by what is typed to call them."""
+    """All commands, by their names on the command line."""
     found = {}
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -44,7 +44,7 @@ def test_an_option_that_may_be_given_once_is_refused_when_given_twice(name: str)
             assert message.startswith(f"UsageError: {parameter.opts[0]}")
 
 
-def test_a_wrong_command_line_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_a_wrong_command_line_gives_one_line_and_status_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [*S2S, "eval", "--hyp", "a", "--ref", "r", "--hyp", "b"],
         cwd=tmp_path,
@@ -66,7 +66,7 @@ def test_a_wrong_command_line_is_one_line_and_status_2(tmp_path: Path) -> None:
         [b"\xff"],
     ],
 )
-def test_arguments_that_are_not_utf8_get_one_line(
+def test_arguments_that_are_not_utf8_give_one_line(
     tmp_path: Path, arguments: list[str | bytes]
 ) -> None:
     command = [os.fsencode(word) for word in (sys.executable, *S2S[1:], *arguments)]
@@ -90,16 +90,14 @@ def test_arguments_that_are_not_utf8_get_one_line(
         ("eval", "--to", "Korean", "ko"),
     ],
 )
-def test_the_name_of_a_language_suggests_its_code(
-    command: str, option: str, name: str, code: str
-) -> None:
+def test_a_language_name_suggests_its_code(command: str, option: str, name: str, code: str) -> None:
     message = error_of(*command.split(), option, name)
     assert message == (
         f"ConfigError: {option} {name}: languages are named by their codes; did you mean {code}?"
     )
 
 
-def test_names_of_languages_in_recipes_suggest_codes_too() -> None:
+def test_language_names_in_recipes_suggest_codes_too() -> None:
     for key, value, code in (
         ("src_lang", "Chinese", "zh"),
         ("directions", "[Chinese-English]", "zh-en"),
@@ -129,14 +127,12 @@ def test_a_key_without_its_section_suggests_it(text: str, message: str) -> None:
         ("src_lang: de", "src_lang: no such key here; did you mean data.src_lang?"),
     ],
 )
-def test_the_sections_of_a_flat_recipe_are_suggested(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_flat_recipe_suggests_the_sections(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "flat.yaml").write_text(f"{text}\n")
     assert message in error_of("train", "-c", tmp_path / "flat.yaml")
 
 
-def test_advice_names_what_helps(tmp_path: Path) -> None:
+def test_advice_names_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "train.de").write_text("a\n")
     (tmp_path / "train.en").write_text("a\n")
     given = ["--train-tgt", tmp_path / "train.en"]
@@ -145,7 +141,7 @@ def test_advice_names_what_helps(tmp_path: Path) -> None:
         f"DataError: --train-src: {tmp_path}/trian.de: no such file; "
         f"did you mean {tmp_path}/train.de?"
     )
-    # A folder is put before relative names only.
+    # A folder is prepended only to relative names.
     for name, advised in ((tmp_path / "none", False), ("none", True)):
         message = error_of("train", "--set", f"data.train={{src: {name}, tgt: {name}}}")
         assert "with --train-src and --train-tgt" in message
@@ -165,5 +161,5 @@ def test_a_key_that_is_set_twice_is_refused() -> None:
         *(("zh", None), ("zh-CN", None), ("zh_TW", None), ("sr-Latn", None), ("Klingon", None)),
     ],
 )
-def test_names_of_languages_stand_for_codes(text: str, code: str | None) -> None:
+def test_language_names_map_to_codes(text: str, code: str | None) -> None:
     assert suggest_code(text) == code

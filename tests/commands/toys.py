@@ -1,4 +1,4 @@
-"""Toy model folders, written in no time, for tests of commands inside this process."""
+"""Toy model folders for fast tests of commands inside this process."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def save_toy(
     trained_on: dict[str, dict[str, str]] | None = None,
     **model: object,
 ) -> Path:
-    """A model of spelt-out vocabularies with firm random weights, saved."""
+    """Save a model with given vocabularies and large random weights."""
     torch.manual_seed(seed)
     card = ModelCard(
         s2s_version="0",
@@ -53,12 +53,12 @@ def save_toy(
 
 
 def s2s(*arguments: object, stdin: str = "") -> Result:
-    """Run a command in this process; what it raises stands in the result."""
+    """Run a command in this process; the result has its exception, if any."""
     return CliRunner().invoke(app, [*map(str, arguments)], input=stdin)
 
 
 def output_of(*arguments: object, stdin: str = "") -> str:
-    """What a command that succeeds writes on stdout."""
+    """Run a command that succeeds, and return its stdout."""
     result = s2s(*arguments, stdin=stdin)
     if result.exception is not None:
         raise result.exception
@@ -66,6 +66,6 @@ def output_of(*arguments: object, stdin: str = "") -> str:
 
 
 def error_of(*arguments: object, stdin: str = "") -> str:
-    """The message of a command that fails as a user can repair."""
+    """Run a command that fails, and return the type and message of the error."""
     result = s2s(*arguments, stdin=stdin)
     return f"{type(result.exception).__name__}: {result.exception}"

@@ -11,7 +11,7 @@ from s2s_cli.run import Vocabularies, VocabularyCard
 from s2s_cli.text.subword_sampling import SubwordSampler
 from s2s_cli.text.subwords import Subwords
 from s2s_cli.text.vocabulary import UNK_ID, Vocabulary
-from s2s_cli.training.setup import make_resampling
+from s2s_cli.training.training_data import make_resampling
 
 LINES = [
     ["the", "lowest", "tower", "is", "lower"],

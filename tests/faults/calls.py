@@ -1,4 +1,4 @@
-"""System calls that change the disk: counted, and made fatal or faulty at a chosen one."""
+"""Count the system calls that change the disk, and kill or fail at a chosen one."""
 
 import builtins
 import io
@@ -14,10 +14,10 @@ NAMES = ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "ftruncate")
 
 
 class Calls:
-    """Calls that write, rename, remove or sync, numbered from 1 in their order."""
+    """Calls that write, rename, remove or sync, numbered from 1."""
 
     def __init__(self, at: Callable[[int, str], None]) -> None:
-        """Watch nothing yet; `at` gets the number and name of each call before it is made."""
+        """Watch nothing yet; `at` receives the number and name of each call in advance."""
         self.number = 0
         self._at = at
 
@@ -78,12 +78,12 @@ class WatchedStream:
 
 
 def killed_at(number: int) -> Callable[[], None]:
-    """Setup of a life that ends at its n-th call."""
+    """Return a setup that kills the process at its n-th call."""
     return _signalled_at(number, signal.SIGKILL)
 
 
 def interrupted_at(number: int) -> Callable[[], None]:
-    """Setup of a life that gets a Ctrl-C at its n-th call."""
+    """Return a setup that sends Ctrl-C to the process at its n-th call."""
     return _signalled_at(number, signal.SIGINT)
 
 
@@ -96,7 +96,7 @@ def _signalled_at(number: int, with_signal: signal.Signals) -> Callable[[], None
 
 
 def failing_at(number: int, code: int, *, forever: bool = False) -> Callable[[], None]:
-    """Setup of a life whose n-th write, sync or making of a folder fails."""
+    """Return a setup in which the n-th write, sync or creation of a folder fails."""
 
     def at(found: int, name: str) -> None:
         can_fail = name in {"write", "fsync", "mkdir", "open"}
@@ -107,7 +107,7 @@ def failing_at(number: int, code: int, *, forever: bool = False) -> Callable[[],
 
 
 def counted_in(path: Path) -> Callable[[], None]:
-    """Setup of a life that keeps the number of its calls in a file."""
+    """Return a setup that counts the calls of the process in a file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     return lambda: Calls(lambda number, _: _write(descriptor, number)).install(pytest.MonkeyPatch())
 

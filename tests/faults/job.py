@@ -1,4 +1,4 @@
-"""A small training in a process that may be killed, and what must be true afterwards."""
+"""A small training in a process that may be killed, and checks of its run folder."""
 
 import os
 import signal
@@ -83,7 +83,7 @@ def train(folder: Path) -> None:
             load_model(place)
     trainer = make_trainer(folder, CONFIG, MODEL)
     log = os.open(steps_path(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(log, b"begun\n")
+    os.write(log, b"started\n")
     for event in trainer.train(lambda: False):
         if isinstance(event, Progress):
             os.write(log, f"{event.position.step}\n".encode())
@@ -101,12 +101,12 @@ def train_with_log(folder: Path) -> None:
 
 
 def steps_path(folder: Path) -> Path:
-    """The log of updates of all lives; outside the run folder."""
+    """Return the path of the log of all updates, outside the run folder."""
     return folder.with_name(f"{folder.name}.steps")
 
 
 def wait(pid: int) -> int:
-    """Return the exit status of a life; negative if a signal ended it."""
+    """Wait for a process and return its exit status; negative if a signal ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
@@ -129,7 +129,7 @@ def final_state(folder: Path) -> dict[str, bytes]:
 def undisturbed(folder: Path) -> dict[str, bytes]:
     """Train without any disturbance, and return the final state.
 
-    It runs in this process, so that the lives that are forked from it import nothing.
+    It runs in this process, so that processes forked from it have all modules imported.
     """
     train(folder)
     return final_state(folder)
@@ -142,11 +142,11 @@ def count_calls(folder: Path) -> int:
 
 
 def repeated_steps(folder: Path) -> int:
-    """Return the largest number of updates that a life had to repeat."""
-    lives = steps_path(folder).read_text().split("begun\n")[1:]
+    """Return the largest number of updates that a resumed training had to repeat."""
+    trainings = steps_path(folder).read_text().split("started\n")[1:]
     done, repeated = 0, 0
-    for life in lives:
-        steps = [int(line) for line in life.split()]
+    for training in trainings:
+        steps = [int(line) for line in training.split()]
         if steps:
             repeated = max(repeated, done - steps[0] + 1)
             done = max(done, steps[-1])

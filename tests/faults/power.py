@@ -1,7 +1,7 @@
-"""A disk that may lose power: what was not waited for may be lost, and renames may come in part.
+"""Simulate power loss: data that was not synced may be lost, and some renames may be missing.
 
-The calls of a process are recorded while they are made; afterwards any number of states of the disk
-can be made up in which the power might have left it.
+The calls of a process are recorded. From the recording, any number of possible states of the disk
+after a loss of power can be generated.
 """
 
 import builtins
@@ -19,26 +19,26 @@ import s2s_cli.training.trainer
 
 
 class Step(NamedTuple):
-    """One call."""
+    """One recorded call."""
 
     kind: str
     """`create`, `sync`, `sync_folder`, `mkdir`, `move`, `remove` or `saved`."""
     path: Path
     target: Path | None = None
-    """Of a move."""
+    """Destination of a move."""
     content: bytes = b""
-    """Of a file when it was synced."""
+    """Content of a file when it was synced."""
 
 
 class Recorder:
-    """Records what a process does to a folder."""
+    """Records the calls of a process on a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.steps: list[Step] = []
 
     def add(self, kind: str, path: Any, target: Any = None, content: bytes = b"") -> None:
-        """Note a call on something in the folder."""
+        """Record a call on a path in the folder."""
         place = Path(path).absolute()
         if place.is_relative_to(self.folder):
             goal = None if target is None else Path(target).absolute()
@@ -47,7 +47,7 @@ class Recorder:
 
 @contextmanager
 def recorded(folder: Path) -> Iterator[Recorder]:
-    """Record what this process does to a folder, and when it takes a model for saved."""
+    """Record the calls of this process on a folder, and when it has saved a model."""
     found = Recorder(folder.absolute())
     with pytest.MonkeyPatch.context() as patch:
         for name, kind in (("rename", "move"), ("replace", "move")):
@@ -60,11 +60,11 @@ def recorded(folder: Path) -> Iterator[Recorder]:
         patch.setattr(builtins, "open", opened)
         save = s2s_cli.training.trainer.save_model
 
-        def save_and_tell(place: Path, *rest: Any) -> None:
+        def save_and_record(place: Path, *rest: Any) -> None:
             save(place, *rest)
             found.add("saved", place)
 
-        patch.setattr(s2s_cli.training.trainer, "save_model", save_and_tell)
+        patch.setattr(s2s_cli.training.trainer, "save_model", save_and_record)
         yield found
 
 
@@ -113,11 +113,11 @@ def _opening(call: Any, found: Recorder) -> Any:
 
 
 Tree = dict[Path, bytes | None]
-"""Files and what is in them; folders have None."""
+"""Content of each file; None for folders."""
 
 
 def power_lost(steps: list[Step], draw: random.Random) -> Tree:
-    """A state in which the disk may be when power is lost after these calls."""
+    """Return a possible state of the disk if power is lost after these calls."""
     tree: Tree = {}
     for number, step in enumerate(steps):
         if not _is_durable(steps, number) and draw.random() < 0.5:
@@ -126,7 +126,7 @@ def power_lost(steps: list[Step], draw: random.Random) -> Tree:
             case "mkdir":
                 tree[step.path] = None
             case "create":
-                # Not waited for: of any length, of any content.
+                # Not synced: any length and any content.
                 tree[step.path] = bytes(draw.randrange(64))
             case "sync":
                 if step.path in tree:
@@ -139,7 +139,7 @@ def power_lost(steps: list[Step], draw: random.Random) -> Tree:
 
 
 def _is_durable(steps: list[Step], number: int) -> bool:
-    """Whether a call was waited for."""
+    """Whether the effect of a call has been synced."""
     step = steps[number]
     if step.kind in {"sync", "sync_folder", "saved"}:
         return True
@@ -163,7 +163,7 @@ def _move(tree: Tree, path: Path, target: Path | None) -> None:
 
 
 def write_tree(tree: Tree, source: Path, folder: Path) -> None:
-    """Put a state of the recorded folder on a real disk."""
+    """Write a state of the recorded folder to a real disk."""
     for path, content in sorted(tree.items()):
         place = folder / path.relative_to(source)
         if content is None:

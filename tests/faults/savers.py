@@ -1,4 +1,4 @@
-"""Savers that are broken on purpose: the suite must detect each of them."""
+"""Deliberately broken savers, each of which the suite must detect."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ def _manifest(files: Mapping[str, bytes], facts: Mapping[str, object]) -> bytes:
 
 
 def in_place(patch: pytest.MonkeyPatch) -> None:
-    """Files are written to their final place, the manifest first."""
+    """Write files to their final place, the manifest first."""
 
     def write(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def in_place(patch: pytest.MonkeyPatch) -> None:
 
 
 def rename_before_sync(patch: pytest.MonkeyPatch) -> None:
-    """Nothing is synced: a file may not be on the disk yet when it gets its name."""
+    """Sync nothing: a file may get its name before its content is on the disk."""
     patch.setattr(
         s2s_cli.storage.checksummed, "write_synced", lambda path, content: path.write_bytes(content)
     )
@@ -53,7 +53,7 @@ def rename_before_sync(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_manifest(patch: pytest.MonkeyPatch) -> None:
-    """Whatever is there is believed to be complete."""
+    """Treat every checkpoint as complete."""
 
     def write(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, object]) -> None:
         del facts
@@ -83,12 +83,12 @@ def _forgetting(
 
 
 def forgotten_random_state(patch: pytest.MonkeyPatch) -> None:
-    """Dropout starts from other random numbers."""
+    """Do not restore the random numbers of dropout."""
     patch.setattr(state_module, "restore_random_state", lambda *_: False)
 
 
 def forgotten_adam_step(patch: pytest.MonkeyPatch) -> None:
-    """The step counts of Adam are lost."""
+    """Lose the step counts of Adam."""
     _forgetting(
         patch,
         lambda state: state._replace(
@@ -106,7 +106,7 @@ def _with_position(state: TrainingState, **changes: int) -> TrainingState:
 
 
 def forgotten_scheduler(patch: pytest.MonkeyPatch) -> None:
-    """The learning rate warms up again."""
+    """Warm up the learning rate again."""
 
     def forget(state: TrainingState) -> TrainingState:
         return _with_position(state, step=0)
@@ -115,14 +115,14 @@ def forgotten_scheduler(patch: pytest.MonkeyPatch) -> None:
 
 
 def data_order_off_by_one(patch: pytest.MonkeyPatch) -> None:
-    """A batch is seen twice, or never."""
+    """Skip or repeat a batch."""
     _forgetting(
         patch, lambda state: _with_position(state, batch=state.facts["position"]["batch"] + 1)
     )
 
 
 def from_scratch(patch: pytest.MonkeyPatch) -> None:
-    """Nothing saved is used: the weights are right, but all work is done twice."""
+    """Ignore all that was saved: the weights are right, but all work is repeated."""
     repair = RunFolder.repair
 
     def forget(run: RunFolder) -> None:

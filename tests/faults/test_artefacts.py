@@ -40,7 +40,7 @@ FORBIDDEN = (
 
 @contextmanager
 def audited() -> Iterator[list[str]]:
-    """What the block does that nothing harmless does."""
+    """Record the forbidden audit events of the block."""
     found: list[str] = []
     is_on = True
 
@@ -48,7 +48,7 @@ def audited() -> Iterator[list[str]]:
         if is_on and event in FORBIDDEN:
             found.append(f"{event} {arguments}")
 
-    sys.addaudithook(hook)  # for good, so that it has a switch
+    sys.addaudithook(hook)  # hooks cannot be removed, so it has a switch
     try:
         yield found
     finally:
@@ -65,12 +65,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture
 def place(run: RunFolder, tmp_path: Path) -> Path:
-    """A copy of its newest checkpoint, which is a model folder as well."""
+    """A copy of the newest checkpoint of the run, which is also a model folder."""
     return Path(shutil.copytree(run.checkpoints()[0], tmp_path / "model"))
 
 
 def reseal(folder: Path, name: str, content: bytes) -> None:
-    """Put a file into a folder with a manifest that agrees."""
+    """Put a file into a folder, with a matching manifest."""
     (folder / name).write_bytes(content)
     manifest = json.loads((folder / MANIFEST).read_bytes())
     manifest["files"][name] = {"bytes": len(content), "sha256": sha256(content)}
@@ -78,7 +78,7 @@ def reseal(folder: Path, name: str, content: bytes) -> None:
 
 
 def mutate(content: bytes, draw: random.Random) -> bytes:
-    """Other bytes: flipped, cut, doubled, zeroed, spliced, or made up."""
+    """Return damaged bytes: flipped, cut, doubled, zeroed, spliced or random."""
     changed = bytearray(content)
     start = draw.randrange(len(changed))
     end = min(len(changed), start + draw.randrange(1, 65))
@@ -101,13 +101,13 @@ def mutate(content: bytes, draw: random.Random) -> bytes:
 
 
 def read_all(folder: Path) -> dict[str, torch.Tensor]:
-    """Everything that a checkpoint holds, checked as a resumed training checks it."""
+    """Load a checkpoint completely, with the checks of a resumed training."""
     loaded, state = load_model(folder), load_training_state(folder)
     return {**loaded.model.state_dict(), **state.tensors}
 
 
 @pytest.mark.fault("C1")
-def test_what_is_damaged_is_never_loaded(place: Path, tally: Tally) -> None:
+def test_damaged_artefacts_are_never_loaded(place: Path, tally: Tally) -> None:
     draw, names = random.Random(1), sorted(path.name for path in place.iterdir())
     original, contents = read_all(place), {name: (place / name).read_bytes() for name in names}
     for number in range(trials(300, 60_000)):
@@ -121,13 +121,13 @@ def test_what_is_damaged_is_never_loaded(place: Path, tally: Tally) -> None:
                 continue
             finally:
                 (place / name).write_bytes(contents[name])
-            # A manifest's date may be other; its hashes hold.
-            assert name == MANIFEST or changed == contents[name], "taken for whole"
+            # The date in a manifest may change; its hashes may not.
+            assert name == MANIFEST or changed == contents[name], "accepted as complete"
             assert all(torch.equal(found[key], original[key]) for key in original)
 
 
 @pytest.mark.fault("C2")
-def test_what_somebody_made_up_is_an_error_of_ours_and_runs_nothing(
+def test_forged_artefacts_give_a_clear_error_and_run_no_code(
     place: Path, tmp_path: Path, tally: Tally
 ) -> None:
     draw, names = random.Random(2), sorted({p.name for p in place.iterdir()} - {MANIFEST})
@@ -149,7 +149,7 @@ def test_what_somebody_made_up_is_an_error_of_ours_and_runs_nothing(
 
 
 def mutate_within(content: bytes, draw: random.Random) -> bytes:
-    """As `mutate`, or JSON of the same form with other values."""
+    """Damage bytes as `mutate` does, or return JSON of the same form with other values."""
     if content[:1] != b"{" or draw.random() < 0.3:
         return mutate(content, draw)
     tree = json.loads(content)
@@ -178,24 +178,24 @@ def go_on(place: Path, folder: Path) -> None:
 
 
 def torch_file(path: Path) -> None:
-    """What other tools save: a zip of pickles."""
+    """Write what other tools save: a zip file of pickles."""
     torch.save({"model": torch.zeros(3)}, path)
 
 
 def zip_bomb(path: Path) -> None:
-    """Much from little."""
+    """Write a small archive that expands to a large file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x", bytes(100 << 20))
 
 
 def tar(path: Path) -> None:
-    """With a way out of the folder."""
+    """Write an archive with a path that leads out of its folder."""
     with tarfile.open(path, "w") as archive:
         archive.addfile(tarfile.TarInfo("../../evil"))
 
 
 def text(content: bytes) -> Callable[[Path], None]:
-    """Some bytes."""
+    """Write random bytes."""
     return lambda path: (path.write_bytes(content), None)[1]
 
 
@@ -203,7 +203,7 @@ PICKLE = b"cos\nsystem\n(S'touch owned'\ntR."
 
 
 def headed(header: bytes, rest: bytes = b"", length: int | None = None) -> bytes:
-    """A safetensors file with any header, of any length that it claims."""
+    """Build a safetensors file with any header and any stated length."""
     return struct.pack("<Q", len(header) if length is None else length) + header + rest
 
 
@@ -229,7 +229,7 @@ FOREIGN: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.fault("C2")
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_no_safetensors_file_is_called_so(place: Path, tally: Tally, name: str) -> None:
+def test_a_file_that_is_not_safetensors_is_reported(place: Path, tally: Tally, name: str) -> None:
     made = place.parent / "made"
     FOREIGN[name](made)
     reseal(place, "model.safetensors", made.read_bytes())
@@ -266,7 +266,7 @@ HOSTILE_CARDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.fault("C3")
 @pytest.mark.parametrize("name", HOSTILE_CARDS)
-def test_a_card_takes_no_memory_before_it_is_believed(place: Path, tally: Tally, name: str) -> None:
+def test_a_card_is_checked_before_memory_is_allocated(place: Path, tally: Tally, name: str) -> None:
     card = json.loads((place / "config.json").read_bytes())
     card["model"] |= HOSTILE_CARDS[name]
     content = b'{"format":' + b"[" * 500_000 if name == "deep" else json.dumps(card).encode()
@@ -287,7 +287,7 @@ def test_a_huge_manifest_is_not_read(place: Path) -> None:
 
 @pytest.mark.fault("C4")
 @pytest.mark.parametrize("entry", ["../../etc/passwd", "/etc/passwd", "a/b", "", "..", "\0"])
-def test_a_manifest_cannot_lead_out_of_its_folder(
+def test_a_manifest_cannot_name_files_outside_its_folder(
     place: Path, tally: Tally, entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = json.loads((place / MANIFEST).read_bytes())
@@ -302,13 +302,13 @@ def test_a_manifest_cannot_lead_out_of_its_folder(
 
     monkeypatch.setattr(os, "open", noting)
     with tally.trial(entry):
-        load_model(place)  # what it does not need it does not look at
+        load_model(place)  # files that are not needed are ignored
         assert {Path(path).parent for path in opened} == {place}
 
 
 @pytest.mark.fault("C4")
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "device"])
-def test_only_plain_files_are_read(place: Path, tally: Tally, kind: str) -> None:
+def test_only_regular_files_are_read(place: Path, tally: Tally, kind: str) -> None:
     for name in ("model.safetensors", MANIFEST):
         path = place / name
         kept = path.rename(place.parent / "kept")
@@ -329,7 +329,7 @@ def test_only_plain_files_are_read(place: Path, tally: Tally, kind: str) -> None
 
 @pytest.mark.fault("C5")
 @pytest.mark.parametrize("value", ["/etc/passwd", "../../x", "~/x", "$HOME/x", "a\0b"])
-def test_a_card_names_no_file_of_the_machine(place: Path, tally: Tally, value: str) -> None:
+def test_a_card_cannot_name_files_of_the_machine(place: Path, tally: Tally, value: str) -> None:
     card = json.loads((place / "config.json").read_bytes())
     with tally.trial(value):
         for section, key in (("decoding", "dictionary"), ("text", "src_tokenizer")):
@@ -340,7 +340,9 @@ def test_a_card_names_no_file_of_the_machine(place: Path, tally: Tally, value: s
 
 
 @pytest.mark.fault("C6")
-def test_a_vocabulary_of_another_model_is_named_with_both_hashes(place: Path, tally: Tally) -> None:
+def test_a_vocabulary_of_another_model_is_reported_with_both_hashes(
+    place: Path, tally: Tally
+) -> None:
     contents = {name: (place / name).read_bytes() for name in ("src.tsv", "tgt.tsv")}
     lines = contents["src.tsv"].split(b"\n")
     others = {
@@ -373,7 +375,7 @@ def test_a_vocabulary_of_another_model_is_named_with_both_hashes(place: Path, ta
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_artefacts_that_do_not_match_are_refused(
     place: Path, tally: Tally, name: str, change: Callable[[Any, Any], None]
 ) -> None:
     card = json.loads((place / "config.json").read_bytes())
@@ -386,7 +388,7 @@ def test_what_does_not_fit_is_refused(
 
 
 @pytest.mark.fault("C8")
-def test_a_model_cut_short_while_it_is_used_harms_nothing(place: Path, tally: Tally) -> None:
+def test_truncating_a_loaded_model_does_no_harm(place: Path, tally: Tally) -> None:
     loaded = load_model(place)
     os.truncate(place / "model.safetensors", 10)
     with tally.trial():

@@ -1,4 +1,4 @@
-"""Text that is not what it should be: each planted fault is named, and clean text says nothing."""
+"""Faulty text: each planted fault is reported, and clean text gives no warning."""
 
 import random
 from pathlib import Path
@@ -37,7 +37,7 @@ Pairs = list[tuple[str, str]]
 
 
 def draw_pairs(folder: Path, langs: tuple[str, str], draw: random.Random) -> tuple[Pairs, Pairs]:
-    """Training and validation pairs of a real corpus that have no source sentence in common."""
+    """Training and validation pairs of a real corpus without common source sentences."""
     sides = [read_lines(folder / f"train.{lang}") for lang in langs]
     every = {fold_sentence(src): (src, tgt) for src, tgt in zip(*sides, strict=True) if src and tgt}
     pairs = draw.sample([*every.values()], 1300)
@@ -45,7 +45,7 @@ def draw_pairs(folder: Path, langs: tuple[str, str], draw: random.Random) -> tup
 
 
 def build(folder: Path, langs: tuple[str, str], train: Pairs, valid: Pairs) -> list[object]:
-    """Write the files; the command that builds vocabularies of them."""
+    """Write the files, and return the command that builds their vocabularies."""
     options: list[object] = []
     for name, pairs in (("train", train), ("valid", valid)):
         for side, lang in enumerate(langs):
@@ -62,7 +62,7 @@ def warnings_of(folder: Path, command: list[object]) -> list[str]:
 
 
 @pytest.mark.fault("F4")
-def test_planted_faults_are_named_and_clean_text_says_nothing(
+def test_planted_faults_are_reported_and_clean_text_gives_no_warning(
     real_data: Path, tmp_path: Path, tally: Tally
 ) -> None:
     draw = random.Random(1)
@@ -78,14 +78,16 @@ def test_planted_faults_are_named_and_clean_text_says_nothing(
         others = [(f" {src.lower()}", "x") for src, _ in draw.sample(train, 10)]
         mixed = [*valid, *leaks, *others]
         with tally.trial(f"{size} leaks in {name} {langs}"):
-            (told,) = warnings_of(tmp_path, build(tmp_path, langs, train, mixed))
-            assert f"valid: {size + 10} of {len(mixed)} source sentences also occur" in told
-            assert f"{size} of them with the same translation" in told
+            (stderr,) = warnings_of(tmp_path, build(tmp_path, langs, train, mixed))
+            assert f"valid: {size + 10} of {len(mixed)} source sentences also occur" in stderr
+            assert f"{size} of them with the same translation" in stderr
 
         with tally.trial(f"few pairs of {name} {langs}"):
-            told = "\n".join(warnings_of(tmp_path, build(tmp_path, langs, train[:999], valid[:49])))
-            assert "train: 999 pairs, fewer than 1,000" in told
-            assert "valid: 49 pairs, fewer than 50" in told
+            stderr = "\n".join(
+                warnings_of(tmp_path, build(tmp_path, langs, train[:999], valid[:49]))
+            )
+            assert "train: 999 pairs, fewer than 1,000" in stderr
+            assert "valid: 49 pairs, fewer than 50" in stderr
 
         other = draw.choice([lang for lang in OTHERS if SCRIPTS[lang] != WRITTEN[langs[1]]])
         wrong = [(src, OTHERS[other]) for src, _ in train]

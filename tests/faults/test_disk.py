@@ -46,19 +46,19 @@ TRAIN = tiny_train("--run", "r", "--epochs", 2)
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What an undisturbed run comes to."""
+    """The final state of an undisturbed run."""
     return undisturbed(tmp_path_factory.mktemp("undisturbed") / "run")
 
 
 @pytest.fixture(scope="module")
 def num_calls(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many calls of an undisturbed run change the disk."""
+    """Number of calls of an undisturbed run that change the disk."""
     return count_calls(tmp_path_factory.mktemp("counted"))
 
 
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize("stays", [False, True])
-def test_a_disk_full_at_any_write_stops_with_what_was_saved(
+def test_a_disk_full_at_any_write_keeps_earlier_checkpoints(
     tmp_path: Path, tally: Tally, reference: dict[str, bytes], num_calls: int, stays: bool
 ) -> None:
     every = range(1, num_calls + 1)
@@ -66,13 +66,13 @@ def test_a_disk_full_at_any_write_stops_with_what_was_saved(
         folder = tmp_path / str(number)
         status = wait(live(folder, failing_at(number, errno.ENOSPC, forever=stays)))
         with tally.trial(number):
-            assert status in {0, 1}, f"status {status}: no clean error"  # 0: it was no write
+            assert status in {0, 1}, f"status {status}: no clean error"  # 0: not a write
             assert not debris(folder), f"debris: {debris(folder)}"
             check(folder, reference)
 
 
 @pytest.mark.fault("B1")
-def test_a_limit_of_file_size_is_a_clean_error(texts: Path, tally: Tally) -> None:
+def test_a_file_size_limit_gives_a_clean_error(texts: Path, tally: Tally) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 
@@ -83,7 +83,7 @@ def test_a_limit_of_file_size_is_a_clean_error(texts: Path, tally: Tally) -> Non
 
 
 @pytest.mark.fault("B1")
-def test_a_full_disk_says_what_is_needed_and_what_there_is(texts: Path, tally: Tally) -> None:
+def test_a_full_disk_reports_needed_and_available_space(texts: Path, tally: Tally) -> None:
     def fill() -> None:
         pytest.MonkeyPatch().setattr(checksummed, "write_synced", _full)
 
@@ -100,7 +100,7 @@ def _full(path: Path, _: bytes) -> None:
 
 @pytest.mark.fault("B4")
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
-def test_a_folder_that_cannot_be_written_is_refused_before_training(
+def test_an_unwritable_folder_is_refused_before_training(
     texts: Path, tally: Tally, code: int
 ) -> None:
     with tally.trial(errno.errorcode[code]):
@@ -123,7 +123,7 @@ def test_a_folder_that_becomes_read_only_is_reported_at_the_next_save(
 
 
 class Short(io.FileIO):
-    """A file that takes a few bytes at a time, and is interrupted now and then."""
+    """A file that writes only a few bytes at a time, with occasional interrupts."""
 
     def write(self, content: Any) -> int:
         return super().write(bytes(content)[: max(1, len(content) // 3)])
@@ -146,7 +146,7 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.fault("B6")
-def test_an_input_output_error_is_a_clean_one(texts: Path, tally: Tally) -> None:
+def test_an_input_output_error_gives_a_clean_error(texts: Path, tally: Tally) -> None:
     def fail(path: Path, _: bytes) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
@@ -158,9 +158,7 @@ def test_an_input_output_error_is_a_clean_one(texts: Path, tally: Tally) -> None
 
 
 @pytest.mark.fault("B7")
-def test_a_second_process_is_kept_out_until_the_first_has_ended(
-    tmp_path: Path, tally: Tally
-) -> None:
+def test_a_second_process_is_locked_out_until_the_first_ends(tmp_path: Path, tally: Tally) -> None:
     for number in range(trials(5, 50)):
         folder = tmp_path / "r" / str(number)
         pid = os.fork()
@@ -175,7 +173,7 @@ def test_a_second_process_is_kept_out_until_the_first_has_ended(
                 _hold(folder)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            assert (folder / LOCK).exists()  # and nobody holds it
+            assert (folder / LOCK).exists()  # but no process holds it
             _hold(folder)
             assert not folder.exists() or not any(folder.iterdir())
 
@@ -187,7 +185,7 @@ def _hold(folder: Path) -> None:
 
 @pytest.mark.fault("B7")
 def test_two_trainings_do_not_share_a_folder(texts: Path, tally: Tally) -> None:
-    # It stands still after an epoch, until a signal comes.
+    # It pauses after an epoch until a signal arrives.
     longer = tiny_train("--run", "r", "--epochs", 3)
     first = start(longer, texts, setup=when_logged(1, signal.pause))
     while not (texts / "r/train.jsonl").exists():
@@ -203,7 +201,7 @@ def test_two_trainings_do_not_share_a_folder(texts: Path, tally: Tally) -> None:
 
 
 @pytest.mark.fault("B8")
-def test_a_run_folder_that_is_gone_is_reported_at_the_next_save(texts: Path, tally: Tally) -> None:
+def test_a_deleted_run_folder_is_reported_at_the_next_save(texts: Path, tally: Tally) -> None:
     def vanish() -> None:
         write = saving.saving
 
@@ -219,7 +217,7 @@ def test_a_run_folder_that_is_gone_is_reported_at_the_next_save(texts: Path, tal
         line = clean_error(s2s(*longer, cwd=texts, setup=vanish))
         assert "r: was deleted or moved" in line
         assert not (texts / "r").exists()
-    with tally.trial("goes on when it is back"):
+    with tally.trial("resumes when it is back"):
         (texts / "moved").rename(texts / "r")
         done = s2s(*longer, cwd=texts)
         assert done.status == 0, done.stderr
@@ -227,7 +225,7 @@ def test_a_run_folder_that_is_gone_is_reported_at_the_next_save(texts: Path, tal
 
 
 @pytest.mark.fault("B10")
-def test_without_locks_and_syncs_of_folders_it_works_and_says_so(
+def test_file_systems_without_locks_and_folder_syncs_work_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_locks(*_: object) -> None:
@@ -253,7 +251,7 @@ def test_without_locks_and_syncs_of_folders_it_works_and_says_so(
 
 @pytest.mark.fault("B11")
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
-def test_modes_follow_the_umask(tmp_path: Path, mask: int) -> None:
+def test_file_modes_follow_the_umask(tmp_path: Path, mask: int) -> None:
     former = os.umask(mask)
     try:
         write_checksummed(tmp_path / "model", {"x": b"1"}, {})
@@ -266,7 +264,7 @@ def test_modes_follow_the_umask(tmp_path: Path, mask: int) -> None:
 
 
 @pytest.mark.fault("B12")
-def test_the_step_counts_whatever_the_times_of_files_say(tmp_path: Path) -> None:
+def test_checkpoints_are_ordered_by_step_and_not_by_file_time(tmp_path: Path) -> None:
     train(tmp_path / "run")
     run = RunFolder(tmp_path / "run")
     newest, older = run.checkpoints()
@@ -277,7 +275,7 @@ def test_the_step_counts_whatever_the_times_of_files_say(tmp_path: Path) -> None
     assert trainer.record.position.step == 20
 
 
-def test_an_error_while_saving_is_one_of_ours(tmp_path: Path) -> None:
+def test_an_error_while_saving_gives_a_clean_error(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path / "run", CONFIG, MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checksummed, "write_synced", _full)

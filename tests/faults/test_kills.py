@@ -1,4 +1,4 @@
-"""Killed at any moment: the run goes on to the same weights, and nearly nothing is done twice."""
+"""Killed at any moment: the run resumes to the same weights, and repeats only a few updates."""
 
 import itertools
 import json
@@ -30,13 +30,13 @@ from s2s_cli.storage import checksummed
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What an undisturbed run comes to."""
+    """The final state of an undisturbed run."""
     return undisturbed(tmp_path_factory.mktemp("undisturbed") / "run")
 
 
 @pytest.fixture(scope="module")
 def seconds(tmp_path_factory: pytest.TempPathFactory) -> float:
-    """How long an undisturbed run takes."""
+    """Duration of an undisturbed run."""
     started = time.monotonic()
     assert wait(live(tmp_path_factory.mktemp("timed") / "run")) == 0
     return time.monotonic() - started
@@ -44,7 +44,7 @@ def seconds(tmp_path_factory: pytest.TempPathFactory) -> float:
 
 @pytest.fixture(scope="module")
 def num_calls(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many calls of an undisturbed run change the disk."""
+    """Number of calls of an undisturbed run that change the disk."""
     return count_calls(tmp_path_factory.mktemp("counted"))
 
 
@@ -78,21 +78,19 @@ def test_killed_at_every_call_that_changes_the_disk(
 
 
 def read_log(folder: Path) -> list[tuple[int, list[str]]]:
-    """The steps of the lines, in order, and the names that each has."""
+    """Read the step and the names of each line, in order."""
     lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
     return [(line["step"], sorted(line)) for line in map(json.loads, lines)]
 
 
 @pytest.mark.fault("A2")
-def test_killed_at_any_call_each_line_of_the_log_is_written_once(
-    tmp_path: Path, tally: Tally
-) -> None:
-    whole, calls = tmp_path / "whole", tmp_path / "calls"
-    assert wait(live(whole, counted_in(calls), work=train_with_log)) == 0
-    expected, num_calls = read_log(whole), int(calls.read_text())
+def test_each_line_of_the_log_is_written_once_whenever_killed(tmp_path: Path, tally: Tally) -> None:
+    undisturbed_run, calls = tmp_path / "undisturbed", tmp_path / "calls"
+    assert wait(live(undisturbed_run, counted_in(calls), work=train_with_log)) == 0
+    expected, num_calls = read_log(undisturbed_run), int(calls.read_text())
     averagings = [names for _, names in expected if "averaged_epochs" in names]
     assert len(averagings) == 1
-    # The last ones, in which the mean of the epochs is logged and saved, are all tried.
+    # All of the last calls are tried: they log and save the mean of the epochs.
     early = random.Random(6).sample(range(1, num_calls - 49), trials(2, num_calls - 50))
     for number in [*early, *range(num_calls - 49, num_calls + 1, 1 if IS_FULL else 8)]:
         folder = tmp_path / str(number)
@@ -116,9 +114,9 @@ def test_killed_while_a_save_is_in_progress(
 
 
 def killed_soon_after(count: int, seconds: float) -> Setup:
-    """Setup of a life that a thread of its own ends while its so many-th file is saved, or after.
+    """Return a setup with a thread that kills its process while its n-th file is saved, or after.
 
-    The thread knows when that begins; a process that watched from outside would have to guess.
+    The thread knows when saving starts; a watching process would have to guess.
     """
 
     def kill_itself() -> None:
@@ -152,10 +150,10 @@ def test_killed_several_times(
 
 
 def catch(folder: Path, reference: dict[str, bytes], saver: Planted, numbers: list[int]) -> int:
-    """How many kills show that a saver is broken."""
+    """Count the kills that reveal a broken saver."""
 
     def plant() -> None:
-        saver.plant(pytest.MonkeyPatch())  # the process is the test's own, and ends with it
+        saver.plant(pytest.MonkeyPatch())  # not undone, because the process ends here
 
     caught = 0
     for number in numbers:
@@ -170,7 +168,7 @@ def catch(folder: Path, reference: dict[str, bytes], saver: Planted, numbers: li
 
 @pytest.mark.fault("A13")
 @pytest.mark.parametrize("name", [name for name, saver in PLANTED.items() if saver.shows_in_kills])
-def test_a_broken_saver_is_caught_by_kills(
+def test_kills_reveal_a_broken_saver(
     tmp_path: Path, tally: Tally, reference: dict[str, bytes], num_calls: int, name: str
 ) -> None:
     draw = random.Random(5)

@@ -24,7 +24,7 @@ TRAIN = tiny_train("--run", "r", "--epochs", 2)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[Any], bool]) -> None:
-    """Let the loss of some batches be NaN."""
+    """Make the loss of some batches NaN."""
     forward = LossModule.forward
 
     def spoiled(module: LossModule, batch: Any, *rest: Any) -> torch.Tensor:
@@ -35,9 +35,9 @@ def spoil(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[Any], bool]) -> Non
 
 
 @pytest.mark.fault("E1")
-def test_a_loss_that_is_not_finite_ends_with_its_lines_named(texts: Path, tally: Tally) -> None:
+def test_a_loss_that_is_not_finite_is_reported_with_its_lines(texts: Path, tally: Tally) -> None:
     def plant() -> None:
-        # 鱼 comes first in lines 9 to 12 of every 16; what it is, the vocabulary knows.
+        # 鱼 occurs first in lines 9 to 12 of every 16.
         spoil(pytest.MonkeyPatch(), lambda batch: bool((batch.src[:, 0] == first_id).any()))
 
     assert s2s("vocab", "build", *TRAIN[1:9], *TINY, "--run", "r", cwd=texts).status == 0
@@ -47,7 +47,7 @@ def test_a_loss_that_is_not_finite_ends_with_its_lines_named(texts: Path, tally:
         done = s2s(*TRAIN, "--set", "training.max_skipped=2", cwd=texts, setup=plant)
         line = clean_error(done)
         assert "is not finite in 3 updates of epoch 1" in line
-        assert done.stderr.count("is skipped: its loss or gradient is not finite") == 3
+        assert done.stderr.count("was skipped: its loss or gradient is not finite") == 3
         named = re.findall(r"my\.zh:(\d+): 鱼. -> fish \w+", done.stderr)
         assert named
         assert all((int(number) - 1) % 16 in {8, 9, 10, 11} for number in named)
@@ -56,7 +56,7 @@ def test_a_loss_that_is_not_finite_ends_with_its_lines_named(texts: Path, tally:
 
 
 @pytest.mark.fault("E2")
-def test_too_little_memory_for_a_batch_is_a_clean_error(texts: Path, tally: Tally) -> None:
+def test_too_little_memory_for_a_batch_gives_a_clean_error(texts: Path, tally: Tally) -> None:
     def plant() -> None:
         forward = LossModule.forward
 
@@ -78,7 +78,7 @@ def test_too_little_memory_for_a_batch_is_a_clean_error(texts: Path, tally: Tall
 
 
 @pytest.mark.fault("E2")
-def test_a_model_too_large_for_the_memory_is_a_clean_error(texts: Path, tally: Tally) -> None:
+def test_a_model_too_large_for_the_memory_gives_a_clean_error(texts: Path, tally: Tally) -> None:
     def limit() -> None:
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + (1 << 29), resource.RLIM_INFINITY))
@@ -139,12 +139,12 @@ WORDS = [
 
 
 @pytest.mark.fault("E7")
-def test_any_command_line_ends_in_a_status_that_is_known(
+def test_any_command_line_ends_with_a_documented_status(
     tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     draw = random.Random(7)
     monkeypatch.chdir(tmp_path)
-    # What would begin to work, ends here: it is the words that are tried.
+    # Commands that would start to work end here: only the command line is tested.
     for name in ("train._train", "vocab._build"):
         monkeypatch.setattr(f"s2s_cli.commands.{name}", lambda *_: None)
     monkeypatch.setattr(cli, "unwind_on_signals", lambda: None)
@@ -166,7 +166,7 @@ def test_any_command_line_ends_in_a_status_that_is_known(
 
 @pytest.mark.fault("E8")
 @pytest.mark.parametrize("package", ["torch", "sacremoses", "sacrebleu", "safetensors", "yaml"])
-def test_a_package_that_is_missing_is_named(texts: Path, tally: Tally, package: str) -> None:
+def test_a_missing_package_is_named(texts: Path, tally: Tally, package: str) -> None:
     code = (
         "import sys\n"
         f"sys.modules[{package!r}] = None\n"
@@ -185,7 +185,7 @@ def test_a_package_that_is_missing_is_named(texts: Path, tally: Tally, package: 
 
 @pytest.mark.fault("E9")
 @pytest.mark.parametrize("home", [None, "/nowhere", "/proc"])
-def test_no_home_and_no_room_for_temporary_files(
+def test_home_and_temporary_folder_may_be_missing(
     texts: Path, tally: Tally, home: str | None
 ) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "HOME"}
@@ -201,10 +201,10 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 @pytest.mark.fault("E10")
-def test_nothing_is_asked_of_the_network_and_written_elsewhere(texts: Path, tally: Tally) -> None:
+def test_no_network_is_used_and_no_files_are_written_elsewhere(texts: Path, tally: Tally) -> None:
     def is_elsewhere(path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
-            return False  # a file that is open already
+            return False  # a file that is already open
         found = Path(os.path.realpath(os.fsdecode(path)))
         return not any(found.is_relative_to(place) for place in (texts.resolve(), "/dev"))
 

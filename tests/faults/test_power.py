@@ -1,4 +1,4 @@
-"""Power lost at any call: some whole checkpoint is there, none older than the last one saved."""
+"""Power loss at any call: there is a complete checkpoint, not older than the last one saved."""
 
 import random
 import re
@@ -17,7 +17,7 @@ from s2s_cli.training.resume import find_resumable
 
 
 def record(folder: Path, saver: Planted | None = None) -> Recorder:
-    """An undisturbed run, recorded."""
+    """A recording of an undisturbed run."""
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         if saver is not None:
@@ -28,7 +28,7 @@ def record(folder: Path, saver: Planted | None = None) -> Recorder:
 
 
 def check_after_loss(found: Recorder, number: int, draw: random.Random, folder: Path) -> None:
-    """What must hold when power is lost after so many calls.
+    """Check a run after a loss of power at a number of calls.
 
     Raises:
         AssertionError: it does not.
@@ -51,7 +51,7 @@ def check_after_loss(found: Recorder, number: int, draw: random.Random, folder: 
 
 
 def step_of(path: Path) -> int:
-    """The update at which a checkpoint was saved."""
+    """Return the update at which a checkpoint was saved."""
     return int(re.sub(r"\D", "", path.name))
 
 
@@ -67,7 +67,7 @@ def test_power_is_lost(tmp_path: Path, tally: Tally) -> None:
 
 @pytest.mark.fault("A13")
 @pytest.mark.parametrize("name", ["in place", "rename before sync", "no manifest"])
-def test_a_broken_saver_is_caught_by_lost_power(tmp_path: Path, tally: Tally, name: str) -> None:
+def test_power_loss_reveals_a_broken_saver(tmp_path: Path, tally: Tally, name: str) -> None:
     found, draw, caught = record(tmp_path / "run", PLANTED[name]), random.Random(2), 0
     for number in range(trials(30, 200)):
         try:

@@ -1,4 +1,4 @@
-"""Signals: one stops in good order, two at once, and the run goes on to the same weights."""
+"""Signals: one stops cleanly, two stop immediately, and the run resumes to the same weights."""
 
 import os
 import random
@@ -22,7 +22,7 @@ TRAIN = [
 
 
 def final_weights(folder: Path) -> list[bytes]:
-    """Of the model and of the newest checkpoint."""
+    """Read the weights of the model and of the newest checkpoint."""
     run = RunFolder(folder / "r")
     places = run.model_path, run.checkpoints()[0]
     return [(place / "model.safetensors").read_bytes() for place in places]
@@ -30,7 +30,7 @@ def final_weights(folder: Path) -> list[bytes]:
 
 @pytest.fixture
 def reference(texts: Path) -> list[bytes]:
-    """The weights of a run that nobody disturbed; its folder is gone again."""
+    """The weights of an undisturbed run, whose folder is removed again."""
     done = s2s(*TRAIN, cwd=texts)
     assert done.status == 0, done.stderr
     weights = final_weights(texts)
@@ -41,8 +41,8 @@ def reference(texts: Path) -> list[bytes]:
 LOGGED = [*TRAIN, "--set", "training.log_every=1"]
 
 
-def check_goes_on(texts: Path, reference: list[bytes]) -> None:
-    """The same command ends in the same weights."""
+def check_resumes(texts: Path, reference: list[bytes]) -> None:
+    """Run the same command again, and check that it ends with the same weights."""
     done = s2s(*LOGGED, cwd=texts)
     assert done.status == 0, done.stderr
     assert final_weights(texts) == reference, "other weights"
@@ -51,12 +51,12 @@ def check_goes_on(texts: Path, reference: list[bytes]) -> None:
 
 
 def stop(texts: Path, number: signal.Signals, updates: int, reference: list[bytes]) -> None:
-    """One signal, and what must come of it."""
+    """Stop a training by a signal, and check its exit and that it can be resumed."""
     done = s2s(*LOGGED, cwd=texts, setup=signalled(updates, number))
     assert done.status == 128 + number, done.stderr
     assert done.stdout == ""
-    assert done.stderr.count("all saved; the same command goes on from here") == 1
-    check_goes_on(texts, reference)
+    assert done.stderr.count("everything is saved; run the same command again to continue") == 1
+    check_resumes(texts, reference)
 
 
 @pytest.mark.fault("A6")
@@ -69,7 +69,7 @@ def test_sigterm_stops_after_the_update(texts: Path, tally: Tally, reference: li
 
 @pytest.mark.fault("A8")
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
-def test_slurm_and_a_lost_terminal_stop_as_well(
+def test_signals_of_slurm_and_of_a_lost_terminal_stop_too(
     texts: Path, tally: Tally, reference: list[bytes], number: signal.Signals
 ) -> None:
     with tally.trial(number.name):
@@ -77,7 +77,7 @@ def test_slurm_and_a_lost_terminal_stop_as_well(
 
 
 @pytest.mark.fault("A8")
-def test_under_nohup_a_lost_terminal_changes_nothing(texts: Path, tally: Tally) -> None:
+def test_under_nohup_a_lost_terminal_has_no_effect(texts: Path, tally: Tally) -> None:
     def ignore() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -96,7 +96,7 @@ def test_ctrl_c_stops_after_the_update(texts: Path, tally: Tally, reference: lis
 
 
 @pytest.mark.fault("A7")
-def test_ctrl_c_twice_stops_at_once(texts: Path, tally: Tally, reference: list[bytes]) -> None:
+def test_ctrl_c_twice_stops_immediately(texts: Path, tally: Tally, reference: list[bytes]) -> None:
     draw = random.Random(2)
     for number in range(trials(1, 10)):
         updates, calls = draw.randrange(1, 9), draw.randrange(1, 20)
@@ -109,7 +109,7 @@ def test_ctrl_c_twice_stops_at_once(texts: Path, tally: Tally, reference: list[b
         with tally.trial(number):
             assert done.status in {1, 130}, done.stderr
             assert (texts / "r/train.jsonl").read_bytes().count(b"\n") <= updates + 1
-            check_goes_on(texts, reference)
+            check_resumes(texts, reference)
 
 
 OUTPUTS = {
@@ -124,7 +124,7 @@ OUTPUTS = {
 
 @pytest.mark.fault("A12")
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_outputs_are_old_or_new_never_half(texts: Path, tally: Tally, name: str) -> None:
+def test_outputs_are_old_or_new_and_never_incomplete(texts: Path, tally: Tally, name: str) -> None:
     assert s2s(*TRAIN, cwd=texts).status == 0
     arguments, outputs = OUTPUTS[name]
     done = s2s(*arguments, cwd=texts)
@@ -141,18 +141,18 @@ def test_outputs_are_old_or_new_never_half(texts: Path, tally: Tally, name: str)
                     assert len(vocabularies.src) > 4
                 else:
                     assert mask(read(texts / output)) == mask(old[output]), output
-        assert s2s(*arguments, cwd=texts).status == 0  # and it goes again
+        assert s2s(*arguments, cwd=texts).status == 0  # the command works again
     load_model(texts / "r/model")
 
 
 def read(path: Path) -> bytes:
-    """What is in a file, or in the files of a folder."""
+    """Read a file, or all files of a folder."""
     if path.is_dir():
         return b"".join(read(entry) for entry in sorted(path.iterdir()))
     return path.read_bytes()
 
 
 def mask(content: bytes) -> bytes:
-    """Without what changes from time to time."""
+    """Remove lines with durations and dates, which differ between runs."""
     lines = content.split(b"\n")
     return b"\n".join(line for line in lines if b"second" not in line and b"date" not in line)

@@ -1,4 +1,4 @@
-"""Two real processes, started once by torchrun; each test looks at one thing that they did."""
+"""Two real processes, started once by torchrun; each test checks one of their results."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from s2s_cli.errors import ConfigError
 from s2s_cli.parallel import SINGLE_PROCESS, Ranks, current_ranks
 from s2s_cli.run import RunFolder
 from s2s_cli.training.loop import Position, share_batch
-from s2s_cli.training.resume import agree, allow_other_ranks, describe_other_ranks
+from s2s_cli.training.resume import allow_other_ranks, check_same_on_all_ranks, describe_other_ranks
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -29,7 +29,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of what two processes wrote."""
+    """The folder with the output of the two processes."""
     folder = tmp_path_factory.mktemp("ranks")
     audited = os.environ["PYTHONPATH"]
     paths = os.pathsep.join(map(str, (audited, SCRIPT.parents[2], SCRIPT.parents[1])))
@@ -62,7 +62,7 @@ def test_a_single_process_needs_no_collectives() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_processes_learn_what_one_learns_from_the_doubled_batch(done: Path, name: str) -> None:
+def test_two_processes_train_like_one_with_a_doubled_batch(done: Path, name: str) -> None:
     torch.manual_seed(1)
     expected, weights = fit_case(name)
     found = read(done / f"{name}-0.json")
@@ -75,7 +75,9 @@ def test_two_processes_learn_what_one_learns_from_the_doubled_batch(done: Path, 
     for key, tensor in weights.items():
         torch.testing.assert_close(together[key], tensor, rtol=0, atol=1e-6)
     assert {*together} == {*weights}
-    assert expected[-1][0] / expected[-1][1] < 0.95 * expected[0][0] / expected[0][1]  # it learnt
+    assert (
+        expected[-1][0] / expected[-1][1] < 0.95 * expected[0][0] / expected[0][1]
+    )  # the loss decreases
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -85,14 +87,14 @@ def test_both_processes_have_the_same_weights(done: Path, name: str) -> None:
     assert read(done / f"{name}-0.json") == read(done / f"{name}-1.json")
 
 
-def test_an_epoch_whose_last_batch_leaves_a_process_without_a_pair_was_among_them() -> None:
+def test_the_last_batch_of_an_epoch_may_leave_a_process_without_pairs() -> None:
     assert len(PAIRS) % WHOLE["batch_size"] == 1
     parts = [share_batch([5], PAIRS, Ranks(rank, 2)) for rank in (0, 1)]
     assert [part.num_tokens for part in parts] == [len(PAIRS[5][1]) + 1, 0]
     assert torch.equal(parts[0].tgt_out, parts[1].tgt_out)
 
 
-def test_the_shares_of_a_batch_are_the_batch_and_have_similar_lengths() -> None:
+def test_the_parts_of_a_batch_make_up_the_batch_and_have_similar_lengths() -> None:
     indices = sorted(range(30), key=lambda i: len(PAIRS[i][1]))
     parts = [share_batch(indices, PAIRS, Ranks(rank, 4)) for rank in range(4)]
     assert sum(part.num_tokens for part in parts) == collate(PAIRS[:30]).num_tokens
@@ -109,7 +111,7 @@ def test_stopping_and_resuming_equals_never_having_stopped(done: Path) -> None:
     assert read(done / "whole-0.json") == read(done / "halved-0.json")
 
 
-def test_every_process_comes_to_the_same_record(done: Path) -> None:
+def test_every_process_has_the_same_record(done: Path) -> None:
     for run in ("whole", "halved"):
         assert read(done / f"{run}-0.json") == read(done / f"{run}-1.json")
 
@@ -134,9 +136,9 @@ def test_every_rank_draws_its_own_random_numbers(done: Path) -> None:
     assert not torch.equal(state["random.cpu"], state["rank-1.random.cpu"])
 
 
-def test_one_process_resumes_what_two_started(done: Path, tmp_path: Path) -> None:
+def test_one_process_resumes_a_run_of_two(done: Path, tmp_path: Path) -> None:
     shutil.copytree(done / "stopped", tmp_path / "run")
-    config = CONFIG.model_copy(update={"batch_size": 8})  # as two with batches of 4
+    config = CONFIG.model_copy(update={"batch_size": 8})  # like two processes with batches of 4
     trainer = make_trainer(tmp_path / "run", config)
     assert trainer.record.position == Position(1, 3, 10)
     assert [validation.step for validation in finish(trainer)] == [14, 21]
@@ -161,26 +163,26 @@ def test_another_number_of_processes_is_reported_and_may_share_the_batch(
     assert describe_other_ranks(state, former, Ranks(0, 2)) is None
     described = describe_other_ranks(state, present, SINGLE_PROCESS)
     assert described == (
-        "trained by 2 processes, goes on with 1, whose batches are as large together; the weights "
-        "are not the same bytes"
+        "trained by 2 processes, continued by 1 with the same global batch size; the weights will "
+        "not be the same bytes"
     )
     described = describe_other_ranks(state, former, Ranks(0, 3))
     assert described is not None
-    assert described.endswith("12 sentences together, not 8: the epoch begins again")
+    assert described.endswith("batches of 12 sentences in total, not 8: the epoch starts again")
 
 
 def test_processes_with_different_data_are_refused(tmp_path: Path) -> None:
     class Second(Ranks):
-        """The second of two processes, of which the first has read other text."""
+        """The second of two processes; the first has read other text."""
 
         def broadcast(self, compute: Callable[[], object]) -> object:
             found = compute()
             return {**found, "text": "other"} if "text" in found else found  # type: ignore[dict-item]
 
     trainer = make_trainer(tmp_path, CONFIG)
-    agree(trainer)
+    check_same_on_all_ranks(trainer)
     trainer.ranks = Second(1, 2)
     with pytest.raises(
         ConfigError, match=r"process 1: differs from the first process \(text other -> \w+\)"
     ):
-        agree(trainer)
+        check_same_on_all_ranks(trainer)

@@ -14,7 +14,7 @@ from s2s_cli.training.validate import find_divergence, validate
 def test_a_loss_far_above_guessing_is_divergence() -> None:
     assert find_divergence(2 * math.log(1000) - 0.01, None, 1000) is None
     for loss in (2 * math.log(1000) + 0.01, 9_114_248_091.0, math.inf, math.nan):
-        assert "guessing evenly among 1,000 entries would cost 6.908" in str(
+        assert "a uniform guess among 1,000 entries has 6.908" in str(
             find_divergence(loss, None, 1000)
         )
 
@@ -22,7 +22,7 @@ def test_a_loss_far_above_guessing_is_divergence() -> None:
 def test_a_loss_ten_times_the_best_is_divergence() -> None:
     assert find_divergence(1.2 * 9.9, 1.2, 1000) is None
     assert "ten times the best so far (1.2)" in str(find_divergence(1.2 * 10.1, 1.2, 1000))
-    # Tokens that are foreseen this well are no divergence.
+    # A loss this low is never divergence.
     assert find_divergence(0.9, 0.01, 1000) is None
 
 
@@ -44,7 +44,7 @@ def test_an_epoch_that_diverged_is_never_best(tmp_path: Path) -> None:
     assert load_model(trainer.run.model_path).card.epoch == 1
 
 
-def test_a_learning_rate_that_is_too_high_leaves_no_model(tmp_path: Path) -> None:
+def test_too_high_a_learning_rate_gives_no_model(tmp_path: Path) -> None:
     trainer = make_trainer(
         tmp_path, CONFIG.model_copy(update={"learning_rate": 100.0, "average": 2})
     )
@@ -64,7 +64,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_its_learning_rate(tmp_
         validate(trainer.eval_model(), trainer.data, trainer.config)
 
 
-def test_a_training_that_learns_does_not_diverge(tmp_path: Path) -> None:
+def test_successful_training_does_not_diverge(tmp_path: Path) -> None:
     assert all(one.divergence is None for one in finish(make_trainer(tmp_path, CONFIG)))
 
 

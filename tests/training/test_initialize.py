@@ -12,9 +12,9 @@ from s2s_cli.text.vocabulary import Vocabulary
 from s2s_cli.training.initialize import (
     adopt_vocabularies,
     check_fits,
-    load_former,
-    take_vectors,
-    take_weights,
+    copy_weights,
+    load_pretrained,
+    load_vectors,
 )
 
 TEXT = Text(src_tokenizer="jieba", tgt_tokenizer="moses")
@@ -50,29 +50,29 @@ def recipe(former: Path, **sections: object) -> Config:
     return check_config(tree, "test")
 
 
-def test_the_weights_and_vocabularies_are_the_models_own(former: Path) -> None:
+def test_weights_and_vocabularies_are_those_of_the_model(former: Path) -> None:
     config = recipe(former)
-    loaded = load_former(str(config.training.init_from))
+    loaded = load_pretrained(str(config.training.init_from))
     vocabularies = adopt_vocabularies(config, loaded)
     assert (vocabularies.src, vocabularies.tgt) == (SRC, TGT)
     assert vocabularies.card.trained_on == ["1"]
-    # What the vocabularies are, not what the recipe would have built.
+    # The card describes the actual vocabularies, not those that the recipe would build.
     assert (vocabularies.card.max_size, vocabularies.card.shared) == (7, False)
     model = build_model(config.model, SRC, TGT)
-    assert take_weights(model, config, vocabularies, loaded) == []
+    assert copy_weights(model, config, vocabularies, loaded) == []
     for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor)
 
 
-def test_a_run_folder_will_do(former: Path) -> None:
-    assert load_former(str(former.parent)).card.epoch == 3
+def test_a_run_folder_is_accepted(former: Path) -> None:
+    assert load_pretrained(str(former.parent)).card.epoch == 3
 
 
-def test_what_leaves_the_weights_as_they_are_may_differ_and_is_told(former: Path) -> None:
+def test_settings_that_do_not_affect_the_weights_may_differ_and_are_reported(former: Path) -> None:
     config = recipe(former, model={"dropout": 0.5, "variational": True})
-    loaded = load_former(str(config.training.init_from))
+    loaded = load_pretrained(str(config.training.init_from))
     vocabularies = adopt_vocabularies(config, loaded)
-    found = take_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
+    found = copy_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
     assert found == ["model.dropout 0.3 -> 0.5", "model.variational False -> True"]
 
 
@@ -94,11 +94,13 @@ def test_what_leaves_the_weights_as_they_are_may_differ_and_is_told(former: Path
         ),
     ],
 )
-def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], message: str) -> None:
+def test_settings_that_do_not_match_are_refused(
+    former: Path, sections: dict[str, object], message: str
+) -> None:
     config = recipe(former, **sections)
-    loaded = load_former(str(config.training.init_from))
+    loaded = load_pretrained(str(config.training.init_from))
     with pytest.raises(ConfigError, match=message):
-        take_weights(
+        copy_weights(
             build_model(config.model, SRC, TGT),
             config,
             adopt_vocabularies(config, loaded),
@@ -106,41 +108,41 @@ def test_what_cannot_be_is_refused(former: Path, sections: dict[str, object], me
         )
 
 
-def test_other_languages_are_told(former: Path) -> None:
+def test_other_languages_are_reported(former: Path) -> None:
     text = {"src_tokenizer": "jieba", "tgt_tokenizer": "moses"}
     config = recipe(former, data={"src_lang": "de", "tgt_lang": "fr"}, text=text)
-    loaded = load_former(str(config.training.init_from))
+    loaded = load_pretrained(str(config.training.init_from))
     vocabularies = adopt_vocabularies(config, loaded)
     assert (vocabularies.card.src_lang, vocabularies.card.tgt_lang) == ("de", "fr")
-    found = take_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
+    found = copy_weights(build_model(config.model, SRC, TGT), config, vocabularies, loaded)
     assert found == ["languages zh-en -> de-fr"]
 
 
-def test_all_that_differs_is_told_at_once(former: Path) -> None:
+def test_all_differences_are_reported_at_once(former: Path) -> None:
     config = recipe(former, model={"cell": "lstm", "num_layers": 2}, text={"lowercase": True})
     with pytest.raises(ConfigError) as caught:
-        check_fits(config, load_former(str(former)))
+        check_fits(config, load_pretrained(str(former)))
     for option in ("text.lowercase=false", "model.cell=gru", "model.num_layers=1"):
         assert f"--set {option}" in str(caught.value)
 
 
 def test_another_vocabulary_is_refused(former: Path) -> None:
     config = recipe(former)
-    loaded = load_former(str(config.training.init_from))
+    loaded = load_pretrained(str(config.training.init_from))
     mine = adopt_vocabularies(config, loaded)._replace(src=Vocabulary(["猫", "鸟"], [2, 1]))
-    with pytest.raises(ConfigError, match="the run's source vocabulary is another one"):
-        take_weights(build_model(config.model, SRC, TGT), config, mine, loaded)
+    with pytest.raises(ConfigError, match="its source vocabulary differs from that of the run"):
+        copy_weights(build_model(config.model, SRC, TGT), config, mine, loaded)
 
 
-def test_vectors_are_read_beside_the_data(former: Path, tmp_path: Path) -> None:
+def test_vectors_are_read_from_the_data_folder(former: Path, tmp_path: Path) -> None:
     (tmp_path / "en.vec").write_text("cat 1 2 3 4 5\n", encoding="utf-8")
     config = recipe(former, model={"tgt_vectors": "en.vec"}, data={"folder": str(tmp_path)})
     model = build_model(config.model, SRC, TGT)
-    vocabularies = adopt_vocabularies(config, load_former(str(config.training.init_from)))
-    ((key, coverage),) = take_vectors(model, config, vocabularies)
+    vocabularies = adopt_vocabularies(config, load_pretrained(str(config.training.init_from)))
+    ((key, coverage),) = load_vectors(model, config, vocabularies)
     assert (key, coverage.num_found, coverage.share) == ("model.tgt_vectors", 1, 0.5)
     assert model.tgt_table[4].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_training_settings_know_where_they_begin() -> None:
+def test_training_starts_from_random_weights_by_default() -> None:
     assert Training().init_from is None

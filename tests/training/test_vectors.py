@@ -18,7 +18,7 @@ def fill(path: Path, text: str | bytes, width: int = 2) -> tuple[torch.Tensor, o
     return table, fill_embeddings(table, VOCABULARY, path, "model.src_vectors")
 
 
-def test_known_words_get_their_vectors_and_coverage_is_told(tmp_path: Path) -> None:
+def test_known_words_get_their_vectors_and_coverage_is_returned(tmp_path: Path) -> None:
     table, coverage = fill(tmp_path / "v.vec", FILE)
     assert table[4].tolist() == [1, 2]
     assert table[5].tolist() == pytest.approx([-0.5, 0.1])
@@ -27,15 +27,15 @@ def test_known_words_get_their_vectors_and_coverage_is_told(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", [FILE.partition("\n")[2], FILE.replace("\n", "\r\n")])
-def test_headers_may_miss_and_lines_may_end_in_crlf(tmp_path: Path, text: str) -> None:
+def test_the_header_is_optional_and_lines_may_end_in_crlf(tmp_path: Path, text: str) -> None:
     assert fill(tmp_path / "v.txt", text)[0][4].tolist() == [1, 2]
 
 
-def test_a_packed_file_is_read(tmp_path: Path) -> None:
+def test_a_compressed_file_is_read(tmp_path: Path) -> None:
     assert fill(tmp_path / "v.vec.gz", gzip.compress(FILE.encode()))[0][4].tolist() == [1, 2]
 
 
-def test_words_with_spaces_and_of_other_bytes_are_passed_over(tmp_path: Path) -> None:
+def test_words_with_spaces_or_other_bytes_are_skipped(tmp_path: Path) -> None:
     table, _ = fill(tmp_path / "v.txt", "cat 1 2\nNew York 3 4\n")
     assert table[4].tolist() == [1, 2]
     table, _ = fill(tmp_path / "v.txt", "New York 3 4\ncat 1 2\n")
@@ -45,12 +45,12 @@ def test_words_with_spaces_and_of_other_bytes_are_passed_over(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("3 300\ncat 1 2\n", "vectors of .* are 300 wide, the embeddings 2; set .* to 300"),
-        ("cat 1 2 3\n", "are 3 wide, the embeddings 2"),
-        ("emus 1 2\n", "knows no word of the vocabulary"),
+        ("3 300\ncat 1 2\n", "vectors of .* have width 300, the embeddings 2; set .* to 300"),
+        ("cat 1 2 3\n", "have width 3, the embeddings 2"),
+        ("emus 1 2\n", "has no word of the vocabulary"),
     ],
 )
-def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_vectors_that_do_not_match_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         fill(tmp_path / "v.vec", text)
 
@@ -62,12 +62,12 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str) -> None:
         fill(tmp_path / "v.vec", f"cat 1 2\n{line}\n")
 
 
-def test_byte_order_marks_and_blank_last_lines_are_no_words(tmp_path: Path) -> None:
+def test_byte_order_marks_and_blank_last_lines_are_ignored(tmp_path: Path) -> None:
     for text in (f"\ufeff{FILE}", "\ufeffcat 1 2\n\ufeff 3 4\n", f"{FILE}\n \r\n"):
         assert fill(tmp_path / "v.vec", text)[0][4].tolist() == [1, 2]
 
 
-def test_words_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_words_that_are_not_utf8_are_skipped_and_counted(tmp_path: Path) -> None:
     rows = b"".join(b"w%d 3 4\n" % number for number in range(100)) + b"gar\xe7on 5 6\n"
     table, coverage = fill(tmp_path / "v.vec", b"cat 1 2\n" + rows)
     assert table[4].tolist() == [1, 2]
@@ -77,8 +77,10 @@ def test_words_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["a line of plain text\n", "plain\n", "\n", "{}\n", "a\t1\t2\n"])
-def test_a_file_of_other_things_is_no_file_of_vectors(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DataError, match=r"v\.vec:1: expected a word and numbers.* model\.src_vec"):
+def test_a_file_without_vectors_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(
+        DataError, match=r"v\.vec:1: expected a word and.* model\.src_vectors needs"
+    ):
         fill(tmp_path / "v.vec", text)
 
 
