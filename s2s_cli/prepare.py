@@ -38,7 +38,7 @@ from s2s_cli.data.pairs import Reading, Row
 from s2s_cli.data.splits import SplitText, find_holdout, open_splits
 from s2s_cli.data.staleness import add_vocabularies, find_current, find_stale, list_settings
 from s2s_cli.data.words import chunk_rows, make_word_splitter
-from s2s_cli.data.workers import Task, map_in_order
+from s2s_cli.data.workers import WorkerTask, map_in_order
 from s2s_cli.errors import DataError
 from s2s_cli.run import Vocabularies
 from s2s_cli.sources import Direction
@@ -205,7 +205,7 @@ class _Reader(NamedTuple):
             stack.callback(writers[text.name].close)
         rows = self._divide(texts[0], readings, writers)
         directions = tuple({source.direction for source in sources})
-        task = Task(make_word_splitter, (self.config.text, directions))
+        task = WorkerTask(make_word_splitter, (self.config.text, directions))
         num_done = 0
         with closing(map_in_order(task, chunk_rows(rows), self.workers.number)) as chunks:
             for chunk in chunks:
@@ -255,7 +255,7 @@ def _encode(
         choose_dtype(len(src), len(tgt)),
     )
     num_done = 0
-    task = Task(make_encoder, (encoding,))
+    task = WorkerTask(make_encoder, (encoding,))
     with closing(map_in_order(task, writer.words.slices, workers.number)) as chunks:
         for chunk in chunks:
             writer.add_ids(chunk)

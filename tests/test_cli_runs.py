@@ -36,7 +36,7 @@ def wrong_calls() -> Iterator[tuple[list[str], str]]:
     )
     yield (
         ["vocab", "build", "--min-freq", "9999"],
-        "lower vocab.min_freq, as by --set vocab.min_freq=1",
+        "lower it, for example with --set vocab.min_freq=1",
     )
     yield ["train", "--train-src", "a", "--train-tgt", "empty"], "empty: empty; it needs one line"
     yield ["train", "--train-src", "a"], "--train-tgt: missing"
@@ -231,7 +231,7 @@ def test_fresh_moves_nothing_before_all_checks_pass(texts: Path) -> None:
     before = sorted(texts.rglob("*"))
     wrong = tiny_train("--run", "r", "--fresh", "--set", "vocab.min_freq=9999")
     assert (
-        "lower vocab.min_freq, as by --set vocab.min_freq=1"
+        "lower it, for example with --set vocab.min_freq=1"
         in s2s(*wrong, cwd=texts, status=1).stderr
     )
     assert sorted(texts.rglob("*")) == before

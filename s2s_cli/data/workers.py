@@ -27,7 +27,7 @@ QUEUED_CHUNKS = 2
 """Chunks in the queue for each process."""
 
 
-class Task(NamedTuple, Generic[Chunk, Result]):
+class WorkerTask(NamedTuple, Generic[Chunk, Result]):
     """The function to apply to every chunk, described so that any process can make it."""
 
     make_function: Callable[..., Callable[[Chunk], Result]]
@@ -42,7 +42,7 @@ def count_cores() -> int:
 
 
 def map_in_order(
-    task: Task[Chunk, Result], chunks: Iterable[Chunk], workers: int
+    task: WorkerTask[Chunk, Result], chunks: Iterable[Chunk], workers: int
 ) -> Generator[Result, None, None]:
     """Yield the result of each chunk, in order, with any number of processes.
 
@@ -67,7 +67,7 @@ def map_in_order(
 
 
 def _map_in_processes(
-    task: Task[Chunk, Result], first: Chunk, rest: Iterator[Chunk], workers: int
+    task: WorkerTask[Chunk, Result], first: Chunk, rest: Iterator[Chunk], workers: int
 ) -> Generator[Result, None, None]:
     # Spawned, not forked: libraries may have started threads in this process.
     context = multiprocessing.get_context("spawn")

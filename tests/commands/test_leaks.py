@@ -55,7 +55,7 @@ def test_vocab_build_train_and_eval_count_leaked_pairs(folder: Path) -> None:
     stderr = s2s("eval", "--run", "r", cwd=folder).stderr
     assert "occur in train" not in stderr
     stderr = s2s(*train, cwd=folder).stderr
-    assert "encoded again" not in stderr
+    assert "r/data/train: " not in stderr
     assert "warning: test: " not in stderr
     assert VALID_LEAK in stderr
 

@@ -266,7 +266,7 @@ def test_vocab_show_asks_for_the_language_where_it_matters(words: Path, tmp_path
     recipe = ["-c", tmp_path / "several.yaml", "--data-dir", tmp_path, "--run", tmp_path / "r"]
     output_of("vocab", "build", *recipe, "--set", "text.src_tokenizer=auto")
     ask = ["vocab", "show", "one", "--run", tmp_path / "r"]
-    assert "--lang: missing; the vocabulary is of de-en, en-de, de-fr" in error_of(*ask)
+    assert "--lang: missing; the vocabulary is for de-en, en-de, de-fr" in error_of(*ask)
     assert output_of(*ask, "--lang", "en").startswith("tokens\tone\n")
 
 
