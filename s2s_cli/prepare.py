@@ -135,7 +135,7 @@ def prepare(
 
 
 def open_prepared(folder: Path, vocabularies: Vocabularies) -> Prepared:
-    """Open the datasets that another process has prepared.
+    """Open the datasets for training that another process has prepared.
 
     Args:
         folder: of the datasets.
@@ -144,10 +144,7 @@ def open_prepared(folder: Path, vocabularies: Vocabularies) -> Prepared:
     Raises:
         DataError: train or valid is missing.
     """
-    names = [
-        name for name in ("train", "valid", "test") if name != "test" or (folder / name).exists()
-    ]
-    datasets = {name: Dataset.open(folder / name) for name in names}
+    datasets = {name: Dataset.open(folder / name) for name in ("train", "valid")}
     return Prepared(vocabularies, False, datasets, [], [])
 
 

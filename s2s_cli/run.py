@@ -146,7 +146,8 @@ class RunFolder:
     def repair(self) -> None:
         """Remove what killed processes left behind; the caller holds the lock of the run."""
         reports = self.reports_path.glob("*")
-        for folder in (self.path, self._checkpoints_path, self._epochs_path, *reports):
+        folders = self.path, self.data_path, self._checkpoints_path, self._epochs_path
+        for folder in (*folders, *reports):
             clear_debris(folder)
 
     def set_aside(self) -> Path | None:

@@ -468,6 +468,19 @@ def test_another_recipe_encodes_again(
     assert encode_again(other, folder, vocabularies) == why
 
 
+def test_pairs_held_out_before_return_to_train(
+    built: tuple[Config, Path, Vocabularies],
+) -> None:
+    config, folder, vocabularies = built
+    tree = config.model_dump(mode="json")
+    tree["data"] |= {"valid": FILES, "test": None}
+    without = check_config(tree, "x")
+    assert encode_again(without, folder, vocabularies) == "made with other data.valid 0.1 -> None"
+    train = Dataset.open(folder / "train")
+    assert len(train) == len(prepare(without, folder.parent / "new", Workers(1)).datasets["train"])
+    assert encode_again(config, folder, vocabularies) == "made with other data.valid None -> 0.1"
+
+
 def test_settings_that_change_no_id_encode_nothing_again(
     built: tuple[Config, Path, Vocabularies],
 ) -> None:

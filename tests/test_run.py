@@ -76,6 +76,7 @@ def test_the_newest_two_checkpoints_stay_and_debris_goes(tmp_path: Path) -> None
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert left == ["notes.txt", "step-00000003", "step-00000020"]
     (tmp_path / "checkpoints" / ".tmp-step-00000021-elsewhere-99").mkdir()
+    (tmp_path / "data" / ".tmp-test-elsewhere-99").mkdir(parents=True)
     (tmp_path / "reports" / "t").mkdir(parents=True)
     (tmp_path / "reports" / "t" / ".tmp-report.md-elsewhere-99").write_text("half")
     (tmp_path / ".tmp-config.yaml-elsewhere-99").write_text("half")

@@ -247,7 +247,7 @@ def report_failed_lines(recipe: "Recipe", run: "RunFolder") -> "Iterator[None]":
 
 def _say_stopping() -> None:
     sys.stderr.write(
-        "\nstopping after this update; interrupt again to stop immediately without saving\n"
+        "\nstopping at the next safe point; interrupt again to stop at once without saving\n"
     )
 
 

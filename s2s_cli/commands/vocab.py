@@ -73,10 +73,11 @@ def _build(recipe: "Recipe", folder: "RunFolder", workers: "Workers") -> None:
     from s2s_cli.prepare import prepare
 
     def inspect(vocabularies: "Vocabularies", counts: "Mapping[str, TokenCounts]") -> None:
-        folder.save_vocabularies(vocabularies)
         show_vocabularies(vocabularies, folder, counts)
 
+    folder.repair()
     prepared = prepare(recipe.config, folder.data_path, workers, inspect=inspect)
+    folder.save_vocabularies(prepared.vocabularies)
     for note in prepared.notes:
         say(note)
     for warning in prepared.warnings:

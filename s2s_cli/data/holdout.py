@@ -76,7 +76,9 @@ def _find_thresholds(
     """Return thresholds that hold out groups of equal hashes until each share is reached."""
     unique, counts = np.unique(hashes, return_counts=True)
     num_before = np.cumsum(counts) - counts
-    numbers = [int(np.searchsorted(num_before, bound * len(hashes))) for bound in bounds]
+    # Rounded, because 0.1 + 0.2 of 1,500 pairs is not more than 450 pairs.
+    wanted = [round(bound * len(hashes), 6) for bound in bounds]
+    numbers = [int(np.searchsorted(num_before, number)) for number in wanted]
     return tuple(int(unique[number]) if number < len(unique) else _NUM_HASHES for number in numbers)
 
 

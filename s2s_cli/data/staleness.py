@@ -31,10 +31,10 @@ def list_settings(config: Config, text: SplitText) -> Settings:
     src_tokenizer, tgt_tokenizer = resolve_tokenizers(config)
     paths, data = text.paths, config.data
     holdout: Settings = {}
-    if text.is_subset:
+    if text.is_from_train:
         for name, split in {"valid": data.valid, "test": data.test}.items():
             holdout[f"data.{name}"] = split if isinstance(split, float) else None
-        holdout["data.split_seed"] = data.split_seed
+        holdout["data.split_seed"] = data.split_seed if text.is_subset else None
     return {
         "text.src_tokenizer": src_tokenizer,
         "text.tgt_tokenizer": tgt_tokenizer,
@@ -44,7 +44,7 @@ def list_settings(config: Config, text: SplitText) -> Settings:
         "text.src_subword": config.text.src_subword,
         "text.tgt_subword": config.text.tgt_subword,
         "data.max_length": data.max_length,
-        f"data.{'train' if text.is_subset else text.name}": [
+        f"data.{'train' if text.is_from_train else text.name}": [
             [*source.identity, list(source.direction), [paths.index(path) for path in source.files]]
             for source in text.sources
         ],
@@ -128,8 +128,8 @@ def find_changed_text(manifest: Manifest, paths: Sequence[Path]) -> str | None:
 
 def find_changed_settings(manifest: Manifest, wanted: Settings) -> str | None:
     """Return which setting differs from that of the dataset; None if none does."""
-    for name, value in wanted.items():
-        found = manifest.settings.get(name)
+    for name in dict.fromkeys((*wanted, *manifest.settings)):
+        found, value = manifest.settings.get(name), wanted.get(name)
         if found != value:
             change = f" {found} -> {value}" if len(f"{found}{value}") < 80 else ""
             return f"made with other {name}{change}"

@@ -31,8 +31,15 @@ class ValidText(NamedTuple):
 
     @property
     def references(self) -> list[list[str]]:
-        """All main references, then all second ones, and so on."""
-        return [list(side) for side in zip(*(row[1:] for row in self.rows), strict=True)]
+        """All main references, then all second ones, and so on.
+
+        A pair with fewer references than others repeats its main one, which changes no score.
+        """
+        most = max(len(row) for row in self.rows)
+        return [
+            [row[number] if number < len(row) else row[1] for row in self.rows]
+            for number in range(1, most)
+        ]
 
 
 class TrainingData(NamedTuple):

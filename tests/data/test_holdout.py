@@ -66,6 +66,23 @@ def test_the_smallest_hashes_of_a_small_corpus_are_held_out(
         assert abs(sizes[name] - share * 300) < max(counts.values())
 
 
+@pytest.mark.parametrize(
+    ("number", "shares", "expected"),
+    [
+        (1500, {"valid": 0.1, "test": 0.2}, {"valid": 150, "test": 300, "train": 1050}),
+        (100, {"valid": 0.07}, {"valid": 7, "train": 93}),
+        (1000, {"valid": 0.29, "test": 0.28}, {"valid": 290, "test": 280, "train": 430}),
+    ],
+    ids=str,
+)
+def test_the_numbers_of_a_small_corpus_are_exact(
+    number: int, shares: dict[str, float], expected: dict[str, int]
+) -> None:
+    sentences = [f"sentence {index}" for index in range(number)]
+    found = choose_holdout([make_source(sentences)], shares, 1)
+    assert Counter(map(found.split_of, sentences)) == expected
+
+
 def test_the_threshold_of_a_large_corpus_is_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdout, "SMALL_CORPUS", 1_000)
     text = make_text(4_000)
