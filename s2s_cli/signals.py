@@ -7,8 +7,10 @@ behind. A signal that is ignored, as under nohup, stays ignored.
 """
 
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from s2s_cli.errors import StoppedError
@@ -37,6 +39,36 @@ def unwind_on_signals() -> None:
 def ignore_interrupts() -> None:
     """Ignore SIGINT, which the whole process group receives: the parent process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def holding_signals() -> Iterator[None]:
+    """Delay signals until the block ends; processes started in it never see SIGINT.
+
+    Only in the main thread, which is the one that runs signal handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    numbers = [
+        number
+        for number in (signal.SIGINT, *TERMINATION_SIGNALS)
+        if signal.getsignal(number) not in {signal.SIG_IGN, None}
+    ]
+    previous = {number: signal.signal(number, lambda n, _: held.append(n)) for number in numbers}
+    # A new process inherits blocked signals, but not handlers.
+    has_masks = hasattr(signal, "pthread_sigmask")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else set()
+    try:
+        yield
+    finally:
+        if has_masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def wait_for_sigterm() -> None:

@@ -1,4 +1,4 @@
-"""Settings that `s2s train` takes from a model (`--from`) or from an existing run (`--run`)."""
+"""Settings that a command takes from a model (`--from`) or from an existing run (`--run`)."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2s_cli.commands.options import DataOptions
+    from s2s_cli.commands.options import DataOptions, Job
     from s2s_cli.config import Config
     from s2s_cli.run import Vocabularies
     from s2s_cli.vocabularies import TokenCounts
@@ -125,7 +125,29 @@ def check_known_text(
     )
 
 
-def find_own_config(run: Path, data: "DataOptions") -> Path | None:
+def make_job_of_run(
+    run: Path | None,
+    data: "DataOptions",
+    overrides: Sequence[tuple[str, object]],
+    sets: Sequence[str],
+) -> "Job | None":
+    """Continue with the settings of an existing run, which options override.
+
+    Returns:
+        None without a run folder that has settings, or if options name a text or languages.
+    """
+    from s2s_cli.commands.options import make_job
+    from s2s_cli.console import say
+
+    own = None if run is None else _find_own_config(run, data)
+    if run is None or own is None:
+        return None
+    say(f"settings: those of {own}; options override them")
+    job = make_job(str(own), run, [*data.overrides(sets), *overrides], sets)
+    return job._replace(recipe=job.recipe._replace(name=_name_recipe(run)))
+
+
+def _find_own_config(run: Path, data: "DataOptions") -> Path | None:
     """The recipe in a run folder; None if there is none, or options name a text or languages.
 
     Args:
@@ -139,7 +161,7 @@ def find_own_config(run: Path, data: "DataOptions") -> Path | None:
     return path if path.is_file() and not any(others) else None
 
 
-def name_recipe(run: Path) -> str:
+def _name_recipe(run: Path) -> str:
     """The name of the recipe that started a run; the name of the run if that is not known."""
     from s2s_cli.run import RunFolder
 

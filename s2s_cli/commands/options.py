@@ -183,8 +183,11 @@ class DataOptions(NamedTuple):
             for side, path in (("src", src), *(("tgt", ref) for ref in refs))
         ]
 
-    def overrides(self) -> list[tuple[str, object]]:
+    def overrides(self, sets: Sequence[str] = ()) -> list[tuple[str, object]]:
         """The keys of a recipe that these options set; reports on stderr what is assumed.
+
+        Args:
+            sets: `--set`; what it says is not assumed.
 
         Raises:
             ConfigError: only one side of a split is given.
@@ -215,7 +218,7 @@ class DataOptions(NamedTuple):
                 files = {"src": _locate(src), "tgt": paths[0] if len(paths) == 1 else paths}
                 found.append((f"data.{name}", files))
         if self.train[0] is not None:
-            if self.valid[0] is None:
+            if self.valid[0] is None and not any(text.startswith("data.valid") for text in sets):
                 say(
                     f"no --valid-src and --valid-tgt: {HELD_OUT_SHARE:.0%} of the training pairs "
                     "are held out for validation (data.valid)"

@@ -110,7 +110,7 @@ def _gather_overrides(options: TestSetOptions, card: "ModelCard") -> list[tuple[
     if options.data.tgt_lang is not None and card.directions:
         raise ConfigError("--tgt-lang: has no effect with several directions; use --to")
     overrides = []
-    for key, value in options.data.overrides():
+    for key, value in options.data.overrides(options.sets):
         overrides.append((key, value))
         if key == "data.test" and card.directions and isinstance(value, dict):
             direction = _find_named_direction(options, card) or choose_direction(

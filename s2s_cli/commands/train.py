@@ -12,8 +12,7 @@ from s2s_cli.commands import options as opt
 from s2s_cli.commands.inherited_settings import (
     check_languages,
     check_recipes_vocab,
-    find_own_config,
-    name_recipe,
+    make_job_of_run,
     refuse_vocab_sets,
     settings_of,
 )
@@ -126,16 +125,12 @@ def _make_job(
     Without a recipe, an existing run continues with its own settings, and fine-tuning takes its
     settings from the pretrained model.
     """
-    from s2s_cli.console import say
-
-    if config is None and init_from is None and run is not None:
-        own = find_own_config(run, data)
-        if own is not None:
-            say(f"settings: those of {own}; options override them")
-            job = opt.make_job(str(own), run, [*data.overrides(), *overrides], sets)
-            return job._replace(recipe=job.recipe._replace(name=name_recipe(run))), True
+    if config is None and init_from is None:
+        own_job = make_job_of_run(run, data, overrides, sets)
+        if own_job is not None:
+            return own_job, True
     inherited = settings_of(init_from) if init_from is not None and config is None else []
-    job = opt.make_job(config, run, [*data.overrides(), *overrides], sets, inherited)
+    job = opt.make_job(config, run, [*data.overrides(sets), *overrides], sets, inherited)
     keys = {text.partition("=")[0].strip() for text in sets}
     are_languages_named = bool(
         config or data.src_lang or data.tgt_lang or keys & {"data.src_lang", "data.tgt_lang"}

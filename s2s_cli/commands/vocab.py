@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.inherited_settings import make_job_of_run
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.progress import WorkersOption, preparing
 from s2s_cli.commands.usage import Command
@@ -59,8 +60,15 @@ def build(
         on_bad_utf8=on_bad_utf8,
     )
     sizes = opt.given(vocab__max_size=max_size, vocab__min_freq=min_freq)
-    job = opt.make_job(config, run, [*data.overrides(), *sizes], sets)
+    job = make_job_of_run(run, data, sizes, sets or ()) if config is None else None
+    if job is None:
+        job = opt.make_job(config, run, [*data.overrides(sets or ()), *sizes], sets)
     recipe, folder = job.recipe, job.run
+    if (model := recipe.config.training.init_from) is not None:
+        raise ConfigError(
+            f"training.init_from {model}: fine-tuning keeps the vocabularies of that model, so "
+            "there are none to build; `s2s train` encodes the text"
+        )
     check_scripts(recipe.config.data, job.explicit)
     with locked(folder.path, warn), preparing(workers) as pool:
         _build(recipe, folder, pool)

@@ -149,15 +149,20 @@ def _open_source(
         case EmbeddedPhrasebook():
             return _open_phrasebook(source, direction, key)
         case ParallelFiles():
-            paths = (folder / source.src, *(folder / str(path) for path in targets_of(source)))
+            paths = tuple(_locate(folder, str(name)) for name in (source.src, *targets_of(source)))
             split = key.partition(".")[0]
             for side, path in zip(["src"] + ["tgt"] * len(paths), paths, strict=False):
                 _check_exists(path, f"{key}.{side}", f"--{split}-src and --{split}-tgt")
             return open_files(source, paths, key, direction, on_bad_utf8)
         case TableFile():
-            path = folder / source.file
+            path = _locate(folder, source.file)
             _check_exists(path, f"{key}.file", f"--set data.{key}.file=FILE")
             return open_table(source, path, key, direction, on_bad_utf8)
+
+
+def _locate(folder: Path, name: str) -> Path:
+    """The path of a file in the data folder; `-` is standard input."""
+    return Path("/dev/stdin") if name == "-" else folder / name
 
 
 def _open_phrasebook(source: EmbeddedPhrasebook, direction: Direction, key: str) -> PairSource:

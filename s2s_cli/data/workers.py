@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from s2s_cli.errors import DataError
-from s2s_cli.signals import ignore_interrupts
+from s2s_cli.signals import holding_signals, ignore_interrupts
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -72,13 +72,20 @@ def _map_in_processes(
     # Spawned, not forked: libraries may have started threads in this process.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=task)
-    waiting: deque[Future[Any]] = deque([pool.submit(_apply, first)])
+    waiting = deque[Future[Any]]()
+
+    def submit(chunk: Chunk) -> None:
+        # This may start a process, which must not be interrupted while it starts.
+        with holding_signals():
+            waiting.append(pool.submit(_apply, chunk))
+
     try:
+        submit(first)
         while waiting:
             while (
                 len(waiting) < QUEUED_CHUNKS * workers and (chunk := next(rest, None)) is not None
             ):
-                waiting.append(pool.submit(_apply, chunk))
+                submit(chunk)
             yield cast("Result", waiting.popleft().result())
     except BrokenProcessPool as error:
         raise DataError(
@@ -86,7 +93,8 @@ def _map_in_processes(
             "which starts no processes and needs the least memory"
         ) from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        with holding_signals():  # An interrupted shutdown would wait forever at exit.
+            pool.shutdown(cancel_futures=True)
 
 
 _function: Callable[[Any], Any] | None = None

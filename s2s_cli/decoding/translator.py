@@ -306,9 +306,10 @@ def find_directions(
             continue
         langs = _list_languages(found, side)
         if plain_code(lang) not in langs:
-            remedy = "name one" if len(langs) > 1 else "leave it out"
+            where = f"into {tgt} " if tgt is not None and option == "--from" else ""
+            remedy = "name one" if where or len(langs) > 1 else "leave it out"
             raise ConfigError(
-                f"{option} {lang}: this model translates {_PREPOSITIONS[side]} "
+                f"{option} {lang}: {where}this model translates {_PREPOSITIONS[side]} "
                 f"{', '.join(langs)}; {remedy}"
             )
         found = tuple(one for one in found if plain_code(one[side]) == plain_code(lang))

@@ -82,6 +82,14 @@ def test_a_recipe_may_come_through_a_pipe(texts: Path) -> None:
     assert (texts / "r/vocab/src.tsv").is_file()
 
 
+def test_text_named_in_a_recipe_may_be_standard_input(texts: Path) -> None:
+    sets = ["--set", "data.train={src: '-', tgt: my.en}", "--set", "data.valid=0.2"]
+    stdin = (texts / "my.zh").read_bytes()
+    done = s2s("vocab", "build", "--run", "r", *sets, cwd=texts, stdin=stdin)
+    assert done.status == 0, done.stderr
+    assert (texts / "r/data/train").is_dir()
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -216,7 +216,10 @@ def test_no_tag_is_ever_generated(words: Path) -> None:
     [
         ([], "--to: missing; this model translates into en, de, fr; name one"),
         (["--to", "it"], "--to it: this model translates into en, de, fr; name one"),
-        (["--to", "de", "--from", "fr"], "--from fr: this model translates from en; leave it out"),
+        (
+            ["--to", "de", "--from", "fr"],
+            "--from fr: into de this model translates from en; name one",
+        ),
         (["--from", "fr"], "--from fr: this model translates from de, en; name one"),
     ],
     ids=str,

@@ -1,4 +1,4 @@
-"""`s2s train --run DIR` resumes an existing run without other options."""
+"""Commands with `--run DIR` use the settings of an existing run."""
 
 import json
 import shutil
@@ -90,6 +90,29 @@ def test_a_run_is_trained_from_scratch_with_its_own_settings(
     output_of("train", "--run", "run", "--fresh")
     assert (texts / "run.bak-1").is_dir()
     assert (texts / "run/model/model.safetensors").read_bytes() == first
+
+
+def test_vocabularies_of_a_run_are_built_with_its_own_settings(
+    texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(texts)
+    begin(texts, "recipe")
+    before = (texts / "run/vocab/src.tsv").read_bytes()
+    done = s2s("vocab", "build", "--run", "run")
+    assert done.exit_code == 0, done.exception
+    assert "settings: those of run/config.yaml" in done.stderr
+    assert (texts / "run/vocab/src.tsv").read_bytes() == before
+    assert "already trained" in s2s("train", "--run", "run").stderr
+
+
+def test_a_fine_tuned_run_has_no_vocabularies_to_build(
+    texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(texts)
+    begin(texts, "fine-tuned")
+    before = (texts / "run/vocab/src.tsv").read_bytes()
+    assert "fine-tuning keeps the vocabularies" in error_of("vocab", "build", "--run", "run")
+    assert (texts / "run/vocab/src.tsv").read_bytes() == before
 
 
 def test_a_training_that_always_diverges_ends_with_one_line(
