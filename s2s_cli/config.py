@@ -232,10 +232,22 @@ class Model(Section):
     output_dropout: Probability | None = None
     """Dropout before the output projection, if different."""
     word_dropout: Probability = 0.0
-    """Probability of dropping the whole embedding of a word, for each position independently."""
+    """Probability of dropping the whole embedding of a word, for each position independently; the
+    other embeddings are scaled up, as with all dropout."""
+    src_word_dropout: Probability | None = None
+    """Dropout of source words, if different."""
+    tgt_word_dropout: Probability | None = None
+    """Dropout of target words in the decoder's input, if different."""
     variational: bool = False
     """Use one dropout mask for all time steps of a sentence (Gal and Ghahramani 2016, without their
     dropout on recurrent connections)."""
+
+    @property
+    def word_dropouts(self) -> tuple[float, float]:
+        """Dropout of whole words of the source and the target."""
+        src, tgt = self.src_word_dropout, self.tgt_word_dropout
+        default = self.word_dropout
+        return default if src is None else src, default if tgt is None else tgt
 
     @property
     def encoder_sizes(self) -> "ResolvedSizes":
@@ -304,6 +316,8 @@ def find_model_conflicts(model: Model) -> Iterator[str]:
         )
     if model.tied == "all" and src.embed != tgt.embed:
         yield f"tied all: the embedding sizes {src.embed} and {tgt.embed} differ; make them equal"
+    if model.tied == "all" and model.word_dropouts[0] != model.word_dropouts[1]:
+        yield "tied all: both sides share one table; set word_dropout instead of one for each side"
     if model.src_vectors and model.tied == "all":
         yield "tied all: both sides share one table; name its vectors in tgt_vectors"
 
@@ -363,6 +377,15 @@ class Training(Section):
     """Largest global norm of the gradients; larger gradients are scaled down to it."""
     label_smoothing: Probability = 0.0
     """Probability mass that the training loss spreads evenly over the vocabulary."""
+    consistency: Literal["none", "rdrop", "simcut"] = "none"
+    """Consistency training: show every pair twice, in different views, and penalise different
+    predictions. `rdrop`: with different dropout (Liang et al. 2021); `simcut`: once with some words
+    cut (Gao et al. 2022)."""
+    consistency_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of the difference, a Kullback-Leibler divergence. With `rdrop`, weight 1 adds a
+    quarter of the sum of both divergences to the mean of both losses."""
+    consistency_cut: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """`simcut`: probability that a word of the source or of the decoder's input is cut."""
     teacher_forcing: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Probability that a decoder input is the reference token and not the model's own
     prediction."""
@@ -429,6 +452,11 @@ def find_training_conflicts(training: Training) -> Iterator[str]:
         yield "schedule inverse_sqrt: requires warmup_steps, after which the rate decays"
     if training.teacher_forcing_min > training.teacher_forcing:
         yield "teacher_forcing_min: is above teacher_forcing, where the decay starts; lower it"
+    if training.consistency != "none" and training.teacher_forcing < 1:
+        yield (
+            f"consistency {training.consistency}: compares predictions after the same prefix, "
+            "which teacher_forcing below 1 changes; set it to 1, or set consistency to none"
+        )
     if training.momentum and training.optimizer not in {"sgd", "rmsprop"}:
         yield f"momentum: {training.optimizer} does not use it; remove it, or choose sgd"
 

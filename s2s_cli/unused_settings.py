@@ -63,6 +63,7 @@ OF_METRICS = ("--bleu", "--chrf", "--ter", "--tokenize", "--lowercase", "--token
 OF_MODEL = ("--run", "--model", "--from", "--to", "--test-src", "--test-tgt", "--data-dir")
 
 SCHEDULE = "with training.schedule {training.schedule}"
+CONSISTENCY = "with training.consistency {training.consistency}"
 FINE_TUNING = "when fine-tuning, which keeps the vocabularies of {training.init_from}"
 SCORED_FILES = "with --hyp and --ref, which score existing translations"
 SCORED_PAIRS = "with --score-pairs, which neither searches nor compares"
@@ -97,6 +98,17 @@ TABLE = (
         "with model.attention {model.attention}",
     ),
     Rule(("model.residual",), _has_one_layer_a_side, "with one layer on each side"),
+    Rule(
+        ("model.word_dropout",),
+        lambda config: None not in {config.model.src_word_dropout, config.model.tgt_word_dropout},
+        "with model.src_word_dropout and model.tgt_word_dropout",
+    ),
+    Rule(
+        ("training.consistency_weight", "training.consistency_cut"),
+        _equals("training.consistency", "none"),
+        CONSISTENCY,
+    ),
+    Rule(("training.consistency_cut",), _differs("training.consistency", "simcut"), CONSISTENCY),
     Rule(("training.decay_after",), _differs("training.schedule", "exponential"), SCHEDULE),
     Rule(("training.decay_every",), _differs("training.schedule", "step"), SCHEDULE),
     Rule(("training.decay_patience",), _differs("training.schedule", "plateau"), SCHEDULE),

@@ -56,7 +56,9 @@ class SequenceDropout(nn.Module):
 class Embedding(nn.Module):
     """A table of word vectors, with dropout of units and of whole words."""
 
-    def __init__(self, config: Model, vocab_size: int, embed_size: int, pad_id: int) -> None:
+    def __init__(
+        self, config: Model, word_dropout: float, vocab_size: int, embed_size: int, pad_id: int
+    ) -> None:
         super().__init__()
         empty = torch.empty(vocab_size, embed_size)
         self.table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
@@ -68,11 +70,19 @@ class Embedding(nn.Module):
             self.table.reset_parameters()
         probability = config.dropout if config.embed_dropout is None else config.embed_dropout
         self.dropout = SequenceDropout(probability, config.variational)
-        self.word_dropout = config.word_dropout
+        self.word_dropout = word_dropout
 
-    def forward(self, token_ids: Tensor) -> Tensor:
-        """From `(batch, length)` to `(batch, length, embed)`."""
-        return self.dropout(self._drop_words(self.table(token_ids)))  # type: ignore[no-any-return]
+    def forward(self, token_ids: Tensor, kept: Tensor | None = None) -> Tensor:
+        """From `(batch, length)` to `(batch, length, embed)`.
+
+        Args:
+            token_ids: `(batch, length)`.
+            kept: True where a word keeps its embedding, `(batch, length)`; the others become zero.
+        """
+        embedded = self._drop_words(self.table(token_ids))
+        if kept is not None:
+            embedded = embedded * kept.unsqueeze(-1)
+        return self.dropout(embedded)  # type: ignore[no-any-return]
 
     def embed_step(self, token_ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """From `(batch,)`, one token of each sentence, to `(batch, embed)`.

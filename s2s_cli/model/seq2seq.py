@@ -33,17 +33,19 @@ class Seq2Seq(nn.Module):
             ConfigError: the embeddings cannot be tied as configured.
         """
         super().__init__()
-        sizes = config.decoder_sizes
+        sizes, word_dropouts = config.decoder_sizes, config.word_dropouts
         self.is_shared = config.tied == "all"
         self.is_tied = config.tied != "none"
         if not self.is_shared:
             self.src_embedding = Embedding(
-                config, src_vocab_size, config.encoder_sizes.embed, pad_id
+                config, word_dropouts[0], src_vocab_size, config.encoder_sizes.embed, pad_id
             )
         elif src_vocab_size != tgt_vocab_size:
             raise ConfigError("model.tied all: needs one vocabulary (vocab.shared: true)")
         self.encoder = Encoder(config)
-        self.tgt_embedding = Embedding(config, tgt_vocab_size, sizes.embed, pad_id)
+        self.tgt_embedding = Embedding(
+            config, word_dropouts[1], tgt_vocab_size, sizes.embed, pad_id
+        )
         self.decoder = choose_decoder(config)(config)
         readout_name = self.decoder.readout if config.readout == "auto" else config.readout
         readout = READOUTS[readout_name](self.decoder.feature_size, sizes.embed)
@@ -81,18 +83,21 @@ class Seq2Seq(nn.Module):
     def _src_embedding(self) -> Embedding:
         return self.tgt_embedding if self.is_shared else self.src_embedding
 
-    def encode(self, src: Tensor, src_lengths: Tensor) -> tuple[State, DecoderMemory]:
+    def encode(
+        self, src: Tensor, src_lengths: Tensor, kept: Tensor | None = None
+    ) -> tuple[State, DecoderMemory]:
         """Encode the source.
 
         Args:
             src: token ids `(batch, src_len)`, padded at the end.
             src_lengths: `(batch,)` on the CPU, real tokens per row.
+            kept: True where a word keeps its embedding, `(batch, src_len)`; None if all do.
 
         Returns:
             state: the decoder's first state, each `(batch, layers, hidden)`.
             memory: what the decoder sees of the source at every step.
         """
-        return self.decoder.init_state(self.encoder(self._src_embedding()(src), src_lengths))
+        return self.decoder.init_state(self.encoder(self._src_embedding()(src, kept), src_lengths))
 
     def forward(self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor) -> Tensor:
         """Next-token logits with the reference as the decoder's input (teacher forcing).
@@ -109,15 +114,28 @@ class Seq2Seq(nn.Module):
         return self.project(self.compute_readouts(src, src_lengths, tgt_in, tgt_mask))
 
     def compute_readouts(
-        self, src: Tensor, src_lengths: Tensor, tgt_in: Tensor, tgt_mask: Tensor
+        self,
+        src: Tensor,
+        src_lengths: Tensor,
+        tgt_in: Tensor,
+        tgt_mask: Tensor,
+        kept: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> Tensor:
         """As `forward`, without the projection onto the vocabulary.
+
+        Args:
+            src: `(batch, src_len)`, padded at the end.
+            src_lengths: `(batch,)` on the CPU.
+            tgt_in: `(batch, tgt_len)`, starting with bos.
+            tgt_mask: `(batch, tgt_len)`, True where the next token is a real one.
+            kept: True where a word keeps its embedding, in the shapes of `src` and `tgt_in`; None
+                if all do.
 
         Returns:
             readouts: `(tokens, readout)`, the real positions row by row.
         """
-        embedded = self.tgt_embedding(tgt_in)
-        features = self.decoder(embedded, *self.encode(src, src_lengths))
+        embedded = self.tgt_embedding(tgt_in, kept[1])
+        features = self.decoder(embedded, *self.encode(src, src_lengths, kept[0]))
         return self._read_out(features, tgt_mask)
 
     def compute_sampled_readouts(

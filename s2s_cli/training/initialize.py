@@ -120,6 +120,7 @@ def _measure(fields: list[bytes], width: int) -> int | None:
 
 MAY_DIFFER = {
     *("model.dropout", "model.embed_dropout", "model.output_dropout", "model.word_dropout"),
+    *("model.src_word_dropout", "model.tgt_word_dropout"),
     *("model.variational", "model.src_vectors", "model.tgt_vectors"),
     *("text.subword_sampling", "text.tgt_subword_sampling"),
 }

@@ -13,6 +13,7 @@ from s2s_cli.data.batching import Batch, send
 from s2s_cli.decoding.predictor import Predictor, forbid_markers
 from s2s_cli.kernels.cross_entropy import linear_cross_entropy
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.training.consistency import consistency_loss, double, draw_kept_words, view_weights
 
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The 16-bit type of each `training.precision` that has one."""
@@ -38,11 +39,13 @@ class LossModule(nn.Module):
             forcing: probability that a decoder input is the reference token.
         """
         model, config, device = self.model, self._config, batch.src.device
-        src, src_lengths, tgt_in, tgt_out, tgt_mask, _ = batch
-        targets = tgt_out[tgt_mask]
+        targets = batch.tgt_out[batch.tgt_mask]
+        weights = view_weights(config)
+        src, src_lengths, tgt_in, _, tgt_mask, _ = batch if weights is None else double(batch)
         with autocast(config, device):
             if forcing >= 1:
-                readouts = model.compute_readouts(src, src_lengths, tgt_in, tgt_mask)
+                kept = draw_kept_words(src, config), draw_kept_words(tgt_in, config)
+                readouts = model.compute_readouts(src, src_lengths, tgt_in, tgt_mask, kept)
             else:
                 # Drawn on the CPU, so that every device gets the same draws.
                 forced = send(torch.rand(tgt_in.shape) < forcing, device)
@@ -51,9 +54,13 @@ class LossModule(nn.Module):
                 )
             if model.output.is_fused:
                 smoothing = config.label_smoothing
-                return linear_cross_entropy(readouts, *model.projection, targets, smoothing)
-            logits = model.project(readouts)
-        return token_loss(logits.float(), targets, config.label_smoothing)
+                return linear_cross_entropy(
+                    readouts, *model.projection, targets, smoothing, weights
+                )
+            logits = model.project(readouts).float()
+        if weights is None:
+            return token_loss(logits, targets, config.label_smoothing)
+        return consistency_loss(logits, targets, config.label_smoothing, weights)
 
 
 def autocast(config: Training, device: torch.device) -> torch.autocast:

@@ -190,6 +190,27 @@ def test_word_dropout_zeroes_whole_words() -> None:
     assert (embedded[~zeroed] == 2 * model.tgt_embedding.table.weight[5]).all()
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"word_dropout": 0.5}, (0.5, 0.5)),
+        ({"word_dropout": 0.5, "tgt_word_dropout": 0.0}, (0.5, 0.0)),
+        ({"src_word_dropout": 0.5}, (0.5, 0.0)),
+    ],
+    ids=str,
+)
+def test_each_side_may_have_its_own_word_dropout(
+    keys: dict[str, float], expected: tuple[float, float]
+) -> None:
+    model = make_model({**keys, "embed_dropout": 0.0}).train()
+    for embedding, probability in zip(
+        (model.src_embedding, model.tgt_embedding), expected, strict=True
+    ):
+        embedded = embedding(torch.full((1, 400), 5))[0]
+        dropped = (embedded == 0).all(-1).double().mean().item()
+        assert dropped == pytest.approx(probability, abs=0.1 if probability else 0)
+
+
 def test_variational_dropout_drops_the_same_units_at_all_positions_of_a_sentence() -> None:
     dropout = SequenceDropout(0.5, is_variational=True).train()
     dropped = dropout(torch.ones(3, 7, 50))

@@ -64,6 +64,20 @@ def test_every_kind_of_model_resumes_to_the_same_bytes(
     assert weights_of(one.checkpoints()[0]) == weights_of(other.checkpoints()[0])
 
 
+@pytest.mark.parametrize("consistency", ["rdrop", "simcut"])
+@pytest.mark.parametrize("kernels", ["fused", "plain"])
+def test_consistency_training_resumes_to_the_same_bytes(
+    tmp_path: Path, consistency: str, kernels: str
+) -> None:
+    keys = {"teacher_forcing": 1.0, "consistency": consistency, "kernels": kernels, "accumulate": 2}
+    config = CONFIG.model_copy(update={**keys, "epochs": 2, "consistency_cut": 0.3})
+    finish(make_trainer(tmp_path / "whole", config))
+    for stop in (3, None):
+        finish(make_trainer(tmp_path / "halved", config), stop)
+    one, other = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "halved")
+    assert weights_of(one.checkpoints()[0]) == weights_of(other.checkpoints()[0])
+
+
 @pytest.mark.parametrize("stops", [[1], [5], [7], [14], [3, 4, 9, 20]])
 def test_stopping_and_resuming_equals_never_having_stopped(
     tmp_path: Path, stops: list[int]

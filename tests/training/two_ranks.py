@@ -37,6 +37,7 @@ CASES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         {"batch_by": "tokens", "batch_size": 24},
     ),
     "smoothed": ({"attend": "below", "num_layers": 2}, {"label_smoothing": 0.1, "clip_norm": 0.2}),
+    "consistent": ({"context": "attention"}, {"consistency": "rdrop"}),
 }
 """Settings of model and training without chance."""
 
