@@ -87,6 +87,19 @@ class Data(Section):
                     "train names several targets for one source; name one (several references "
                     "are for valid and test)"
                 )
+        shares = {
+            name: split
+            for name, split in (("valid", self.valid), ("test", self.test))
+            if isinstance(split, float)
+        }
+        if shares and len(self.all_directions) > 1:
+            raise ValueError(
+                f"{next(iter(shares))}: with several directions no share of the training pairs can "
+                "be held out, because a source sentence of one may be a target of another; name "
+                "files or tables"
+            )
+        if sum(shares.values()) >= 1:
+            raise ValueError("valid and test hold out all pairs; leave some pairs to train")
         for name, split in (("valid", self.valid), ("test", self.test)):
             sources = () if split is None or isinstance(split, float) else sources_of(split)
             if any(source.weight != 1 for source in sources):

@@ -1,5 +1,6 @@
 """Show progress while text is prepared and a model is trained."""
 
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,8 +34,13 @@ def preparing(workers: int | None = None, stop: "StopRequest | None" = None) -> 
     from s2s_cli.data.workers import count_cores
     from s2s_cli.prepare import Workers
 
-    with counting("pairs") as show:
-        yield Workers(workers or count_cores(), _stop_on_request(show, stop))
+    try:
+        with counting("pairs") as show:
+            yield Workers(workers or count_cores(), _stop_on_request(show, stop))
+    except KeyboardInterrupt as error:
+        raise StoppedError(
+            "stopped; no dataset was changed; run the same command again", signal.SIGINT
+        ) from error
 
 
 def _stop_on_request(show: "ProgressCallback", stop: "StopRequest | None") -> "ProgressCallback":

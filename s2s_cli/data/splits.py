@@ -61,8 +61,7 @@ def open_splits(data: Data, names: Iterable[str] = ("train", "valid", "test")) -
     """Open the text of train, which comes first, and of the other splits named.
 
     Raises:
-        ConfigError: a source names no direction, a direction has no training pairs, or a share is
-            held out although there are several directions.
+        ConfigError: a source names no direction, or a direction has no training pairs.
         DataError: a file is missing.
     """
     train = open_sources(data.train, data, "train")
@@ -73,7 +72,6 @@ def open_splits(data: Data, names: Iterable[str] = ("train", "valid", "test")) -
     for name in names:
         split = splits[name]
         if isinstance(split, float):
-            _refuse_several_directions(data, name)
             texts.append(SplitText(name, train, split, is_subset=True))
         elif name != "train" and split is not None:
             texts.append(SplitText(name, open_sources(split, data, name)))
@@ -89,14 +87,6 @@ def find_holdout(train: SplitText, data: Data) -> Holdout:
     shares = {"valid": data.valid, "test": data.test}
     held_out = {name: share for name, share in shares.items() if isinstance(share, float)}
     return choose_holdout(train.sources, held_out, data.split_seed)
-
-
-def _refuse_several_directions(data: Data, name: str) -> None:
-    if len(data.all_directions) > 1:
-        raise ConfigError(
-            f"data.{name}: with several directions no share of the training pairs can be held out, "
-            "because a source sentence of one may be a target of another; name files or tables"
-        )
 
 
 def name_subset(source: PairSource, split: str) -> str:

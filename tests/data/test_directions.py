@@ -109,7 +109,5 @@ def test_a_region_belongs_to_its_language(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["valid", "test"])
 def test_no_share_is_held_out_of_several_directions(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"data\.{key}: with several directions .*name files"):
-        load_training(make_data(tmp_path, **{key: 0.1})) and load_test(
-            make_data(tmp_path, **{key: 0.1})
-        )
+    with pytest.raises(ConfigError, match=rf"{key}: with several directions .*name files"):
+        make_data(tmp_path, **{key: 0.1})

@@ -127,8 +127,8 @@ def test_shares_of_too_few_pairs_are_refused(tmp_path: Path) -> None:
     files = ParallelFiles(src=one, tgt=one)
     with pytest.raises(DataError, match="too few to hold out"):
         load_test(Data(train=files, test=0.1))
-    with pytest.raises(DataError, match="leave some pairs to train"):
-        load_test(Data(train=files, valid=0.5, test=0.5))
+    with pytest.raises(ValueError, match="leave some pairs to train"):
+        Data(train=files, valid=0.5, test=0.5)
 
 
 def test_the_phrasebook_is_the_default() -> None:
