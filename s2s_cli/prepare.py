@@ -45,7 +45,7 @@ from s2s_cli.sources import Direction
 from s2s_cli.storage.atomic import replacing_folder
 from s2s_cli.vocabularies import TokenCounts, count_tokens, learn_vocabularies
 
-NO_TEST = "the test set is not compared with train"
+NO_TEST = "the test set is not compared with train, and `s2s eval` will refuse it"
 
 ProgressCallback = Callable[[str, int, int | None], None]
 """Receives the stage, the number of pairs done, and their total if it is known. May raise to stop

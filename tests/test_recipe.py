@@ -242,6 +242,18 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
         ({"decoding": {"top_k": 5}}, "decoding.top_k: has no effect with decoding.search beam"),
         ({"vocab": {"character_coverage": 0.99}}, "has no effect without subwords"),
         (
+            {"model": {"word_dropout": 0.1, "src_word_dropout": 0.2, "tgt_word_dropout": 0.0}},
+            "model.word_dropout: has no effect with model.src_word_dropout and",
+        ),
+        (
+            {"training": {"consistency": "rdrop", "consistency_cut": 0.1}},
+            "training.consistency_cut: has no effect with training.consistency rdrop",
+        ),
+        (
+            {"training": {"consistency_weight": 2.0}},
+            "training.consistency_weight: has no effect with training.consistency none",
+        ),
+        (
             {"training": {"teacher_forcing_steps": 7}},
             "training.teacher_forcing_steps: has no effect with training.teacher_forcing_schedule",
         ),

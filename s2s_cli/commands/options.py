@@ -1,7 +1,7 @@
 """Options that commands share, and the recipe that they make."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -11,6 +11,7 @@ from s2s_cli.commands.usage import File, name_given, refuse_clashes
 from s2s_cli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from s2s_cli.config import Config
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
 
@@ -294,6 +295,16 @@ def make_job(
         say(note)
     refuse_unused(name_given({}, options), recipe.config)
     return Job(recipe, RunFolder(run or RUNS / recipe.name), explicit)
+
+
+def warn_of_unused(config: "Config", sections: Collection[str] | None = None) -> None:
+    """Warn of settings that have no effect, in all sections of a recipe or in some."""
+    from s2s_cli.console import warn
+    from s2s_cli.unused_settings import find_unused
+
+    for unused in find_unused(config):
+        if sections is None or {key.partition(".")[0] for key in unused.keys} & {*sections}:
+            warn(unused.describe())
 
 
 def given(**options: object) -> list[tuple[str, object]]:

@@ -25,7 +25,6 @@ from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s2s_cli.config import Config
     from s2s_cli.launch import Launch
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
@@ -101,7 +100,7 @@ def train(
             training__init_from=None if init_from is None else str(init_from.absolute()),
         )
         job, are_languages_named = _make_job(config, run, init_from, data, overrides, sets or ())
-        warn_of_unused(job.recipe.config)
+        opt.warn_of_unused(job.recipe.config)
         options = StartOptions(
             is_fresh=fresh and not _was_fresh_heeded(launch),
             sets_vocab=any(text.startswith("vocab.") for text in sets or ()),
@@ -143,15 +142,6 @@ def _make_job(
         if not are_languages_named:
             check_languages(job.recipe.config)
     return job, are_languages_named
-
-
-def warn_of_unused(config: "Config") -> None:
-    """Warn of settings that have no effect."""
-    from s2s_cli.console import warn
-    from s2s_cli.unused_settings import find_unused
-
-    for unused in find_unused(config):
-        warn(unused.describe())
 
 
 def _was_fresh_heeded(launch: "Launch") -> bool:

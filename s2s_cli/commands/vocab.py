@@ -69,6 +69,7 @@ def build(
             f"training.init_from {model}: fine-tuning keeps the vocabularies of that model, so "
             "there are none to build; `s2s train` encodes the text"
         )
+    opt.warn_of_unused(recipe.config, ("data", "text", "vocab"))
     check_scripts(recipe.config.data, job.explicit)
     with locked(folder.path, warn), preparing(workers) as pool:
         _build(recipe, folder, pool)

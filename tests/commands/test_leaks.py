@@ -81,4 +81,7 @@ def test_held_out_splits_have_no_leaks(folder: Path) -> None:
 def test_an_unreadable_test_set_is_reported_without_an_error(folder: Path) -> None:
     missing = ["--set", "data.test={src: no.de, tgt: no.en}"]
     stderr = s2s("vocab", "build", *FILES, *missing, "--run", "r", cwd=folder).stderr
-    assert "warning: the test set is not compared with train: data.test.src: no such file" in stderr
+    assert (
+        "the test set is not compared with train, and `s2s eval` will refuse it: data.test.src"
+        in stderr
+    )
