@@ -99,9 +99,7 @@ def replacing_folder(place: Path) -> Iterator[Path]:
     """
     temporary, aside = _temporary_path("tmp", place), _temporary_path("old", place)
     with creating(place.parent), _marked_as_in_use(temporary, aside):
-        for path, found in _find_temporaries(place.parent):
-            if (found.place, found.host) == (place, _HOST):
-                _clear(path, found)
+        clear_debris_of(place)
         try:
             temporary.mkdir()
             yield temporary
@@ -148,6 +146,13 @@ def clear_debris(folder: Path) -> None:
     """
     for path, found in _find_temporaries(folder):
         _clear(path, found)
+
+
+def clear_debris_of(place: Path) -> None:
+    """Repair one file or folder, as `clear_debris` does, after processes of this machine only."""
+    for path, found in _find_temporaries(place.parent):
+        if (found.place, found.host) == (place, _HOST):
+            _clear(path, found)
 
 
 def find_replaced(place: Path) -> Path:
