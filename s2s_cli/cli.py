@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from s2s_cli.commands import augment, results, tokenize, train, translate, vocab
 from s2s_cli.commands import eval as eval_command
-from s2s_cli.commands import results, tokenize, train, translate, vocab
 from s2s_cli.commands.processes import refuse_several_processes
 from s2s_cli.commands.usage import Command, refuse_undecoded_arguments
 from s2s_cli.errors import (
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(vocab.app, name="vocab")
 app.command("train", cls=Command)(train.train)
 app.command("translate", cls=Command)(translate.translate)
+app.command("augment", cls=Command)(augment.augment)
 app.command("eval", cls=Command)(eval_command.evaluate)
 app.command("results", cls=Command)(results.results)
 app.command("tokenize", cls=Command)(tokenize.tokenize)

@@ -113,6 +113,11 @@ BeamSizeOption = Annotated[
 LengthPenaltyOption = Annotated[
     float | None, typer.Option("--length-penalty", min=0.0, help="Alpha of the length penalty.")
 ]
+SampleOption = Annotated[
+    bool,
+    typer.Option("--sample", help="Sample translations instead of searching for the best."),
+]
+SampleSeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of --sample.")]
 BatchSizeOption = Annotated[
     int | None, typer.Option("--batch-size", min=1, help="Sentences per batch.")
 ]

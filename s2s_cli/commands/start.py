@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from s2s_cli.checkpoint import LoadedModel
     from s2s_cli.commands.options import Job
     from s2s_cli.config import Config
+    from s2s_cli.data.dataset import Dataset
     from s2s_cli.launch import Launch, Marks
     from s2s_cli.prepare import Prepared
     from s2s_cli.recipe import Recipe
@@ -95,7 +96,8 @@ def start(
     warn_of_leaked_splits(prepared.datasets)
     if prepared.is_new or pretrained is not None:
         run.save_vocabularies(prepared.vocabularies)
-    _write_run_info(recipe.name, config, trainer, device)
+    cards = _find_cards(prepared.datasets["train"])
+    _write_run_info(recipe.name, config, trainer, device, cards)
     return trainer
 
 
@@ -194,8 +196,26 @@ def _as_run(config: "Config", vocabularies: "Vocabularies") -> "Config":
     return config.model_copy(update={"vocab": vocab, "data": data, "training": training})
 
 
+def _find_cards(train: "Dataset") -> dict[str, object]:
+    """Find the cards of synthetic tables among the training text, for `run.json`."""
+    from s2s_cli.console import warn
+    from s2s_cli.data.synthetic import find_cards
+
+    cards, stale = find_cards(train.manifest.texts)
+    for path in stale:
+        warn(
+            f"{path}: describes another version of its table and is not recorded in run.json; "
+            "make the table again with `s2s augment`, or delete the card"
+        )
+    return {name: card.model_dump(mode="json") for name, card in cards.items()}
+
+
 def _write_run_info(
-    name: str, config: "Config", trainer: "Trainer", device: "torch.device"
+    name: str,
+    config: "Config",
+    trainer: "Trainer",
+    device: "torch.device",
+    cards: "Mapping[str, object]",
 ) -> None:
     """Write the settings and the facts about the run to its folder, and truncate its log."""
     from s2s_cli.console import say
@@ -209,6 +229,8 @@ def _write_run_info(
     write_file(run.config_path, dump_yaml(config))
     num_parameters = trainer.loaded.model.num_parameters()
     facts = describe_run(name, num_parameters, device, trainer.ranks)
+    if cards:
+        facts["synthetic"] = cards
     if trainer.record.position.step and not trainer.is_finished():
         _report_other_machine(run, facts)
     write_file(run.facts_path, to_json(facts))

@@ -51,11 +51,8 @@ def translate(
             help="Translations per sentence, as `line ||| translation ||| score`.",
         ),
     ] = None,
-    sample: Annotated[
-        bool,
-        typer.Option("--sample", help="Sample translations instead of searching for the best."),
-    ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of --sample.")] = None,
+    sample: opt.SampleOption = False,
+    seed: opt.SampleSeedOption = None,
     batch_size: opt.BatchSizeOption = None,
     precision: opt.SearchPrecisionOption = None,
     keep_unk: opt.KeepUnkOption = None,

@@ -55,8 +55,7 @@ def _acquire(path: Path, warn: Callable[[str], None]) -> int:
             holder = _read_holder(descriptor)
             os.close(descriptor)
             raise ConfigError(
-                f"{path.parent}: is in use by {holder}; wait until it ends, or use another "
-                "folder with --run DIR"
+                f"{path.parent}: is in use by {holder}; wait until it ends, or name another folder"
             ) from error
         except OSError as error:
             warn(
