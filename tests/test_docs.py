@@ -26,8 +26,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def documented_commands() -> list[str]:
-    """All s2s commands in `sh` blocks of the README and in comments of recipes."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    """All s2s commands in `sh` blocks of the documents and in comments of recipes."""
+    pages = [README, *(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))]
+    blocks = [block for page in pages for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)]
     lines = [line for block in blocks for line in block.splitlines()]
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         lines += re.findall(r"^# +(s2s .*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
