@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from s2s_cli.commands import augment, results, tokenize, train, translate, vocab
+from s2s_cli.commands import augment, compare, results, tokenize, train, translate, vocab
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands.processes import refuse_several_processes
 from s2s_cli.commands.usage import Command, refuse_undecoded_arguments
@@ -32,6 +32,7 @@ app.command("train", cls=Command)(train.train)
 app.command("translate", cls=Command)(translate.translate)
 app.command("augment", cls=Command)(augment.augment)
 app.command("eval", cls=Command)(eval_command.evaluate)
+app.command("compare", cls=Command)(compare.compare)
 app.command("results", cls=Command)(results.results)
 app.command("tokenize", cls=Command)(tokenize.tokenize)
 

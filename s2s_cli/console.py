@@ -125,6 +125,11 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() and make_console().is_terminal and not _IS_QUIET.get()
 
 
+def is_stdout_terminal() -> bool:
+    """Whether results would appear between the messages for people."""
+    return sys.stdout.isatty()
+
+
 def write_result(text: str) -> None:
     """Write a line to stdout."""
     write_stdout(f"{text}\n")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from s2s_cli.scoring.metrics import ScoredLines, ScoringSettings
 
 
-SCORES = "scores.json"
+SCORES, SOURCES, HYPOTHESES = "scores.json", "sources.txt", "hypotheses.txt"
+"""Files of a report."""
 
 SHOWN_DIGITS = 8
 """Digits of the hash in the name of a folder."""
@@ -108,10 +109,11 @@ def write_report(
     if found.confusion is not None:
         numbers["confusion"] = found.confusion._asdict()
     rows = test.rows
-    write_file(folder / "hypotheses.txt", _lines(evaluation.hypotheses))
-    for number, reference in enumerate(zip(*(row[1:] for row in rows), strict=True), start=1):
-        name = "references.txt" if number == 1 else f"references-{number}.txt"
-        write_file(folder / name, _lines(reference))
+    write_file(folder / SOURCES, _lines(row[0] for row in rows))
+    write_file(folder / HYPOTHESES, _lines(evaluation.hypotheses))
+    for number, reference in enumerate(zip(*(row[1:] for row in rows), strict=True)):
+        write_file(folder / name_references(number), _lines(reference))
+    numbers["scoring"] = settings._asdict()
     write_file(folder / SCORES, to_json({**numbers, **facts}))
     chrf = score_sentences(scored.hypotheses, scored.references, settings)
     title = f"{test.direction.src} to {test.direction.tgt} on {test.name}"
@@ -119,6 +121,11 @@ def write_report(
     page = format_report(title, shown_facts, found.scores, found.confusion)
     examples = format_examples([row[0] for row in rows], scored, chrf)
     write_file(folder / "report.md", page + examples)
+
+
+def name_references(number: int) -> str:
+    """The file of a report with the references of a number, counted from 0."""
+    return f"references-{number + 1}.txt" if number else "references.txt"
 
 
 def _gather_facts(evaluation: Evaluation) -> dict[str, object]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from s2s_cli.data.pairs import ParallelText
 
 
-def _choose_language(tgt_lang: str | None, config: str | None, files: list[Path]) -> str:
+def choose_language(tgt_lang: str | None, config: str | None, files: list[Path]) -> str:
     """Choose the target language: that of the option, of the recipe or of the file names.
 
     Reports the choice on stderr if no option gives the language.
@@ -85,7 +85,7 @@ def score_files(
     if hyp is None or not refs:
         missing = "--hyp FILE" if hyp is None else "--ref FILE"
         raise ConfigError(f"{missing}: missing; scoring needs translations and references")
-    scoring = options.for_language(_choose_language(tgt_lang, config, [*refs, hyp]), text)
+    scoring = options.for_language(choose_language(tgt_lang, config, [*refs, hyp]), text)
     refuse_clashes([("--hyp", hyp), *(("--ref", path) for path in refs)], [])
     raw = [read_lines(path) for path in (hyp, *refs)]
     hypotheses, *references = map(scoring.settings.normalize, raw)

@@ -81,19 +81,34 @@ def count_confusion(
         ConfigError: the lines have several references.
         DataError: there is nothing to score, or lists differ in length.
     """
-    check_lengths(hypotheses, references)
-    check_one_reference(references)
-
-    def clean(text: str) -> str:
-        return text.strip().lower() if settings.lowercase else text.strip()
-
-    wanted, given = [[clean(text) for text in side] for side in (references[0], hypotheses)]
+    wanted, given = _clean(hypotheses, references, settings)
     labels = sorted(set(wanted))
     places = {label: place for place, label in enumerate(labels)}
     counts = [[0] * (len(labels) + 1) for _ in labels]
     for label, answer in zip(wanted, given, strict=True):
         counts[places[label]][places.get(answer, len(labels))] += 1
     return Confusion(labels, counts)
+
+
+def find_correct(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], settings: ScoringSettings
+) -> list[bool]:
+    """Whether each translation is the label of its reference; raises as `count_confusion`."""
+    wanted, given = _clean(hypotheses, references, settings)
+    return [label == answer for label, answer in zip(wanted, given, strict=True)]
+
+
+def _clean(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], settings: ScoringSettings
+) -> tuple[list[str], list[str]]:
+    """The labels of references and translations as they are compared."""
+    check_lengths(hypotheses, references)
+    check_one_reference(references)
+
+    def clean(text: str) -> str:
+        return text.strip().lower() if settings.lowercase else text.strip()
+
+    return [clean(text) for text in references[0]], [clean(text) for text in hypotheses]
 
 
 def score_accuracy(confusion: Confusion, settings: ScoringSettings) -> Score:

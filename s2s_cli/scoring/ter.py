@@ -7,6 +7,7 @@ is never less than the number of edits with shifts.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +19,59 @@ MAX_SHIFT_TOKENS = 100
 """Sentences with more tokens, in translation or reference, are scored without shifts."""
 
 
+class BoundedTER(TER):
+    """TER as the sacrebleu command computes it, except in sentences beyond `MAX_SHIFT_TOKENS`.
+
+    Case is ignored, as by the command. Chinese and Japanese are scored with `--ter-normalized` and
+    `--ter-asian-support`, without which a sentence would be one word. Other languages that are
+    written without spaces are split into characters.
+    """
+
+    def __init__(self, tgt_lang: str, report_sentence: Callable[[], None] = lambda: None) -> None:
+        """Make the metric.
+
+        Args:
+            tgt_lang: language of translations and references.
+            report_sentence: called after each sentence.
+        """
+        is_asian = base_language(tgt_lang) in {"zh", "lzh", "ja"}
+        super().__init__(normalized=is_asian, asian_support=is_asian)
+        self.num_without_shifts = 0
+        self._is_by_character = is_written_without_spaces(tgt_lang) and not is_asian
+        self._report_sentence = report_sentence
+
+    def _preprocess_segment(self, sent: str) -> str:
+        text = " ".join("".join(sent.split())) if self._is_by_character else sent
+        return str(super()._preprocess_segment(text))
+
+    def _compute_segment_statistics(
+        self, hypothesis: str, ref_kwargs: dict[str, list[list[str]]]
+    ) -> list[float]:
+        tokens, references = hypothesis.split(), ref_kwargs["ref_words"]
+        self._report_sentence()
+        if max(map(len, (tokens, *references))) <= MAX_SHIFT_TOKENS:
+            return list(super()._compute_segment_statistics(hypothesis, ref_kwargs))
+        self.num_without_shifts += 1
+        num_edits = min(count_edits(tokens, reference) for reference in references)
+        return [num_edits, sum(map(len, references)) / len(references)]
+
+    def describe(self) -> str:
+        """The signature of the texts that were scored last."""
+        signature = str(self.get_signature().format())
+        if self._is_by_character:
+            signature += "|units:characters"
+        if self.num_without_shifts:
+            signature += f"|noshift:{self.num_without_shifts}>{MAX_SHIFT_TOKENS}tokens"
+        return signature
+
+
 def measure_ter(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     tgt_lang: str,
     report_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[float, str, int]:
-    """TER as the sacrebleu command computes it, except in sentences beyond `MAX_SHIFT_TOKENS`.
-
-    Case is ignored, as by the command. Chinese and Japanese are scored with `--ter-normalized` and
-    `--ter-asian-support`, without which a sentence would be one word. Other languages that are
-    written without spaces are split into characters.
+    """Compute TER by `BoundedTER`.
 
     Args:
         hypotheses: one translation per sentence.
@@ -40,35 +83,10 @@ def measure_ter(
         TER in per cent (0 is best, and it may exceed 100), its signature, and the number of
         sentences scored without shifts.
     """
-    is_asian = base_language(tgt_lang) in {"zh", "lzh", "ja"}
-    is_by_character = is_written_without_spaces(tgt_lang) and not is_asian
-    metric = TER(normalized=is_asian, asian_support=is_asian)
-    num_edits, num_tokens, num_without_shifts = 0.0, 0.0, 0
-    prepare = _split_characters if is_by_character else str
-    for done, texts in enumerate(zip(hypotheses, *references, strict=True), start=1):
-        hypothesis, *refs = map(prepare, texts)
-        tokens, *ref_tokens = (metric.tokenizer(text).split() for text in (hypothesis, *refs))
-        if max(map(len, (tokens, *ref_tokens))) > MAX_SHIFT_TOKENS:
-            num_edits += min(count_edits(tokens, reference) for reference in ref_tokens)
-            num_tokens += sum(map(len, ref_tokens)) / len(ref_tokens)
-            num_without_shifts += 1
-        else:
-            score = metric.sentence_score(hypothesis, refs)
-            num_edits += score.num_edits
-            num_tokens += score.ref_length
-        report_progress(done, len(hypotheses))
-    value = 100 * (num_edits / num_tokens if num_tokens else float(num_edits > 0))
-    metric.sentence_score("", [""] * len(references))  # Tells the signature how many there are.
-    signature = metric.get_signature().format()
-    if is_by_character:
-        signature += "|units:characters"
-    if num_without_shifts:
-        signature += f"|noshift:{num_without_shifts}>{MAX_SHIFT_TOKENS}tokens"
-    return value, signature, num_without_shifts
-
-
-def _split_characters(text: str) -> str:
-    return " ".join("".join(text.split()))
+    done = count(1)
+    metric = BoundedTER(tgt_lang, lambda: report_progress(next(done), len(hypotheses)))
+    score = metric.corpus_score(list(hypotheses), [list(side) for side in references])
+    return float(score.score), metric.describe(), metric.num_without_shifts
 
 
 def count_edits(hypothesis: Sequence[str], reference: Sequence[str]) -> int:
