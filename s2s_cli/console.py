@@ -104,7 +104,8 @@ def printable(text: str) -> str:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stderr; columns of text are folded in a narrow terminal, numbers never."""
-    table = Table(title=title, title_justify="left")
+    say(title)
+    table = Table()
     for index, column in enumerate(columns):
         is_text = index > 0 and max(len(row[index]) for row in rows) > 12
         table.add_column(

@@ -83,10 +83,11 @@ class Scores(NamedTuple):
     """Only if the references are labels."""
 
     def as_dict(self) -> dict[str, dict[str, object]]:
-        """Return the score, signature and note of each metric, for JSON."""
+        """Return the score, 95 % interval, signature and note of each metric, for JSON."""
         return {
             score.name: {
                 "score": score.value,
+                **({} if score.interval is None else {"interval": score.interval}),
                 "signature": score.signature,
                 **({"note": score.note} if score.note else {}),
             }
@@ -140,10 +141,15 @@ def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
 
     with counting("sentences") as advance:
         scores = score_corpus(
-            scoring.metrics, hypotheses, references, settings, partial(advance, "scoring TER")
+            scoring.metrics,
+            hypotheses,
+            references,
+            settings,
+            partial(advance, "scoring TER"),
+            has_intervals=True,
         )
     if scoring.has_word_bleu:
-        scores.append(score_tokens(hypotheses, references, settings))
+        scores.append(score_tokens(hypotheses, references, settings, has_intervals=True))
     has_accuracy = scoring.has_accuracy
     if has_accuracy is None and (has_accuracy := look_like_labels(references, settings.tgt_lang)):
         labels = ", ".join(sorted(set(references[0])))
@@ -168,20 +174,25 @@ def show_scores(title: str, found: dict[str, Scores], has_mean: bool = False) ->
         found: the scores of each test set, by its name.
         has_mean: whether to add the mean BLEU, for test sets of several directions.
     """
-    from s2s_cli.console import show_table, write_result
+    from s2s_cli.console import say, show_table, write_result
+    from s2s_cli.scoring.report import format_interval
 
     if has_mean:
         found = {**found, **average_bleu(found)}
     is_one = len(found) == 1
     rows = [
-        (*([] if is_one else [name]), score.name, f"{score.value:.2f}", score.signature, score.note)
+        (*([] if is_one else [name]), score.name, f"{score.value:.2f}", format_interval(score))
         for name, one in found.items()
         for score in one.scores
     ]
-    columns = ["measure", "score", "signature", "note"]
-    if not any(note for *_, note in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    show_table(title, columns if is_one else ["test set", *columns], rows)
+    columns = ("measure", "score", "95 % interval")
+    show_table(title, columns if is_one else ("test set", *columns), rows)
+    all_scores = [score for one in found.values() for score in one.scores]
+    for name, signature in dict.fromkeys((score.name, score.signature) for score in all_scores):
+        say(f"  {name}: {signature}")
+    for name, note in dict.fromkeys((score.name, score.note) for score in all_scores):
+        if note:
+            say(f"  {name}: {note}")
     for name, one in found.items():
         if one.confusion is not None:
             _show_labels("labels" if is_one else f"labels of {name}", one.confusion)
@@ -191,13 +202,15 @@ def show_scores(title: str, found: dict[str, Scores], has_mean: bool = False) ->
 
 def average_bleu(found: dict[str, Scores]) -> dict[str, Scores]:
     """Return the mean BLEU of the test sets as a further entry; empty without BLEU."""
+    from s2s_cli.scoring.metrics import Score
+
     scores = [score for one in found.values() for score in one.scores if score.name == "bleu"]
     if not scores:
         return {}
     value = fmean(score.value for score in scores)
     signature = f"mean of {len(scores)} test sets"
     notes = dict.fromkeys(score.note for score in scores if score.note)
-    mean = scores[0]._replace(value=value, signature=signature, note="; ".join(notes))
+    mean = Score("bleu", value, signature, "; ".join(notes))
     return {"mean": Scores([mean], None)}
 
 

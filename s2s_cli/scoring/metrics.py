@@ -7,14 +7,16 @@ them, and each `Score` has a signature, which names everything that can change i
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from itertools import count
+from typing import Any, Literal, NamedTuple
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.significance import PairedTest
 
 from s2s_cli.errors import ConfigError, DataError
-from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, measure_ter
+from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, BoundedTER
 from s2s_cli.text.language import base_language, is_chinese, is_written_without_spaces
 from s2s_cli.text.normalize import Form, Normalizer, Script
 from s2s_cli.text.word_boundaries import choose_tokenizer, make_metric_splitter
@@ -72,6 +74,8 @@ class Score(NamedTuple):
     signature: str
     note: str = ""
     """What a reader must know to interpret the value; usually empty."""
+    interval: float | None = None
+    """Half the width of the 95 % interval, by sacrebleu's bootstrap (Koehn 2004), if computed."""
 
 
 class ScoredLines(NamedTuple):
@@ -136,6 +140,8 @@ def score_corpus(
     references: Sequence[Sequence[str]],
     settings: ScoringSettings,
     report_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    has_intervals: bool = False,
 ) -> list[Score]:
     """Score translations against one or more references, as the sacrebleu command does.
 
@@ -146,36 +152,78 @@ def score_corpus(
         settings: language, case and tokeniser.
         report_progress: called after each sentence of TER with the number of sentences scored, and
             of all.
+        has_intervals: whether to compute 95 % intervals as well.
 
     Raises:
         DataError: there is nothing to score, or lists differ in length.
         ConfigError: the tokeniser is unknown or not installed.
     """
     check_lengths(hypotheses, references)
+    done = count(1)
     scores = []
     for name in names:
-        if name == "ter":
-            value, signature, number = measure_ter(
-                hypotheses, references, settings.tgt_lang, report_progress
-            )
+        metric = make_metric(name, settings, lambda: report_progress(next(done), len(hypotheses)))
+        score = _score_by(name, metric, hypotheses, references, has_intervals=has_intervals)
+        note = ""
+        if isinstance(metric, BoundedTER) and (number := metric.num_without_shifts):
             note = (
                 f"{number:,} sentences of more than {MAX_SHIFT_TOKENS} tokens are scored without "
                 "shifts, by plain edit distance"
             )
-            scores.append(Score(name, value, signature + settings.suffix, note if number else ""))
-            continue
-        is_bleu = name == "bleu"
-        metric: Metric = make_bleu(settings) if is_bleu else CHRF(lowercase=settings.lowercase)
-        result = metric.corpus_score(list(hypotheses), [list(side) for side in references])
-        signature = metric.get_signature().format() + settings.suffix
-        scores.append(Score(name, float(result.score), signature))
+        scores.append(score._replace(signature=score.signature + settings.suffix, note=note))
     return scores
+
+
+def make_metric(
+    name: MetricName,
+    settings: ScoringSettings,
+    report_sentence: Callable[[], None] = lambda: None,
+) -> Metric:
+    """Make a metric of sacrebleu.
+
+    Args:
+        name: of the metric.
+        settings: language, case and tokeniser.
+        report_sentence: called after each sentence of TER, which is slow.
+
+    Raises:
+        ConfigError: the tokeniser is unknown or not installed.
+    """
+    match name:
+        case "bleu":
+            return make_bleu(settings)
+        case "chrf":
+            return CHRF(lowercase=settings.lowercase)
+        case "ter":
+            return BoundedTER(settings.tgt_lang, report_sentence)
+
+
+def _score_by(
+    name: str,
+    metric: Metric,
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    has_intervals: bool,
+) -> Score:
+    """The score by a metric, with the signature that sacrebleu gives it."""
+    sides = [list(side) for side in references]
+    if not has_intervals:
+        score = float(metric.corpus_score(list(hypotheses), sides).score)
+        return Score(name, score, metric.get_signature().format())
+    # A paired test without a second system: `corpus_score` itself fails in some bootstraps.
+    signatures, scores = PairedTest([("", list(hypotheses))], {name: metric}, sides, "bs")()
+    ((key, signature),) = signatures.items()
+    result: Any = scores[key][0]
+    return Score(name, float(result.score), signature.format(), "", float(result.ci))
 
 
 def score_tokens(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     settings: ScoringSettings,
+    *,
+    has_intervals: bool = False,
 ) -> Score:
     """BLEU of words by plain Moses or jieba, which papers report as "BLEU on tokens".
 
@@ -188,6 +236,7 @@ def score_tokens(
         hypotheses: one detokenised translation per line.
         references: one or more lists of raw references, each as long as `hypotheses`.
         settings: language, and whether case counts.
+        has_intervals: whether to compute the 95 % interval as well.
     """
     check_lengths(hypotheses, references)
     metric = BLEU(lowercase=settings.lowercase, tokenize="none", force=True)
@@ -196,10 +245,15 @@ def score_tokens(
     def tokenize(lines: Sequence[str]) -> list[str]:
         return [" ".join(split(line.lower() if settings.lowercase else line)) for line in lines]
 
-    result = metric.corpus_score(tokenize(hypotheses), [tokenize(side) for side in references])
+    score = _score_by(
+        "bleu-tokens",
+        metric,
+        tokenize(hypotheses),
+        [tokenize(side) for side in references],
+        has_intervals=has_intervals,
+    )
     name = choose_tokenizer("auto", settings.tgt_lang)
-    signature = f"{metric.get_signature().format()}|words:{name}{settings.suffix}"
-    return Score("bleu-tokens", float(result.score), signature)
+    return score._replace(signature=f"{score.signature}|words:{name}{settings.suffix}")
 
 
 def score_sentences(

@@ -30,12 +30,13 @@ def format_report(
     lines = [f"# {_escape(title)}", "", "| | |", "|---|---|"]
     lines += [f"| {_escape(name)} | {_escape(value)} |" for name, value in facts]
     has_notes = any(score.note for score in scores)
-    lines += ["", "## Scores", "", f"| measure | score | signature |{' note |' * has_notes}"]
-    lines += ["|---" * (3 + has_notes) + "|"]
+    header = f"| measure | score | 95 % interval | signature |{' note |' * has_notes}"
+    lines += ["", "## Scores", "", header, "|---" * (4 + has_notes) + "|"]
     for score in scores:
         signature = score.signature.replace("|", "\\|")  # A plain one would end the table's cell.
         note = f" {_escape(score.note)} |" if has_notes else ""
-        lines.append(f"| {score.name} | {score.value:.2f} | `{signature}` |{note}")
+        cells = f"{score.name} | {score.value:.2f} | {format_interval(score)} | `{signature}`"
+        lines.append(f"| {cells} |{note}")
     if confusion is not None and len(confusion.labels) <= MAX_LABELS:
         lines += _format_confusion(confusion)
     return "\n".join(lines) + "\n"
@@ -76,6 +77,13 @@ def _format_confusion(confusion: Confusion) -> list[str]:
         cells = [*map(str, row), *(format_share(share) for share in shares)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
+
+
+def format_interval(score: Score) -> str:
+    """The 95 % interval of a score, as in `28.1 to 32.4`; empty if it is unknown."""
+    if score.interval is None:
+        return ""
+    return f"{score.value - score.interval:.1f} to {score.value + score.interval:.1f}"
 
 
 def format_share(share: float | None) -> str:

@@ -9,13 +9,10 @@ from collections.abc import Sequence
 from math import comb
 from typing import Any, NamedTuple
 
-from sacrebleu.metrics.base import Metric
-from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.significance import PairedTest
 
 from s2s_cli.scoring.labels import count_confusion, find_correct, score_accuracy
-from s2s_cli.scoring.metrics import MetricName, ScoringSettings, check_lengths, make_bleu
-from s2s_cli.scoring.ter import BoundedTER
+from s2s_cli.scoring.metrics import MetricName, ScoringSettings, check_lengths, make_metric
 
 
 class Standing(NamedTuple):
@@ -83,7 +80,7 @@ def _compare_by(
     found: list[list[Any]] = []
     signatures = []
     for kind in ("bs", "ar"):
-        metric = _make_metric(name, settings)
+        metric = make_metric(name, settings)
         test = PairedTest(named, {name: metric}, sides, test_type=kind)
         by_kind, results = test()
         (key,) = by_kind
@@ -111,16 +108,6 @@ def _compare_by(
     # The signature of the second test differs only by its name and number of trials.
     trials = next(part for part in signatures[1].split("|") if part.startswith("ar:"))
     return Ranking(name, f"{signatures[0]}|{trials}{settings.suffix}", standings)
-
-
-def _make_metric(name: MetricName, settings: ScoringSettings) -> Metric:
-    match name:
-        case "bleu":
-            return make_bleu(settings)
-        case "chrf":
-            return CHRF(lowercase=settings.lowercase)
-        case "ter":
-            return BoundedTER(settings.tgt_lang)
 
 
 def compare_accuracies(

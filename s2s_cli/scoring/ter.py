@@ -7,10 +7,10 @@ is never less than the number of edits with shifts.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import count
 
 import numpy as np
 import numpy.typing as npt
+from sacrebleu.metrics.base import Signature
 from sacrebleu.metrics.ter import TER
 
 from s2s_cli.text.language import base_language, is_written_without_spaces
@@ -55,38 +55,14 @@ class BoundedTER(TER):
         num_edits = min(count_edits(tokens, reference) for reference in references)
         return [num_edits, sum(map(len, references)) / len(references)]
 
-    def describe(self) -> str:
+    def get_signature(self) -> Signature:
         """The signature of the texts that were scored last."""
-        signature = str(self.get_signature().format())
+        signature = super().get_signature()
         if self._is_by_character:
-            signature += "|units:characters"
+            signature.update("units", "characters")
         if self.num_without_shifts:
-            signature += f"|noshift:{self.num_without_shifts}>{MAX_SHIFT_TOKENS}tokens"
+            signature.update("noshift", f"{self.num_without_shifts}>{MAX_SHIFT_TOKENS}tokens")
         return signature
-
-
-def measure_ter(
-    hypotheses: Sequence[str],
-    references: Sequence[Sequence[str]],
-    tgt_lang: str,
-    report_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[float, str, int]:
-    """Compute TER by `BoundedTER`.
-
-    Args:
-        hypotheses: one translation per sentence.
-        references: one or more lists of references.
-        tgt_lang: language of both.
-        report_progress: called after each sentence with the number of sentences scored, and of all.
-
-    Returns:
-        TER in per cent (0 is best, and it may exceed 100), its signature, and the number of
-        sentences scored without shifts.
-    """
-    done = count(1)
-    metric = BoundedTER(tgt_lang, lambda: report_progress(next(done), len(hypotheses)))
-    score = metric.corpus_score(list(hypotheses), [list(side) for side in references])
-    return float(score.score), metric.describe(), metric.num_without_shifts
 
 
 def count_edits(hypothesis: Sequence[str], reference: Sequence[str]) -> int:

@@ -2,9 +2,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jieba
 import pytest
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 from sacremoses import MosesTokenizer
 
 from s2s_cli.errors import ConfigError, DataError
@@ -160,3 +164,20 @@ def test_nothing_to_score_is_refused() -> None:
         choose_scored_lines(["a"], [[""]])
     with pytest.raises(DataError, match="2 translations, but reference 1 has 1 lines"):
         choose_scored_lines(["a", "b"], [["a"]])
+
+
+def test_intervals_are_those_of_sacrebleu() -> None:
+    hypotheses = ["the cat sat on the mat .", "a dog runs in a park .", "he reads books ."]
+    references = [["the cat sat on the mat .", "a dog runs in the park .", "he reads a book ."]]
+    settings = ScoringSettings("en")
+    ours = score_corpus(METRIC_NAMES, hypotheses, references, settings, has_intervals=True)
+    for score, metric in zip(ours, (BLEU(force=True), CHRF(), TER()), strict=True):
+        theirs: Any = metric.corpus_score(hypotheses, references, n_bootstrap=1000)
+        assert score.interval == theirs._ci > 0
+        assert score.signature == metric.get_signature().format()
+        assert "|bs:1000|seed:12345|" in score.signature
+    words = score_tokens(hypotheses, references, settings, has_intervals=True)
+    assert words.interval == ours[0].interval
+    plain = score_corpus(METRIC_NAMES, hypotheses, references, settings)
+    assert [score.interval for score in plain] == [None, None, None]
+    assert [score.value for score in plain] == [score.value for score in ours]

@@ -4,7 +4,7 @@ from s2s_cli.scoring.labels import count_confusion
 from s2s_cli.scoring.metrics import Score, ScoredLines, ScoringSettings
 from s2s_cli.scoring.report import format_examples, format_report
 
-SCORES = [Score("bleu", 12.344, "nrefs:1|case:lc")]
+SCORES = [Score("bleu", 12.344, "nrefs:1|case:lc", interval=1.25)]
 
 
 def examples(count: int) -> str:
@@ -30,13 +30,13 @@ def test_an_example_has_the_source_of_its_line() -> None:
 
 def test_a_score_stands_in_a_table_with_its_signature() -> None:
     page = format_report("title", [("model", "m")], SCORES)
-    assert r"| bleu | 12.34 | `nrefs:1\|case:lc` |" in page
+    assert r"| bleu | 12.34 | 11.1 to 13.6 | `nrefs:1\|case:lc` |" in page
 
 
 def test_a_note_has_a_column() -> None:
     page = format_report("t", [], [*SCORES, Score("ter", 1.0, "x", "of a|b")])
-    assert "| measure | score | signature | note |\n|---|---|---|---|\n" in page
-    assert r"| ter | 1.00 | `x` | of a\|b |" in page
+    assert "| measure | score | 95 % interval | signature | note |\n|---|---|---|---|---|\n" in page
+    assert r"| ter | 1.00 |  | `x` | of a\|b |" in page
     assert "note" not in format_report("t", [], SCORES)
 
 

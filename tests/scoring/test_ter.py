@@ -3,8 +3,13 @@ import random
 import pytest
 from sacrebleu.metrics.ter import TER
 
-from s2s_cli.scoring.metrics import ScoringSettings, score_corpus
-from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, count_edits, measure_ter
+from s2s_cli.scoring.metrics import Score, ScoringSettings, score_corpus
+from s2s_cli.scoring.ter import MAX_SHIFT_TOKENS, count_edits
+
+
+def measure(hypotheses: list[str], references: list[list[str]], lang: str = "en") -> Score:
+    (score,) = score_corpus(["ter"], hypotheses, references, ScoringSettings(lang))
+    return score
 
 
 def test_edits_are_counted_as_by_hand() -> None:
@@ -25,20 +30,17 @@ def test_edits_are_counted_as_by_hand() -> None:
 def test_a_long_sentence_is_scored_without_shifts_and_says_so() -> None:
     words = [f"w{number}" for number in range(MAX_SHIFT_TOKENS)]
     swapped = " ".join([*words[10:15], *words[:10], *words[15:]])
-    value, signature, num_without_shifts = measure_ter([swapped], [[" ".join(words)]], "en")
-    assert value == pytest.approx(100 * 1 / MAX_SHIFT_TOKENS)  # one shift
-    assert num_without_shifts == 0
-    longer = measure_ter([f"{swapped} end"], [[" ".join([*words, "end"])]], "en")
+    bounded = measure([swapped], [[" ".join(words)]])
+    assert bounded.value == pytest.approx(100 * 1 / MAX_SHIFT_TOKENS)  # one shift
+    assert bounded.note == ""
+    longer = measure([f"{swapped} end"], [[" ".join([*words, "end"])]])
     # Moved word by word: five are deleted at one place and inserted at another.
-    assert longer == (
-        pytest.approx(100 * 10 / (MAX_SHIFT_TOKENS + 1)),
-        f"{signature}|noshift:1>{MAX_SHIFT_TOKENS}tokens",
-        1,
-    )
-    score = score_corpus(["ter"], [f"{swapped} end"], [[" ".join(words)]], ScoringSettings("en"))[0]
+    assert longer.value == pytest.approx(100 * 10 / (MAX_SHIFT_TOKENS + 1))
+    assert f"|noshift:1>{MAX_SHIFT_TOKENS}tokens|" in longer.signature
+    assert "noshift" not in bounded.signature
     assert (
         f"1 sentences of more than {MAX_SHIFT_TOKENS} tokens are scored without shifts"
-        in score.note
+        in longer.note
     )
 
 
@@ -46,7 +48,7 @@ def test_thousands_of_shuffled_words_are_scored_without_shifts() -> None:
     randomly = random.Random(1)
     words = [str(randomly.randrange(50)) for _ in range(4000)]
     other = randomly.sample(words, len(words))
-    assert 0 < measure_ter([" ".join(words)], [[" ".join(other)]], "en")[0] < 100
+    assert 0 < measure([" ".join(words)], [[" ".join(other)]]).value < 100
 
 
 @pytest.mark.parametrize("lang", ["en", "zh", "ja"])
@@ -59,18 +61,24 @@ def test_several_references_are_those_of_sacrebleu(lang: str) -> None:
     is_asian = lang != "en"
     metric = TER(normalized=is_asian, asian_support=is_asian)
     theirs = metric.corpus_score(hypotheses, references)
-    value, signature, _ = measure_ter(hypotheses, references, lang)
-    assert value == pytest.approx(theirs.score)
-    assert signature == metric.get_signature().format()
+    ours = measure(hypotheses, references, lang)
+    assert ours.value == pytest.approx(theirs.score)
+    assert ours.signature == metric.get_signature().format()
 
 
 def test_ter_without_spaces_counts_characters() -> None:
-    value, signature, _ = measure_ter(["ฉันรักแมว"], [["ฉันรักหมา"]], "th")
-    assert value == pytest.approx(100 * 2 / 9)  # two of nine differ
-    assert signature.endswith("|units:characters")
+    score = measure(["ฉันรักแมว"], [["ฉันรักหมา"]], "th")
+    assert score.value == pytest.approx(100 * 2 / 9)  # two of nine differ
+    assert "|units:characters|" in score.signature
 
 
 def test_progress_is_reported_after_each_sentence() -> None:
     reports: list[tuple[int, int]] = []
-    measure_ter(["a", "b"], [["a", "b"]], "en", lambda done, total: reports.append((done, total)))
+    score_corpus(
+        ["ter"],
+        ["a", "b"],
+        [["a", "b"]],
+        ScoringSettings("en"),
+        lambda done, total: reports.append((done, total)),
+    )
     assert reports == [(1, 2), (2, 2)]
