@@ -219,9 +219,9 @@ class Model(Section):
     or `scaled_dot`."""
     attention_size: Width = 512
     """Size of the hidden layer of the additive scorer."""
-    attend: Literal["before", "after", "below"] = "before"
-    """When the decoder attends: `before` each step (Bahdanau), `after` it (Luong), or `below`, with
-    the state of the bottom layer (GNMT)."""
+    attend: Literal["before", "after", "between", "below"] = "before"
+    """When the decoder attends: `before` each step (Bahdanau), `after` it (Luong), `between` the
+    two cells of a step (Nematus), or `below`, with the state of the bottom layer (GNMT)."""
     input_feeding: bool = False
     """With `attend: after`, feed the attentional state into the next step (Luong et al. 2015)."""
     decoder_start: Literal["last", "mean", "zero", "dense"] = "last"

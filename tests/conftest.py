@@ -63,6 +63,7 @@ CONTEXTS: list[dict[str, object]] = [
     *({"attend": "after", "attention": scorer} for scorer in SCORERS),
     *({"attend": "after", "attention": scorer, "input_feeding": True} for scorer in SCORERS),
     *({"attend": "below", "attention": scorer} for scorer in SCORERS),
+    *({"attend": "between", "attention": scorer} for scorer in SCORERS),
 ]
 EXTRAS: list[dict[str, object]] = [
     {"bidirectional": False, "num_layers": 1},
@@ -93,11 +94,14 @@ def make_config(kind: dict[str, object]) -> Model:
     )
 
 
-KINDS = [
-    {"cell": cell, "context": context, "num_layers": layers, "bidirectional": bidirectional}
-    for cell in ("gru", "lstm")
-    for context in ("initial", "attention")
-    for layers, bidirectional in ((1, True), (2, False))
+KINDS: list[dict[str, object]] = [
+    *(
+        {"cell": cell, "context": context, "num_layers": layers, "bidirectional": bidirectional}
+        for cell in ("gru", "lstm")
+        for context in ("initial", "attention")
+        for layers, bidirectional in ((1, True), (2, False))
+    ),
+    {"cell": "gru", "attend": "between"},
 ]
 """A handful of models, for tests that take long."""
 

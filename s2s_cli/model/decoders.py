@@ -2,7 +2,7 @@
 
 A decoder turns embedded target tokens into features, from which the output layer predicts the next
 token. It runs over a whole reference (`forward`) or one token at a time (`step`), with the same
-result. The decoders with attention are in `bahdanau`, `luong` and `gnmt`.
+result. The decoders with attention are in `bahdanau`, `luong`, `conditional` and `gnmt`.
 """
 
 from typing import NamedTuple, cast

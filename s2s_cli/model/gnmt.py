@@ -18,7 +18,9 @@ from s2s_cli.model.layers import (
     SequenceDropout,
     StackConfig,
     apply_norm,
+    join_bottom,
     make_norms,
+    split_bottom,
 )
 
 
@@ -68,7 +70,7 @@ class GNMTDecoder(nn.Module):
             state: first state, from `init_state`.
             memory: from `init_state`.
         """
-        bottom, upper = _split_layers(state)
+        bottom, upper = split_bottom(state)
         outputs, contexts = self._run_bottom(embedded, bottom, cast("Memory", memory))
         outputs = apply_norm(self.bottom_norm, 0, outputs)
         return self.stack(outputs, upper, contexts)  # type: ignore[no-any-return]
@@ -93,19 +95,10 @@ class GNMTDecoder(nn.Module):
         self, embedded: Tensor, state: State, memory: DecoderMemory, masks: Masks = ()
     ) -> DecoderOutput:
         """One step, from `embedded` `(batch * beam, embed)`."""
-        bottom, upper = _split_layers(state)
+        bottom, upper = split_bottom(state)
         context, attention_weights = self.attention(bottom[0], memory)
         gates = self.bottom.project(embedded) + self.from_context(context)
         bottom = self.bottom.step(gates, bottom)
         outputs = apply_norm(self.bottom_norm, 0, bottom[0])
         outputs, upper = self.stack.step_inputs(outputs, upper, masks, context)
-        state = tuple(
-            torch.cat([lowest.unsqueeze(1), others], dim=1)
-            for lowest, others in zip(bottom, upper, strict=True)
-        )
-        return DecoderOutput(outputs, state, attention_weights)
-
-
-def _split_layers(state: State) -> tuple[State, State]:
-    """The state of the bottom layer, each `(batch, hidden)`, and that of the layers above it."""
-    return tuple(tensor[:, 0] for tensor in state), tuple(tensor[:, 1:] for tensor in state)
+        return DecoderOutput(outputs, join_bottom(bottom, upper), attention_weights)

@@ -264,6 +264,8 @@ class RecurrentStack(nn.Module):
             masks: what `draw_masks` returned before the first step.
             extra: a further input of every layer, `(batch, extra)`.
         """
+        if not self.layers:
+            return inputs, state
         return self._step_upper(inputs, [], state, masks, extra)
 
     def _step_upper(
@@ -282,7 +284,7 @@ class RecurrentStack(nn.Module):
 
     def draw_masks(self, batch_size: int) -> Masks:
         """Masks between the layers for all steps of a batch; empty if not variational."""
-        if not self.dropout.shares_masks:
+        if not (self.dropout.shares_masks and self.layers):
             return ()
         rnn = self.bottom.rnn
         like = next(rnn.parameters()).new_empty(batch_size, rnn.hidden_size)
@@ -331,6 +333,19 @@ def top_hidden(state: State) -> Tensor:
 def layer_state(state: State, index: int) -> State:
     """The state of one layer of a stack, each `(batch, hidden)`."""
     return tuple(tensor[:, index] for tensor in state)
+
+
+def split_bottom(state: State) -> tuple[State, State]:
+    """The state of the bottom layer, each `(batch, hidden)`, and that of the layers above it."""
+    return layer_state(state, 0), tuple(tensor[:, 1:] for tensor in state)
+
+
+def join_bottom(bottom: State, upper: State) -> State:
+    """The state of a stack from what `split_bottom` returns."""
+    return tuple(
+        torch.cat([lowest.unsqueeze(1), others], dim=1)
+        for lowest, others in zip(bottom, upper, strict=True)
+    )
 
 
 def stack_layers(states: list[State]) -> State:

@@ -47,6 +47,7 @@ def test_training_runs_the_selected_kernels() -> None:
         ({"attention": "dot"}, {}, TrainingKernels(True, False)),
         ({"attend": "after"}, {}, TrainingKernels(True, False)),
         ({"attend": "below", "num_layers": 3}, {}, TrainingKernels(True, True)),
+        ({"attend": "between"}, {}, TrainingKernels(True, False)),
         ({"num_layers": 2}, {}, TrainingKernels(True, False)),
     ],
 )
