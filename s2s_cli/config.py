@@ -186,6 +186,8 @@ class Sizes(Section):
     """Size of the recurrent states of this side."""
     num_layers: Layers | None = None
     """Number of recurrent layers of this side."""
+    transition_depth: Layers | None = None
+    """Number of cells in a time step of each layer of this side."""
 
 
 class Model(Section):
@@ -199,8 +201,13 @@ class Model(Section):
     """Size of the recurrent states; each direction of a bidirectional encoder has half of it."""
     num_layers: Layers = 1
     """Number of recurrent layers of the encoder, and of the decoder."""
+    transition_depth: Layers = 1
+    """Number of cells in a time step of each layer: the first reads the input, those after it have
+    none (deep transitions, Barone et al. 2017). With `attend: between` they follow the second cell,
+    so that Nematus counts one more in the decoder."""
     encoder: Sizes = Sizes()
-    """Sizes of the encoder, where they differ: `{embed_size, hidden_size, num_layers}`."""
+    """Sizes of the encoder, where they differ: `{embed_size, hidden_size, num_layers,
+    transition_depth}`."""
     decoder: Sizes = Sizes()
     """Sizes of the decoder, where they differ; the same keys."""
     bidirectional: bool = True
@@ -277,6 +284,7 @@ class Model(Section):
             own.embed_size or self.embed_size,
             own.hidden_size or self.hidden_size,
             own.num_layers or self.num_layers,
+            own.transition_depth or self.transition_depth,
         )
 
     @model_validator(mode="after")
@@ -292,6 +300,8 @@ class ResolvedSizes(NamedTuple):
     embed: int
     hidden: int
     layers: int
+    depth: int
+    """Number of cells in a time step of each layer."""
 
 
 def find_model_conflicts(model: Model) -> Iterator[str]:
@@ -299,7 +309,7 @@ def find_model_conflicts(model: Model) -> Iterator[str]:
     src, tgt = model.encoder_sizes, model.decoder_sizes
     if model.bidirectional and src.hidden % 2:
         yield f"a bidirectional encoder requires an even hidden_size, not {src.hidden}"
-    if model.decoder_start == "last" and src[1:] != tgt[1:]:
+    if model.decoder_start == "last" and (src.layers, src.hidden) != (tgt.layers, tgt.hidden):
         yield (
             f"decoder_start last: the encoder has {src.layers} layers of {src.hidden}, the decoder "
             f"{tgt.layers} of {tgt.hidden}; make them equal, or choose dense, mean or zero"

@@ -69,6 +69,7 @@ EXTRAS: list[dict[str, object]] = [
     {"bidirectional": False, "num_layers": 1},
     {"reverse_source": True, "residual": True},
     {"layer_norm": True, "num_layers": 3, "residual": True},
+    {"transition_depth": 2, "encoder": {"transition_depth": 3}, "num_layers": 1},
     {"decoder_start": "mean", "word_dropout": 0.2},
     {"decoder_start": "zero", "variational": True},
     {"decoder_start": "dense", "encoder": {"hidden_size": 8, "num_layers": 1}},
@@ -102,6 +103,7 @@ KINDS: list[dict[str, object]] = [
         for layers, bidirectional in ((1, True), (2, False))
     ),
     {"cell": "gru", "attend": "between"},
+    {"cell": "lstm", "attend": "between", "num_layers": 2, "transition_depth": 2},
 ]
 """A handful of models, for tests that take long."""
 

@@ -17,7 +17,6 @@ from s2s_cli.model.decoders import DecoderMemory, DecoderOutput
 from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import (
     Masks,
-    RecurrentLayer,
     RecurrentStack,
     SequenceDropout,
     StackConfig,
@@ -26,6 +25,7 @@ from s2s_cli.model.layers import (
     make_norms,
     split_bottom,
 )
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
 class ConditionalDecoder(nn.Module):
@@ -34,6 +34,7 @@ class ConditionalDecoder(nn.Module):
     With s the bottom state, e the embedded last token and a the attention:
     s'_i = cell1(e, s_{i-1}), c_i = a(s'_i), s_i = cell2(c_i, s'_i). The inputs of each layer above
     are [the outputs below; c_i], as in GNMT's decoder; the features are [the top output; e; c_i].
+    Transitions follow cell2 (Barone et al. 2017), so that cell1 is not counted in their depth.
     """
 
     readout = "tanh"
@@ -46,7 +47,7 @@ class ConditionalDecoder(nn.Module):
         self.bridge = BRIDGES[config.decoder_start](config)
         self.attention = Attention(config)
         self.word_layer = RecurrentLayer(config.cell, sizes.embed, sizes.hidden)
-        self.context_layer = RecurrentLayer(config.cell, value, sizes.hidden)
+        self.context_layer = RecurrentLayer(config.cell, value, sizes.hidden, sizes.depth)
         self.bottom_norm = make_norms(int(config.layer_norm), sizes.hidden)
         upper = StackConfig(
             config.cell,
@@ -57,6 +58,7 @@ class ConditionalDecoder(nn.Module):
             is_upper=True,
             residual=config.residual,
             layer_norm=config.layer_norm,
+            transition_depth=sizes.depth,
         )
         self.stack = RecurrentStack(upper, SequenceDropout(config.dropout, config.variational))
 

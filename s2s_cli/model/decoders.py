@@ -138,5 +138,6 @@ def make_stack(config: Model, input_size: int) -> RecurrentStack:
         sizes.layers,
         residual=config.residual,
         layer_norm=config.layer_norm,
+        transition_depth=sizes.depth,
     )
     return RecurrentStack(stack_config, SequenceDropout(config.dropout, config.variational))

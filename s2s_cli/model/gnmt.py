@@ -13,7 +13,6 @@ from s2s_cli.model.decoders import DecoderMemory, DecoderOutput
 from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import (
     Masks,
-    RecurrentLayer,
     RecurrentStack,
     SequenceDropout,
     StackConfig,
@@ -22,6 +21,7 @@ from s2s_cli.model.layers import (
     make_norms,
     split_bottom,
 )
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
 class GNMTDecoder(nn.Module):
@@ -42,7 +42,7 @@ class GNMTDecoder(nn.Module):
         self.bridge = BRIDGES[config.decoder_start](config)
         self.attention = Attention(config)
         self.from_context = nn.Linear(value, NUM_GATES[config.cell] * sizes.hidden, bias=False)
-        self.bottom = RecurrentLayer(config.cell, sizes.embed, sizes.hidden)
+        self.bottom = RecurrentLayer(config.cell, sizes.embed, sizes.hidden, sizes.depth)
         self.bottom_norm = make_norms(int(config.layer_norm), sizes.hidden)
         upper = StackConfig(
             config.cell,
@@ -53,6 +53,7 @@ class GNMTDecoder(nn.Module):
             is_upper=True,
             residual=config.residual,
             layer_norm=config.layer_norm,
+            transition_depth=sizes.depth,
         )
         self.is_fused = False  # set by `select_kernels`
         self.stack = RecurrentStack(upper, SequenceDropout(config.dropout, config.variational))

@@ -1,18 +1,19 @@
-"""The layers that models are built of: dropout, embeddings, recurrent layers and stacks of them.
+"""The layers that models are built of: dropout, embeddings, stacks of recurrent layers.
 
 Dropout is either drawn for every position, or variational: drawn once for a sentence and used at
-all its positions. Recurrent layers and stacks compute the same in two ways, over a whole sequence
-(`forward`) and one step at a time (`step`).
+all its positions. Stacks compute the same in two ways, over a whole sequence (`forward`) and one
+step at a time (`step`).
 """
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2s_cli.config import Model
-from s2s_cli.kernels.cells import CELLS, State, cast_state
+from s2s_cli.kernels.cells import State
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
 class SequenceDropout(nn.Module):
@@ -111,73 +112,6 @@ class Embedding(nn.Module):
 Masks = tuple[Tensor, ...]
 """Dropout masks `(batch, hidden)` between layers, for all steps; empty if not variational."""
 
-RNN_CLASSES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
-    "rnn": nn.RNN,
-    "gru": nn.GRU,
-    "lstm": nn.LSTM,
-}
-
-
-def call_rnn(rnn: nn.Module, *inputs: Any) -> Any:
-    """Call one of PyTorch's recurrent layers, on any device, in any precision.
-
-    PyTorch computes an LSTM on a CPU by oneDNN, which has no float16 LSTM for most processors. In
-    float16 this function makes it use PyTorch's own loop.
-    """
-    onednn: Any = torch.backends.mkldnn  # PyTorch's type stubs do not know its settings
-    is_half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.float16
-    was_enabled = onednn.enabled
-    try:
-        onednn.enabled = was_enabled and not is_half
-        return rnn(*inputs)
-    finally:
-        onednn.enabled = was_enabled
-
-
-class RecurrentLayer(nn.Module):
-    """One unidirectional layer that runs over a whole sequence or one step at a time.
-
-    It wraps a single-layer module of torch.nn. Several layers in one module would use cuDNN's
-    dropout between them, which keeps a random state that no seed restores.
-    """
-
-    def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.cell = cell
-        self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
-
-    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run over a whole sequence.
-
-        Args:
-            inputs: `(batch, tgt_len, input)`.
-            state: each `(batch, hidden)`.
-
-        Returns:
-            outputs: `(batch, tgt_len, hidden)`.
-            state: after the last step, each `(batch, hidden)`.
-        """
-        first = tuple(tensor.unsqueeze(0).contiguous() for tensor in state)
-        outputs, last = call_rnn(self.rnn, inputs, first if len(first) > 1 else first[0])
-        return outputs, tuple(tensor[0] for tensor in as_state(last))
-
-    def project(self, inputs: Tensor) -> Tensor:
-        """The gates that come from the inputs, `(..., gates * hidden)`."""
-        return F.linear(inputs, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0)  # type: ignore[arg-type]
-
-    def step(self, gates: Tensor, state: State) -> State:
-        """The state after one step, each `(batch, hidden)`.
-
-        Args:
-            gates: what `project` returned, `(batch, gates * hidden)`, possibly plus other inputs.
-            state: each `(batch, hidden)`.
-        """
-        recurrent = F.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)  # type: ignore[arg-type]
-        # Under autocast the products are bfloat16. The state stays in the type of the weights.
-        dtype = cast("Tensor", self.rnn.bias_hh_l0).dtype
-        state = cast_state(state, dtype)
-        return CELLS[self.cell].forward(gates.to(dtype), recurrent.to(dtype), state)[0]
-
 
 class StackConfig(NamedTuple):
     """Sizes and options of a `RecurrentStack`."""
@@ -192,6 +126,8 @@ class StackConfig(NamedTuple):
     """Whether the stack stands on other layers: its first layer then has dropout and a residual."""
     residual: bool = False
     layer_norm: bool = False
+    transition_depth: int = 1
+    """Number of cells in a time step of each layer."""
 
 
 class RecurrentStack(nn.Module):
@@ -209,7 +145,10 @@ class RecurrentStack(nn.Module):
         hidden = config.hidden_size
         self.layers = nn.ModuleList(
             RecurrentLayer(
-                config.cell, (hidden if index else config.input_size) + config.extra_size, hidden
+                config.cell,
+                (hidden if index else config.input_size) + config.extra_size,
+                hidden,
+                config.transition_depth,
             )
             for index in range(config.num_layers)
         )
@@ -318,11 +257,6 @@ def apply_norm(norms: nn.ModuleList, index: int, outputs: Tensor) -> Tensor:
 def concat(inputs: Tensor, extra: Tensor | None) -> Tensor:
     """Concatenate along the last dimension; None adds nothing."""
     return inputs if extra is None else torch.cat([inputs, extra], dim=-1)
-
-
-def as_state(hidden: Tensor | State) -> State:
-    """The last state that an `nn.RNN`, `nn.GRU` or `nn.LSTM` returns, as a tuple."""
-    return (hidden,) if isinstance(hidden, Tensor) else hidden
 
 
 def top_hidden(state: State) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from s2s_cli.kernels.cells import State
 from s2s_cli.model.conditional import ConditionalDecoder
 from s2s_cli.model.encoder import Encoding
-from s2s_cli.model.layers import RecurrentLayer
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 NUM_PAIRS, SRC_LEN, TGT_LEN = 2, 4, 3
 LENGTHS = (4, 2)

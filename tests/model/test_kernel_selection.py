@@ -48,6 +48,13 @@ def test_training_runs_the_selected_kernels() -> None:
         ({"attend": "after"}, {}, TrainingKernels(True, False)),
         ({"attend": "below", "num_layers": 3}, {}, TrainingKernels(True, True)),
         ({"attend": "between"}, {}, TrainingKernels(True, False)),
+        ({"transition_depth": 2}, {}, TrainingKernels(True, False)),
+        ({"encoder": {"transition_depth": 2}}, {}, TrainingKernels(True, True)),
+        (
+            {"attend": "below", "num_layers": 2, "transition_depth": 2},
+            {},
+            TrainingKernels(True, False),
+        ),
         ({"num_layers": 2}, {}, TrainingKernels(True, False)),
     ],
 )

@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from s2s_cli.model.layers import (
-    RecurrentLayer,
     RecurrentStack,
     SequenceDropout,
     StackConfig,
     select_rows,
 )
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
 @pytest.mark.parametrize(("cell", "num_tensors"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
