@@ -216,8 +216,9 @@ class Model(Section):
     """Read the source from its last word to its first (Sutskever et al. 2014)."""
     residual: bool = False
     """Add the input of a layer to its output, from the second layer on (Wu et al. 2016)."""
-    layer_norm: bool = False
-    """Normalise the output of every layer (Ba et al. 2016 also normalise inside the cell)."""
+    layer_norm: Literal["none", "output", "cell"] = "none"
+    """Layer normalisation (Ba et al. 2016): `output` normalises the output of every layer, `cell`
+    the gates inside every cell, those from its inputs and those from its state."""
     context: Literal["initial", "every_step", "attention"] = "attention"
     """What the decoder sees of the source: `initial` a summary at the start, `every_step` the
     summary at every step, `attention` all encoder outputs."""
@@ -286,6 +287,12 @@ class Model(Section):
             own.num_layers or self.num_layers,
             own.transition_depth or self.transition_depth,
         )
+
+    @field_validator("layer_norm", mode="before")
+    @classmethod
+    def _name_layer_norm(cls, given: object) -> object:
+        """Older recipes and models have `true` or `false`."""
+        return ("output" if given else "none") if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -46,9 +46,13 @@ class ConditionalDecoder(nn.Module):
         self.feature_size = sizes.hidden + sizes.embed + value
         self.bridge = BRIDGES[config.decoder_start](config)
         self.attention = Attention(config)
-        self.word_layer = RecurrentLayer(config.cell, sizes.embed, sizes.hidden)
-        self.context_layer = RecurrentLayer(config.cell, value, sizes.hidden, sizes.depth)
-        self.bottom_norm = make_norms(int(config.layer_norm), sizes.hidden)
+        self.word_layer = RecurrentLayer(
+            config.cell, sizes.embed, sizes.hidden, layer_norm=config.layer_norm
+        )
+        self.context_layer = RecurrentLayer(
+            config.cell, value, sizes.hidden, sizes.depth, config.layer_norm
+        )
+        self.bottom_norm = make_norms(1, sizes.hidden, config.layer_norm)
         upper = StackConfig(
             config.cell,
             sizes.hidden,

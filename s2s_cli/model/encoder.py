@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         # A model that uses only the last state ignores the outputs of the top layer.
         is_top_used = config.context == "attention" or config.decoder_start == "mean"
         num_norms = sizes.layers if is_top_used else sizes.layers - 1
-        self.norms = make_norms(num_norms if config.layer_norm else 0, sizes.hidden)
+        self.norms = make_norms(num_norms, sizes.hidden, config.layer_norm)
 
     def forward(self, embedded: Tensor, src_lengths: Tensor) -> Encoding:
         """Encode a batch.
@@ -79,16 +79,16 @@ class Encoder(nn.Module):
 
 
 def make_layer(config: Model, input_size: int) -> nn.Module:
-    """A layer of the encoder: torch.nn's, or a `PackedLayer` if a step has more than one cell."""
+    """A layer of the encoder: torch.nn's, or a `PackedLayer` where torch.nn has none."""
     sizes, directions = config.encoder_sizes, 2 if config.bidirectional else 1
     hidden_size = sizes.hidden // directions
-    if sizes.depth == 1:
+    if sizes.depth == 1 and config.layer_norm != "cell":
         return RNN_CLASSES[config.cell](
             input_size, hidden_size, batch_first=True, bidirectional=config.bidirectional
         )
     return PackedLayer(
         [
-            RecurrentLayer(config.cell, input_size, hidden_size, sizes.depth)
+            RecurrentLayer(config.cell, input_size, hidden_size, sizes.depth, config.layer_norm)
             for _ in range(directions)
         ]
     )

@@ -42,8 +42,10 @@ class GNMTDecoder(nn.Module):
         self.bridge = BRIDGES[config.decoder_start](config)
         self.attention = Attention(config)
         self.from_context = nn.Linear(value, NUM_GATES[config.cell] * sizes.hidden, bias=False)
-        self.bottom = RecurrentLayer(config.cell, sizes.embed, sizes.hidden, sizes.depth)
-        self.bottom_norm = make_norms(int(config.layer_norm), sizes.hidden)
+        self.bottom = RecurrentLayer(
+            config.cell, sizes.embed, sizes.hidden, sizes.depth, config.layer_norm
+        )
+        self.bottom_norm = make_norms(1, sizes.hidden, config.layer_norm)
         upper = StackConfig(
             config.cell,
             sizes.hidden,

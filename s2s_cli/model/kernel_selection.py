@@ -5,12 +5,12 @@ In training, with `training.kernels: fused`:
 - `kernels.cross_entropy` computes the vocabulary layer, softmax and loss of every model.
 - `kernels.attention_loop` replaces a decoder's loop over target positions, where attention is
   additive and precedes the step: Bahdanau's decoder with one layer, and the bottom layer of GNMT's,
-  both without transitions.
+  with one plain cell in a step (no transitions, no normalisation inside).
 
 In decoding, with `decoding.kernels: fused`:
 
 - `model.search_step` replaces `Seq2Seq.step` of Bahdanau's decoder with one layer, additive
-  attention and no transitions.
+  attention and one plain cell in a step.
 - `kernels.packed_weights` prepares the matrices of `search_step`, and in all other models those of
   the decoder and the output layer. With `plain`, too, `decoding.precision` `bf16` and `int8` need
   it.

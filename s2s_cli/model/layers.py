@@ -125,7 +125,7 @@ class StackConfig(NamedTuple):
     is_upper: bool = False
     """Whether the stack stands on other layers: its first layer then has dropout and a residual."""
     residual: bool = False
-    layer_norm: bool = False
+    layer_norm: str = "none"
     transition_depth: int = 1
     """Number of cells in a time step of each layer."""
 
@@ -134,7 +134,7 @@ class RecurrentStack(nn.Module):
     """Layers on top of each other, with dropout between them.
 
     With `residual`, layers from the second on output x + layer(dropout(x)) (Wu et al. 2016). With
-    `layer_norm`, outputs are normalised. Neither changes the states of the cells.
+    `layer_norm: output`, outputs are normalised. Neither changes the states of the cells.
     """
 
     def __init__(self, config: StackConfig, dropout: SequenceDropout) -> None:
@@ -149,10 +149,11 @@ class RecurrentStack(nn.Module):
                 (hidden if index else config.input_size) + config.extra_size,
                 hidden,
                 config.transition_depth,
+                config.layer_norm,
             )
             for index in range(config.num_layers)
         )
-        self.norms = make_norms(config.num_layers if config.layer_norm else 0, hidden)
+        self.norms = make_norms(config.num_layers, hidden, config.layer_norm)
 
     def forward(self, inputs: Tensor, state: State, extra: Tensor | None = None) -> Tensor:
         """Run over a whole sequence, layer by layer.
@@ -244,9 +245,9 @@ class RecurrentStack(nn.Module):
         return apply_norm(self.norms, index, outputs)
 
 
-def make_norms(number: int, size: int) -> nn.ModuleList:
-    """Layer normalisations for the lowest `number` layers of a stack."""
-    return nn.ModuleList(nn.LayerNorm(size) for _ in range(number))
+def make_norms(number: int, size: int, layer_norm: str) -> nn.ModuleList:
+    """Normalisations of the outputs of a stack's lowest `number` layers; none if they have none."""
+    return nn.ModuleList(nn.LayerNorm(size) for _ in range(number * (layer_norm == "output")))
 
 
 def apply_norm(norms: nn.ModuleList, index: int, outputs: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """One unidirectional recurrent layer, over a whole sequence or one step at a time.
 
-Its step has one cell of torch.nn, or several (deep transitions).
+Its step has one cell of torch.nn, or several (deep transitions). With `layer_norm: cell`, cells get
+LN(W x) and LN(V h) instead of W x + b_i and V h + b_h: each sum is normalised over all gates, as in
+Marian, and then has a gain and a bias (Ba et al. 2016). An LSTM's c is not normalised.
 """
 
 from typing import Any, cast
@@ -46,16 +48,17 @@ class Transition(nn.Module):
     al. 2017 and Sennrich et al. 2017.
     """
 
-    def __init__(self, cell: str, hidden_size: int) -> None:
+    def __init__(self, cell: str, hidden_size: int, layer_norm: str = "none") -> None:
         super().__init__()
         self.cell = CELLS[cell]
         gates_size = NUM_GATES[cell] * hidden_size
-        self.recurrent = nn.Linear(hidden_size, gates_size)
+        self.recurrent = nn.Linear(hidden_size, gates_size, bias=layer_norm != "cell")
+        self.norm = make_gate_norm(gates_size, layer_norm)
         self.gates = nn.Parameter(torch.zeros(gates_size))
 
     def forward(self, state: State) -> State:
         """From one state to the next, each `(batch, hidden)` in the type of the weights."""
-        recurrent: Tensor = self.recurrent(state[0]).to(self.gates.dtype)
+        recurrent = self.norm(self.recurrent(state[0]).to(self.gates.dtype))
         return self.cell.forward(self.gates.unsqueeze(0), recurrent, state)[0]
 
 
@@ -67,16 +70,31 @@ class RecurrentLayer(nn.Module):
     than one, further cells without input follow in each step, `Transition`s.
     """
 
-    def __init__(self, cell: str, input_size: int, hidden_size: int, depth: int = 1) -> None:
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        depth: int = 1,
+        layer_norm: str = "none",
+    ) -> None:
         super().__init__()
         self.cell = cell
-        self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
-        self.transitions = nn.ModuleList(Transition(cell, hidden_size) for _ in range(1, depth))
+        self.is_normalized = layer_norm == "cell"
+        gates_size = NUM_GATES[cell] * hidden_size
+        self.rnn = RNN_CLASSES[cell](
+            input_size, hidden_size, bias=not self.is_normalized, batch_first=True
+        )
+        self.input_norm = make_gate_norm(gates_size, layer_norm)
+        self.state_norm = make_gate_norm(gates_size, layer_norm)
+        self.transitions = nn.ModuleList(
+            Transition(cell, hidden_size, layer_norm) for _ in range(1, depth)
+        )
 
     @property
     def is_plain(self) -> bool:
         """Whether a step is one cell of torch.nn, as torch's own loops and our kernels compute."""
-        return not self.transitions
+        return not (self.transitions or self.is_normalized)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run over a whole sequence.
@@ -105,13 +123,13 @@ class RecurrentLayer(nn.Module):
 
     def zero_state(self, num_rows: int) -> State:
         """A state of zeros, each `(num_rows, hidden)`."""
-        bias = cast("Tensor", self.rnn.bias_hh_l0)
-        zeros = bias.new_zeros(num_rows, self.rnn.hidden_size)
+        zeros = self._any_bias.new_zeros(num_rows, self.rnn.hidden_size)
         return (zeros,) * NUM_STATE_TENSORS[self.cell]
 
     def project(self, inputs: Tensor) -> Tensor:
-        """The gates that come from the inputs, `(..., gates * hidden)`."""
-        return F.linear(inputs, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0)  # type: ignore[arg-type]
+        """The gates that come from the inputs, `(..., gates * hidden)`; `step` normalises them."""
+        bias = None if self.is_normalized else self.rnn.bias_ih_l0
+        return F.linear(inputs, self.rnn.weight_ih_l0, bias)  # type: ignore[arg-type]
 
     def step(self, gates: Tensor, state: State) -> State:
         """The state after one step, each `(batch, hidden)`.
@@ -120,11 +138,22 @@ class RecurrentLayer(nn.Module):
             gates: what `project` returned, `(batch, gates * hidden)`, possibly plus other inputs.
             state: each `(batch, hidden)`.
         """
-        recurrent = F.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)  # type: ignore[arg-type]
+        bias = None if self.is_normalized else self.rnn.bias_hh_l0
+        recurrent = F.linear(state[0], self.rnn.weight_hh_l0, bias)  # type: ignore[arg-type]
         # Under autocast the products are bfloat16. The state stays in the type of the weights.
-        dtype = cast("Tensor", self.rnn.bias_hh_l0).dtype
-        state = cast_state(state, dtype)
-        state = CELLS[self.cell].forward(gates.to(dtype), recurrent.to(dtype), state)[0]
+        dtype = self._any_bias.dtype
+        gates, recurrent = self.input_norm(gates.to(dtype)), self.state_norm(recurrent.to(dtype))
+        state = CELLS[self.cell].forward(gates, recurrent, cast_state(state, dtype))[0]
         for transition in self.transitions:
             state = transition(state)
         return state
+
+    @property
+    def _any_bias(self) -> Tensor:
+        """A bias of the cell; when the matrices are packed, it keeps the type of the weights."""
+        return cast("Tensor", self.state_norm.bias if self.is_normalized else self.rnn.bias_hh_l0)
+
+
+def make_gate_norm(gates_size: int, layer_norm: str) -> nn.Module:
+    """The normalisation of one of the sums that a cell receives, if cells have any."""
+    return nn.LayerNorm(gates_size) if layer_norm == "cell" else nn.Identity()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import CELLS, make_config
+from textbook import compute_cell
 from torch import Tensor
 
 from s2s_cli.kernels.cells import State
@@ -33,20 +34,12 @@ def make_encoding(cell: str) -> Encoding:
     return Encoding(outputs, mask, state)
 
 
-def compute_cell(cell: str, layer: RecurrentLayer, x: Tensor, state: State) -> State:
-    """One step of one sentence by the textbook's equations."""
-    rnn, h = layer.rnn, state[0]
+def run_layer(cell: str, layer: RecurrentLayer, x: Tensor, state: State) -> State:
+    """One step of one sentence."""
+    rnn = layer.rnn
     from_x = rnn.weight_ih_l0 @ x + rnn.bias_ih_l0
-    from_h = rnn.weight_hh_l0 @ h + rnn.bias_hh_l0
-    if cell == "rnn":
-        return (torch.tanh(from_x + from_h),)
-    if cell == "gru":
-        (x_r, x_z, x_n), (h_r, h_z, h_n) = from_x.chunk(3), from_h.chunk(3)
-        r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-        return ((1 - z) * torch.tanh(x_n + r * h_n) + z * h,)
-    i, f, j, o = (from_x + from_h).chunk(4)
-    c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(j)
-    return torch.sigmoid(o) * torch.tanh(c), c
+    from_h = rnn.weight_hh_l0 @ state[0] + rnn.bias_hh_l0
+    return compute_cell(cell, from_x, from_h, state)
 
 
 def attend(decoder: ConditionalDecoder, query: Tensor, values: Tensor) -> Tensor:
@@ -71,9 +64,9 @@ def test_the_decoder_computes_its_equations(cell: str) -> None:
             values = encoding.outputs[row, :length]
             for position in range(TGT_LEN):
                 word = embedded[row, position]
-                between = compute_cell(cell, decoder.word_layer, word, state)
+                between = run_layer(cell, decoder.word_layer, word, state)
                 context = attend(decoder, between[0], values)
-                state = compute_cell(cell, decoder.context_layer, context, between)
+                state = run_layer(cell, decoder.context_layer, context, between)
                 expected = torch.cat([state[0], word, context])
                 torch.testing.assert_close(features[row, position], expected)
 
@@ -88,8 +81,8 @@ def test_the_layers_above_get_the_context_as_an_input() -> None:
         top, context = features[:, :6], features[:, 11:]
         for row in range(NUM_PAIRS):
             zeros = (torch.zeros(6, dtype=torch.float64),)
-            between = compute_cell("gru", decoder.word_layer, word[row], zeros)
-            bottom = compute_cell("gru", decoder.context_layer, context[row], between)
+            between = run_layer("gru", decoder.word_layer, word[row], zeros)
+            bottom = run_layer("gru", decoder.context_layer, context[row], between)
             upper = decoder.stack.bottom
-            (expected,) = compute_cell("gru", upper, torch.cat([bottom[0], context[row]]), zeros)
+            (expected,) = run_layer("gru", upper, torch.cat([bottom[0], context[row]]), zeros)
             torch.testing.assert_close(top[row], expected)

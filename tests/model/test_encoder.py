@@ -24,7 +24,13 @@ def encode_both(encoder: Encoder, filler: float = 0.0) -> Encoding:
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize(
     "option",
-    [{"reverse_source": True}, {"residual": True}, {"layer_norm": True}, {"transition_depth": 2}],
+    [
+        {"reverse_source": True},
+        {"residual": True},
+        {"layer_norm": "output"},
+        {"layer_norm": "cell"},
+        {"transition_depth": 2},
+    ],
     ids=str,
 )
 def test_padding_changes_nothing(cell: str, bidirectional: bool, option: dict[str, object]) -> None:

@@ -25,9 +25,10 @@ def test_with_one_cell_the_loop_equals_torchs_layer(cell: str, bidirectional: bo
     torch.testing.assert_close(state, as_state(last))
 
 
+@pytest.mark.parametrize("layer_norm", ["none", "cell"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_both_directions_read_each_sentence_alone(cell: str) -> None:
-    forwards, backwards = (RecurrentLayer(cell, 3, 4, depth=3) for _ in range(2))
+def test_both_directions_read_each_sentence_alone(cell: str, layer_norm: str) -> None:
+    forwards, backwards = (RecurrentLayer(cell, 3, 4, 3, layer_norm) for _ in range(2))
     embedded = torch.randn(5, 5, 3)
     packed = pack_padded_sequence(embedded, LENGTHS, batch_first=True, enforce_sorted=False)
     _, state = PackedLayer([forwards, backwards])(packed)

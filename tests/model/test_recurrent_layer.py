@@ -1,7 +1,8 @@
 import pytest
 import torch
 from conftest import CELLS, make_config
-from torch import nn
+from textbook import compute_cell
+from torch import Tensor, nn
 
 from s2s_cli.model.recurrent_layer import RecurrentLayer, Transition
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -41,6 +42,48 @@ def test_transitions_are_cells_whose_input_is_zero(cell: str) -> None:
             step_inputs = torch.zeros_like(step_inputs)
         torch.testing.assert_close(outputs[:, position], state[0])
     torch.testing.assert_close(last, state)
+
+
+def normalize(sums: Tensor, norm: nn.Module) -> Tensor:
+    """Ba et al. 2016, equation 4, for one sentence; `norm` only holds gains and biases."""
+    mean = sum(sums.tolist()) / len(sums)
+    variance = sum((x - mean) ** 2 for x in sums.tolist()) / len(sums)
+    return norm.weight * (sums - mean) / (variance + 1e-5) ** 0.5 + norm.bias  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cell_normalises_the_sums_from_its_inputs_and_from_its_state(cell: str) -> None:
+    layer = RecurrentLayer(cell, 3, 4, depth=2, layer_norm="cell").double()
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -1, 1)
+    inputs = torch.randn(2, 3, dtype=torch.float64)
+    gates = layer.project(inputs)
+    context = torch.randn_like(gates)  # what a decoder adds from its attention
+    before = tuple(torch.randn_like(h) for h in layer.zero_state(2))
+    with torch.no_grad():
+        found = layer.step(gates + context, before)
+        (transition,) = layer.transitions
+        for row in range(2):
+            state = tuple(tensor[row] for tensor in before)
+            from_x = layer.rnn.weight_ih_l0 @ inputs[row] + context[row]
+            from_h = normalize(layer.rnn.weight_hh_l0 @ state[0], layer.state_norm)
+            state = compute_cell(cell, normalize(from_x, layer.input_norm), from_h, state)
+            from_h = normalize(transition.recurrent.weight @ state[0], transition.norm)
+            state = compute_cell(cell, transition.gates, from_h, state)
+            torch.testing.assert_close(tuple(tensor[row] for tensor in found), state)
+
+
+def test_only_norms_inside_cells_have_biases_of_gates() -> None:
+    layers = {kind: RecurrentLayer("gru", 3, 4, 2, kind) for kind in ("none", "output", "cell")}
+    names = {kind: set(layer.state_dict()) for kind, layer in layers.items()}
+    assert names["none"] == names["output"]
+    assert names["cell"] - names["none"] == {
+        *(f"{norm}.{name}" for norm in ("input_norm", "state_norm") for name in ("weight", "bias")),
+        *("transitions.0.norm.weight", "transitions.0.norm.bias"),
+    }
+    assert names["none"] - names["cell"] == {
+        *("rnn.bias_ih_l0", "rnn.bias_hh_l0", "transitions.0.recurrent.bias")
+    }
 
 
 def test_a_depth_of_one_is_a_model_without_transitions() -> None:
