@@ -186,6 +186,8 @@ class Sizes(Section):
     """Size of the recurrent states of this side."""
     num_layers: Layers | None = None
     """Number of recurrent layers of this side."""
+    transition_depth: Layers | None = None
+    """Number of cells in a time step of each layer of this side."""
 
 
 class Model(Section):
@@ -199,8 +201,13 @@ class Model(Section):
     """Size of the recurrent states; each direction of a bidirectional encoder has half of it."""
     num_layers: Layers = 1
     """Number of recurrent layers of the encoder, and of the decoder."""
+    transition_depth: Layers = 1
+    """Number of cells in a time step of each layer: the first reads the input, those after it have
+    none (deep transitions, Barone et al. 2017). With `attend: between` they follow the second cell,
+    so that Nematus counts one more in the decoder."""
     encoder: Sizes = Sizes()
-    """Sizes of the encoder, where they differ: `{embed_size, hidden_size, num_layers}`."""
+    """Sizes of the encoder, where they differ: `{embed_size, hidden_size, num_layers,
+    transition_depth}`."""
     decoder: Sizes = Sizes()
     """Sizes of the decoder, where they differ; the same keys."""
     bidirectional: bool = True
@@ -209,8 +216,9 @@ class Model(Section):
     """Read the source from its last word to its first (Sutskever et al. 2014)."""
     residual: bool = False
     """Add the input of a layer to its output, from the second layer on (Wu et al. 2016)."""
-    layer_norm: bool = False
-    """Normalise the output of every layer (Ba et al. 2016 also normalise inside the cell)."""
+    layer_norm: Literal["none", "output", "cell"] = "none"
+    """Layer normalisation (Ba et al. 2016): `output` normalises the output of every layer, `cell`
+    the gates inside every cell, those from its inputs and those from its state."""
     context: Literal["initial", "every_step", "attention"] = "attention"
     """What the decoder sees of the source: `initial` a summary at the start, `every_step` the
     summary at every step, `attention` all encoder outputs."""
@@ -219,9 +227,9 @@ class Model(Section):
     or `scaled_dot`."""
     attention_size: Width = 512
     """Size of the hidden layer of the additive scorer."""
-    attend: Literal["before", "after", "below"] = "before"
-    """When the decoder attends: `before` each step (Bahdanau), `after` it (Luong), or `below`, with
-    the state of the bottom layer (GNMT)."""
+    attend: Literal["before", "after", "between", "below"] = "before"
+    """When the decoder attends: `before` each step (Bahdanau), `after` it (Luong), `between` the
+    two cells of a step (Nematus), or `below`, with the state of the bottom layer (GNMT)."""
     input_feeding: bool = False
     """With `attend: after`, feed the attentional state into the next step (Luong et al. 2015)."""
     decoder_start: Literal["last", "mean", "zero", "dense"] = "last"
@@ -277,7 +285,14 @@ class Model(Section):
             own.embed_size or self.embed_size,
             own.hidden_size or self.hidden_size,
             own.num_layers or self.num_layers,
+            own.transition_depth or self.transition_depth,
         )
+
+    @field_validator("layer_norm", mode="before")
+    @classmethod
+    def _name_layer_norm(cls, given: object) -> object:
+        """Older recipes and models have `true` or `false`."""
+        return ("output" if given else "none") if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -292,6 +307,8 @@ class ResolvedSizes(NamedTuple):
     embed: int
     hidden: int
     layers: int
+    depth: int
+    """Number of cells in a time step of each layer."""
 
 
 def find_model_conflicts(model: Model) -> Iterator[str]:
@@ -299,7 +316,7 @@ def find_model_conflicts(model: Model) -> Iterator[str]:
     src, tgt = model.encoder_sizes, model.decoder_sizes
     if model.bidirectional and src.hidden % 2:
         yield f"a bidirectional encoder requires an even hidden_size, not {src.hidden}"
-    if model.decoder_start == "last" and src[1:] != tgt[1:]:
+    if model.decoder_start == "last" and (src.layers, src.hidden) != (tgt.layers, tgt.hidden):
         yield (
             f"decoder_start last: the encoder has {src.layers} layers of {src.hidden}, the decoder "
             f"{tgt.layers} of {tgt.hidden}; make them equal, or choose dense, mean or zero"

@@ -67,6 +67,11 @@ def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
     assert load_recipe(str(path)).config == config
 
 
+@pytest.mark.parametrize(("old", "new"), [(True, "output"), (False, "none"), ("cell", "cell")])
+def test_older_recipes_name_layer_normalisation_by_true_and_false(old: object, new: str) -> None:
+    assert check_config({"model": {"layer_norm": old}}, "x").model.layer_norm == new
+
+
 def test_overrides_reach_any_key_and_the_last_wins() -> None:
     overrides = [parse_override(text) for text in ("training.seed=3", "training.seed=7")]
     assert load_recipe("quickstart", overrides).config.training.seed == 7

@@ -15,7 +15,8 @@ from s2s_cli.kernels.cells import CELLS, NUM_GATES, State, cast_state
 from s2s_cli.model.attention import AdditiveScorer, Attention, Memory
 from s2s_cli.model.decoders import DecoderMemory, DecoderOutput, make_stack
 from s2s_cli.model.encoder import BRIDGES, Encoding
-from s2s_cli.model.layers import Masks, RecurrentLayer, apply_norm, layer_state, top_hidden
+from s2s_cli.model.layers import Masks, apply_norm, layer_state, top_hidden
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
 class BahdanauDecoder(nn.Module):

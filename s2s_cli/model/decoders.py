@@ -2,7 +2,7 @@
 
 A decoder turns embedded target tokens into features, from which the output layer predicts the next
 token. It runs over a whole reference (`forward`) or one token at a time (`step`), with the same
-result. The decoders with attention are in `bahdanau`, `luong` and `gnmt`.
+result. The decoders with attention are in `bahdanau`, `luong`, `conditional` and `gnmt`.
 """
 
 from typing import NamedTuple, cast
@@ -138,5 +138,6 @@ def make_stack(config: Model, input_size: int) -> RecurrentStack:
         sizes.layers,
         residual=config.residual,
         layer_norm=config.layer_norm,
+        transition_depth=sizes.depth,
     )
     return RecurrentStack(stack_config, SequenceDropout(config.dropout, config.variational))

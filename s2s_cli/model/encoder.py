@@ -1,6 +1,6 @@
 """The encoder, and the bridges that make the decoder's first state from what it returns."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,13 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from s2s_cli.config import Model
 from s2s_cli.kernels.cells import NUM_STATE_TENSORS, State
 from s2s_cli.model.layers import (
-    RNN_CLASSES,
     SequenceDropout,
     apply_norm,
-    as_state,
-    call_rnn,
     make_norms,
     stack_layers,
 )
+from s2s_cli.model.packed_layer import PackedLayer
+from s2s_cli.model.recurrent_layer import RNN_CLASSES, RecurrentLayer, as_state, call_rnn
 
 
 class Encoding(NamedTuple):
@@ -32,24 +31,18 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Model) -> None:
         super().__init__()
-        directions = 2 if config.bidirectional else 1
         sizes = config.encoder_sizes
         self.reverse_source = config.reverse_source
         self.residual = config.residual
         self.dropout = SequenceDropout(config.dropout, config.variational)
         self.layers = nn.ModuleList(
-            RNN_CLASSES[config.cell](
-                sizes.hidden if layer else sizes.embed,
-                sizes.hidden // directions,
-                batch_first=True,
-                bidirectional=config.bidirectional,
-            )
-            for layer in range(sizes.layers)
+            make_layer(config, sizes.hidden if index else sizes.embed)
+            for index in range(sizes.layers)
         )
         # A model that uses only the last state ignores the outputs of the top layer.
         is_top_used = config.context == "attention" or config.decoder_start == "mean"
         num_norms = sizes.layers if is_top_used else sizes.layers - 1
-        self.norms = make_norms(num_norms if config.layer_norm else 0, sizes.hidden)
+        self.norms = make_norms(num_norms, sizes.hidden, config.layer_norm)
 
     def forward(self, embedded: Tensor, src_lengths: Tensor) -> Encoding:
         """Encode a batch.
@@ -67,7 +60,7 @@ class Encoder(nn.Module):
         for index, layer in enumerate(self.layers):
             inputs = packed.data
             dropped = self.dropout(inputs, rows) if index else inputs
-            packed, last = self._run_layer(cast("nn.RNNBase", layer), packed._replace(data=dropped))
+            packed, last = self._run_layer(layer, packed._replace(data=dropped))
             outputs = packed.data + inputs if self.residual and index else packed.data
             packed = packed._replace(data=apply_norm(self.norms, index, outputs))
             # (directions, batch, size) -> (batch, directions * size)
@@ -79,10 +72,26 @@ class Encoder(nn.Module):
         mask = (positions < src_lengths.unsqueeze(1)).to(embedded.device)
         return Encoding(outputs, mask, stack_layers(states))
 
-    def _run_layer(self, layer: nn.RNNBase, packed: PackedSequence) -> tuple[PackedSequence, State]:
+    def _run_layer(self, layer: nn.Module, packed: PackedSequence) -> tuple[PackedSequence, State]:
         """A layer's outputs, and its last state, each `(directions, batch, size)`."""
         packed, last = call_rnn(layer, packed)
         return packed, as_state(last)
+
+
+def make_layer(config: Model, input_size: int) -> nn.Module:
+    """A layer of the encoder: torch.nn's, or a `PackedLayer` where torch.nn has none."""
+    sizes, directions = config.encoder_sizes, 2 if config.bidirectional else 1
+    hidden_size = sizes.hidden // directions
+    if sizes.depth == 1 and config.layer_norm != "cell":
+        return RNN_CLASSES[config.cell](
+            input_size, hidden_size, batch_first=True, bidirectional=config.bidirectional
+        )
+    return PackedLayer(
+        [
+            RecurrentLayer(config.cell, input_size, hidden_size, sizes.depth, config.layer_norm)
+            for _ in range(directions)
+        ]
+    )
 
 
 def reverse_words(sequences: Tensor, lengths: Tensor) -> Tensor:

@@ -13,13 +13,15 @@ from s2s_cli.model.decoders import DecoderMemory, DecoderOutput
 from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import (
     Masks,
-    RecurrentLayer,
     RecurrentStack,
     SequenceDropout,
     StackConfig,
     apply_norm,
+    join_bottom,
     make_norms,
+    split_bottom,
 )
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
 class GNMTDecoder(nn.Module):
@@ -40,8 +42,10 @@ class GNMTDecoder(nn.Module):
         self.bridge = BRIDGES[config.decoder_start](config)
         self.attention = Attention(config)
         self.from_context = nn.Linear(value, NUM_GATES[config.cell] * sizes.hidden, bias=False)
-        self.bottom = RecurrentLayer(config.cell, sizes.embed, sizes.hidden)
-        self.bottom_norm = make_norms(int(config.layer_norm), sizes.hidden)
+        self.bottom = RecurrentLayer(
+            config.cell, sizes.embed, sizes.hidden, sizes.depth, config.layer_norm
+        )
+        self.bottom_norm = make_norms(1, sizes.hidden, config.layer_norm)
         upper = StackConfig(
             config.cell,
             sizes.hidden,
@@ -51,6 +55,7 @@ class GNMTDecoder(nn.Module):
             is_upper=True,
             residual=config.residual,
             layer_norm=config.layer_norm,
+            transition_depth=sizes.depth,
         )
         self.is_fused = False  # set by `select_kernels`
         self.stack = RecurrentStack(upper, SequenceDropout(config.dropout, config.variational))
@@ -68,7 +73,7 @@ class GNMTDecoder(nn.Module):
             state: first state, from `init_state`.
             memory: from `init_state`.
         """
-        bottom, upper = _split_layers(state)
+        bottom, upper = split_bottom(state)
         outputs, contexts = self._run_bottom(embedded, bottom, cast("Memory", memory))
         outputs = apply_norm(self.bottom_norm, 0, outputs)
         return self.stack(outputs, upper, contexts)  # type: ignore[no-any-return]
@@ -93,19 +98,10 @@ class GNMTDecoder(nn.Module):
         self, embedded: Tensor, state: State, memory: DecoderMemory, masks: Masks = ()
     ) -> DecoderOutput:
         """One step, from `embedded` `(batch * beam, embed)`."""
-        bottom, upper = _split_layers(state)
+        bottom, upper = split_bottom(state)
         context, attention_weights = self.attention(bottom[0], memory)
         gates = self.bottom.project(embedded) + self.from_context(context)
         bottom = self.bottom.step(gates, bottom)
         outputs = apply_norm(self.bottom_norm, 0, bottom[0])
         outputs, upper = self.stack.step_inputs(outputs, upper, masks, context)
-        state = tuple(
-            torch.cat([lowest.unsqueeze(1), others], dim=1)
-            for lowest, others in zip(bottom, upper, strict=True)
-        )
-        return DecoderOutput(outputs, state, attention_weights)
-
-
-def _split_layers(state: State) -> tuple[State, State]:
-    """The state of the bottom layer, each `(batch, hidden)`, and that of the layers above it."""
-    return tuple(tensor[:, 0] for tensor in state), tuple(tensor[:, 1:] for tensor in state)
+        return DecoderOutput(outputs, join_bottom(bottom, upper), attention_weights)

@@ -4,12 +4,13 @@ In training, with `training.kernels: fused`:
 
 - `kernels.cross_entropy` computes the vocabulary layer, softmax and loss of every model.
 - `kernels.attention_loop` replaces a decoder's loop over target positions, where attention is
-  additive and precedes the step: Bahdanau's decoder with one layer, and the bottom layer of GNMT's.
+  additive and precedes the step: Bahdanau's decoder with one layer, and the bottom layer of GNMT's,
+  with one plain cell in a step (no transitions, no normalisation inside).
 
 In decoding, with `decoding.kernels: fused`:
 
-- `model.search_step` replaces `Seq2Seq.step` of Bahdanau's decoder with one layer and additive
-  attention.
+- `model.search_step` replaces `Seq2Seq.step` of Bahdanau's decoder with one layer, additive
+  attention and one plain cell in a step.
 - `kernels.packed_weights` prepares the matrices of `search_step`, and in all other models those of
   the decoder and the output layer. With `plain`, too, `decoding.precision` `bf16` and `int8` need
   it.
@@ -88,7 +89,7 @@ def use_training_kernels(model: Seq2Seq, kernels: TrainingKernels) -> None:
 def has_attention_loop(decoder: Decoder) -> bool:
     """Whether `kernels.attention_loop` computes a decoder's loop."""
     if isinstance(decoder, GNMTDecoder):
-        return isinstance(decoder.attention.scorer, AdditiveScorer)
+        return isinstance(decoder.attention.scorer, AdditiveScorer) and decoder.bottom.is_plain
     return has_search_step(decoder)
 
 
@@ -98,6 +99,7 @@ def has_search_step(decoder: Decoder) -> bool:
         isinstance(decoder, BahdanauDecoder)
         and isinstance(decoder.attention.scorer, AdditiveScorer)
         and len(decoder.stack.layers) == 1
+        and decoder.stack.bottom.is_plain
     )
 
 

@@ -1,18 +1,19 @@
-"""The layers that models are built of: dropout, embeddings, recurrent layers and stacks of them.
+"""The layers that models are built of: dropout, embeddings, stacks of recurrent layers.
 
 Dropout is either drawn for every position, or variational: drawn once for a sentence and used at
-all its positions. Recurrent layers and stacks compute the same in two ways, over a whole sequence
-(`forward`) and one step at a time (`step`).
+all its positions. Stacks compute the same in two ways, over a whole sequence (`forward`) and one
+step at a time (`step`).
 """
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2s_cli.config import Model
-from s2s_cli.kernels.cells import CELLS, State, cast_state
+from s2s_cli.kernels.cells import State
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
 class SequenceDropout(nn.Module):
@@ -111,73 +112,6 @@ class Embedding(nn.Module):
 Masks = tuple[Tensor, ...]
 """Dropout masks `(batch, hidden)` between layers, for all steps; empty if not variational."""
 
-RNN_CLASSES: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
-    "rnn": nn.RNN,
-    "gru": nn.GRU,
-    "lstm": nn.LSTM,
-}
-
-
-def call_rnn(rnn: nn.Module, *inputs: Any) -> Any:
-    """Call one of PyTorch's recurrent layers, on any device, in any precision.
-
-    PyTorch computes an LSTM on a CPU by oneDNN, which has no float16 LSTM for most processors. In
-    float16 this function makes it use PyTorch's own loop.
-    """
-    onednn: Any = torch.backends.mkldnn  # PyTorch's type stubs do not know its settings
-    is_half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.float16
-    was_enabled = onednn.enabled
-    try:
-        onednn.enabled = was_enabled and not is_half
-        return rnn(*inputs)
-    finally:
-        onednn.enabled = was_enabled
-
-
-class RecurrentLayer(nn.Module):
-    """One unidirectional layer that runs over a whole sequence or one step at a time.
-
-    It wraps a single-layer module of torch.nn. Several layers in one module would use cuDNN's
-    dropout between them, which keeps a random state that no seed restores.
-    """
-
-    def __init__(self, cell: str, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.cell = cell
-        self.rnn = RNN_CLASSES[cell](input_size, hidden_size, batch_first=True)
-
-    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run over a whole sequence.
-
-        Args:
-            inputs: `(batch, tgt_len, input)`.
-            state: each `(batch, hidden)`.
-
-        Returns:
-            outputs: `(batch, tgt_len, hidden)`.
-            state: after the last step, each `(batch, hidden)`.
-        """
-        first = tuple(tensor.unsqueeze(0).contiguous() for tensor in state)
-        outputs, last = call_rnn(self.rnn, inputs, first if len(first) > 1 else first[0])
-        return outputs, tuple(tensor[0] for tensor in as_state(last))
-
-    def project(self, inputs: Tensor) -> Tensor:
-        """The gates that come from the inputs, `(..., gates * hidden)`."""
-        return F.linear(inputs, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0)  # type: ignore[arg-type]
-
-    def step(self, gates: Tensor, state: State) -> State:
-        """The state after one step, each `(batch, hidden)`.
-
-        Args:
-            gates: what `project` returned, `(batch, gates * hidden)`, possibly plus other inputs.
-            state: each `(batch, hidden)`.
-        """
-        recurrent = F.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)  # type: ignore[arg-type]
-        # Under autocast the products are bfloat16. The state stays in the type of the weights.
-        dtype = cast("Tensor", self.rnn.bias_hh_l0).dtype
-        state = cast_state(state, dtype)
-        return CELLS[self.cell].forward(gates.to(dtype), recurrent.to(dtype), state)[0]
-
 
 class StackConfig(NamedTuple):
     """Sizes and options of a `RecurrentStack`."""
@@ -191,14 +125,16 @@ class StackConfig(NamedTuple):
     is_upper: bool = False
     """Whether the stack stands on other layers: its first layer then has dropout and a residual."""
     residual: bool = False
-    layer_norm: bool = False
+    layer_norm: str = "none"
+    transition_depth: int = 1
+    """Number of cells in a time step of each layer."""
 
 
 class RecurrentStack(nn.Module):
     """Layers on top of each other, with dropout between them.
 
     With `residual`, layers from the second on output x + layer(dropout(x)) (Wu et al. 2016). With
-    `layer_norm`, outputs are normalised. Neither changes the states of the cells.
+    `layer_norm: output`, outputs are normalised. Neither changes the states of the cells.
     """
 
     def __init__(self, config: StackConfig, dropout: SequenceDropout) -> None:
@@ -209,11 +145,15 @@ class RecurrentStack(nn.Module):
         hidden = config.hidden_size
         self.layers = nn.ModuleList(
             RecurrentLayer(
-                config.cell, (hidden if index else config.input_size) + config.extra_size, hidden
+                config.cell,
+                (hidden if index else config.input_size) + config.extra_size,
+                hidden,
+                config.transition_depth,
+                config.layer_norm,
             )
             for index in range(config.num_layers)
         )
-        self.norms = make_norms(config.num_layers if config.layer_norm else 0, hidden)
+        self.norms = make_norms(config.num_layers, hidden, config.layer_norm)
 
     def forward(self, inputs: Tensor, state: State, extra: Tensor | None = None) -> Tensor:
         """Run over a whole sequence, layer by layer.
@@ -264,6 +204,8 @@ class RecurrentStack(nn.Module):
             masks: what `draw_masks` returned before the first step.
             extra: a further input of every layer, `(batch, extra)`.
         """
+        if not self.layers:
+            return inputs, state
         return self._step_upper(inputs, [], state, masks, extra)
 
     def _step_upper(
@@ -282,7 +224,7 @@ class RecurrentStack(nn.Module):
 
     def draw_masks(self, batch_size: int) -> Masks:
         """Masks between the layers for all steps of a batch; empty if not variational."""
-        if not self.dropout.shares_masks:
+        if not (self.dropout.shares_masks and self.layers):
             return ()
         rnn = self.bottom.rnn
         like = next(rnn.parameters()).new_empty(batch_size, rnn.hidden_size)
@@ -303,9 +245,9 @@ class RecurrentStack(nn.Module):
         return apply_norm(self.norms, index, outputs)
 
 
-def make_norms(number: int, size: int) -> nn.ModuleList:
-    """Layer normalisations for the lowest `number` layers of a stack."""
-    return nn.ModuleList(nn.LayerNorm(size) for _ in range(number))
+def make_norms(number: int, size: int, layer_norm: str) -> nn.ModuleList:
+    """Normalisations of the outputs of a stack's lowest `number` layers; none if they have none."""
+    return nn.ModuleList(nn.LayerNorm(size) for _ in range(number * (layer_norm == "output")))
 
 
 def apply_norm(norms: nn.ModuleList, index: int, outputs: Tensor) -> Tensor:
@@ -318,11 +260,6 @@ def concat(inputs: Tensor, extra: Tensor | None) -> Tensor:
     return inputs if extra is None else torch.cat([inputs, extra], dim=-1)
 
 
-def as_state(hidden: Tensor | State) -> State:
-    """The last state that an `nn.RNN`, `nn.GRU` or `nn.LSTM` returns, as a tuple."""
-    return (hidden,) if isinstance(hidden, Tensor) else hidden
-
-
 def top_hidden(state: State) -> Tensor:
     """The hidden state of the top layer, `(batch, hidden)`."""
     return state[0][:, -1]
@@ -331,6 +268,19 @@ def top_hidden(state: State) -> Tensor:
 def layer_state(state: State, index: int) -> State:
     """The state of one layer of a stack, each `(batch, hidden)`."""
     return tuple(tensor[:, index] for tensor in state)
+
+
+def split_bottom(state: State) -> tuple[State, State]:
+    """The state of the bottom layer, each `(batch, hidden)`, and that of the layers above it."""
+    return layer_state(state, 0), tuple(tensor[:, 1:] for tensor in state)
+
+
+def join_bottom(bottom: State, upper: State) -> State:
+    """The state of a stack from what `split_bottom` returns."""
+    return tuple(
+        torch.cat([lowest.unsqueeze(1), others], dim=1)
+        for lowest, others in zip(bottom, upper, strict=True)
+    )
 
 
 def stack_layers(states: list[State]) -> State:

@@ -12,6 +12,7 @@ from s2s_cli.config import Model
 from s2s_cli.errors import ConfigError
 from s2s_cli.kernels.cells import State
 from s2s_cli.model.bahdanau import BahdanauDecoder
+from s2s_cli.model.conditional import ConditionalDecoder
 from s2s_cli.model.decoders import DecoderMemory, EveryStepDecoder, InitialContextDecoder
 from s2s_cli.model.encoder import Encoder
 from s2s_cli.model.gnmt import GNMTDecoder
@@ -224,6 +225,7 @@ Decoder = (
     | BahdanauDecoder
     | LuongDecoder
     | InputFeedingDecoder
+    | ConditionalDecoder
     | GNMTDecoder
 )
 
@@ -235,4 +237,9 @@ def choose_decoder(config: Model) -> type[Decoder]:
     if config.context == "every_step":
         return EveryStepDecoder
     after = InputFeedingDecoder if config.input_feeding else LuongDecoder
-    return {"before": BahdanauDecoder, "after": after, "below": GNMTDecoder}[config.attend]
+    return {
+        "before": BahdanauDecoder,
+        "after": after,
+        "between": ConditionalDecoder,
+        "below": GNMTDecoder,
+    }[config.attend]

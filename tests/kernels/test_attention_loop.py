@@ -10,7 +10,7 @@ from s2s_cli.model.seq2seq import Seq2Seq
 BEFORE = [
     {"cell": cell, "num_layers": 1, "decoder_start": start, "layer_norm": layer_norm}
     for cell in ("rnn", "gru", "lstm")
-    for start, layer_norm in (("last", False), ("dense", True))
+    for start, layer_norm in (("last", "none"), ("dense", "output"))
 ]
 FUSED_KINDS = [
     kind

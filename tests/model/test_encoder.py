@@ -22,9 +22,19 @@ def encode_both(encoder: Encoder, filler: float = 0.0) -> Encoding:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("bidirectional", [True, False])
-@pytest.mark.parametrize("option", ["reverse_source", "residual", "layer_norm"])
-def test_padding_changes_nothing(cell: str, bidirectional: bool, option: str) -> None:
-    encoder = make_encoder(cell=cell, bidirectional=bidirectional, **{option: True})
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"reverse_source": True},
+        {"residual": True},
+        {"layer_norm": "output"},
+        {"layer_norm": "cell"},
+        {"transition_depth": 2},
+    ],
+    ids=str,
+)
+def test_padding_changes_nothing(cell: str, bidirectional: bool, option: dict[str, object]) -> None:
+    encoder = make_encoder(cell=cell, bidirectional=bidirectional, **option)
     alone = encoder(SHORT, torch.tensor([3]))
     padded = encode_both(encoder, filler=7.0)
     torch.testing.assert_close(padded.outputs[:1, :3], alone.outputs)

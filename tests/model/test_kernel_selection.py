@@ -47,6 +47,21 @@ def test_training_runs_the_selected_kernels() -> None:
         ({"attention": "dot"}, {}, TrainingKernels(True, False)),
         ({"attend": "after"}, {}, TrainingKernels(True, False)),
         ({"attend": "below", "num_layers": 3}, {}, TrainingKernels(True, True)),
+        ({"attend": "between"}, {}, TrainingKernels(True, False)),
+        ({"transition_depth": 2}, {}, TrainingKernels(True, False)),
+        ({"encoder": {"transition_depth": 2}}, {}, TrainingKernels(True, True)),
+        ({"layer_norm": "output"}, {}, TrainingKernels(True, True)),
+        ({"layer_norm": "cell"}, {}, TrainingKernels(True, False)),
+        (
+            {"attend": "below", "num_layers": 2, "layer_norm": "cell"},
+            {},
+            TrainingKernels(True, False),
+        ),
+        (
+            {"attend": "below", "num_layers": 2, "transition_depth": 2},
+            {},
+            TrainingKernels(True, False),
+        ),
         ({"num_layers": 2}, {}, TrainingKernels(True, False)),
     ],
 )

@@ -2,17 +2,18 @@ import pytest
 import torch
 
 from s2s_cli.model.layers import (
-    RecurrentLayer,
     RecurrentStack,
     SequenceDropout,
     StackConfig,
     select_rows,
 )
+from s2s_cli.model.recurrent_layer import RecurrentLayer
 
 
+@pytest.mark.parametrize("layer_norm", ["none", "cell"])
 @pytest.mark.parametrize(("cell", "num_tensors"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
-def test_stepping_a_layer_equals_running_it(cell: str, num_tensors: int) -> None:
-    layer = RecurrentLayer(cell, 3, 4)
+def test_stepping_a_layer_equals_running_it(cell: str, num_tensors: int, layer_norm: str) -> None:
+    layer = RecurrentLayer(cell, 3, 4, layer_norm=layer_norm)
     inputs = torch.randn(2, 5, 3)
     state = tuple(torch.randn(2, 4) for _ in range(num_tensors))
     outputs, last = layer(inputs, state)
@@ -23,9 +24,10 @@ def test_stepping_a_layer_equals_running_it(cell: str, num_tensors: int) -> None
         torch.testing.assert_close(stepped, ran)
 
 
+@pytest.mark.parametrize("layer_norm", ["output", "cell"])
 @pytest.mark.parametrize(("cell", "num_tensors"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
-def test_stepping_a_stack_equals_running_it(cell: str, num_tensors: int) -> None:
-    config = StackConfig(cell, 3, 4, 3, residual=True, layer_norm=True)
+def test_stepping_a_stack_equals_running_it(cell: str, num_tensors: int, layer_norm: str) -> None:
+    config = StackConfig(cell, 3, 4, 3, residual=True, layer_norm=layer_norm)
     stack = RecurrentStack(config, SequenceDropout(0.5, is_variational=False)).eval()
     inputs = torch.randn(2, 5, 3)
     state = tuple(torch.randn(2, 3, 4) for _ in range(num_tensors))

@@ -14,7 +14,7 @@ ONE_LAYER: list[dict[str, object]] = [
     for cell in ("rnn", "gru", "lstm")
     for more in (
         {"readout": "linear"},
-        {"readout": "tanh", "layer_norm": True},
+        {"readout": "tanh", "layer_norm": "output"},
         {"readout": "maxout", "tied": "output", "decoder": {"embed_size": 7}},
     )
 ]

@@ -47,9 +47,8 @@ def test_a_single_batch_is_memorised(kind: dict[str, object], teacher_forcing: f
     config = Training(learning_rate=0.02)
     step = make_step(model, config)
     batch = collate([([4, 5, 6], [7, 8]), ([6, 5, 4], [9]), ([8, 8], [4, 5, 6, 7])])
-    for _ in range(150):
-        loss = update(step, [batch], teacher_forcing)
-    assert loss / batch.num_tokens < 0.05
+    losses = (update(step, [batch], teacher_forcing) for _ in range(400))
+    assert any(loss / batch.num_tokens < 0.01 for loss in losses)
     found = beam_search(model.eval(), batch.src, batch.src_lengths, GREEDY)
     assert [hypotheses[0].token_ids for hypotheses in found] == [[7, 8], [9], [4, 5, 6, 7]]
 
