@@ -72,10 +72,20 @@ def test_eval_writes_a_report_that_the_sacrebleu_command_confirms(learnt: Path) 
     assert found["sentences"] == 500
     assert found["sentences_per_second"] > 0
     command = [sys.executable, "-m", "sacrebleu", str(report / "references.txt"), "-i"]
-    command += [str(report / "hypotheses.txt"), "-m", "bleu", "chrf", "ter", "-w", "8"]
+    command += [
+        str(report / "hypotheses.txt"),
+        "-m",
+        "bleu",
+        "chrf",
+        "ter",
+        "-w",
+        "8",
+        "--confidence",
+    ]
     theirs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     for entry, name in zip(theirs, ("bleu", "chrf", "ter"), strict=True):
         assert round(printed[name]["score"], 8) == entry["score"]
+        assert round(printed[name]["interval"], 8) == entry["confidence_var"]
         assert printed[name]["signature"] == entry["signature"]
     page = (report / "report.md").read_text(encoding="utf-8")
     assert page.count("- line") == 40
