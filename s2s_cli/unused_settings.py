@@ -67,6 +67,7 @@ CONSISTENCY = "with training.consistency {training.consistency}"
 FINE_TUNING = "when fine-tuning, which keeps the vocabularies of {training.init_from}"
 SCORED_FILES = "with --hyp and --ref, which score existing translations"
 SCORED_PAIRS = "with --score-pairs, which neither searches nor compares"
+TUNED = "with --tune, which compares searches by one score on the validation set"
 
 TABLE = (
     Rule(
@@ -133,14 +134,33 @@ TABLE = (
     Rule(("--tokenizer",), ("--model",), "with --model, which has a tokeniser"),
     Rule(("--prefix",), ("--prefix-file",), "with --prefix-file, which has a prefix for each line"),
     Rule(
-        (*OF_MODEL, "--score-pairs", "--report", "--device", "*.*"),
+        (*OF_MODEL, "--score-pairs", "--tune", "--report", "--device", "*.*"),
         ("--hyp", "--ref"),
         SCORED_FILES,
     ),
     Rule(
-        (*OF_METRICS, "--report", *SEARCH_KEYS),
+        (*OF_METRICS, "--tune", "--report", *SEARCH_KEYS),
         ("--score-pairs",),
         SCORED_PAIRS,
+    ),
+    Rule(
+        (
+            "--ter",
+            "--tokenized",
+            "--accuracy",
+            "--test-src",
+            "--test-tgt",
+            "data.test*",
+            "--report",
+        ),
+        ("--tune",),
+        TUNED,
+    ),
+    Rule(
+        ("--tune",),
+        _differs("decoding.search", "beam"),
+        "with decoding.search {decoding.search}",
+        "add --set decoding.search=beam, or remove it",
     ),
 )
 

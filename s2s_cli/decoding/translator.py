@@ -5,11 +5,12 @@ their translations in input order. A model of several directions has a translato
 `choose_direction` finds the one that the options `--from` and `--to` mean.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding
@@ -31,7 +32,12 @@ from s2s_cli.text.tokenizer import Codec
 from s2s_cli.text.vocabulary import UNK_ID
 from s2s_cli.text.word_boundaries import depends_on_language
 
-SEARCHES = {"beam": beam_search, "sample": sample}
+Search = Callable[
+    [Predictor, Tensor, Tensor, Decoding, Sequence[list[int]] | None, int], list[list[Hypothesis]]
+]
+"""Translates a batch; see `beam_search` for its arguments."""
+
+SEARCHES: dict[str, Search] = {"beam": beam_search, "sample": sample}
 
 TOKENS_PER_SENTENCE = 50
 """A batch has at most `batch_size` times this many source tokens, padding included."""
@@ -86,7 +92,11 @@ class Translator(NamedTuple):
         return [*self.src_prefix, *self.src.vocabulary.encode(tokens)]
 
     def translate(
-        self, lines: Sequence[str], config: Decoding, prefixes: Sequence[str] | None = None
+        self,
+        lines: Sequence[str],
+        config: Decoding,
+        prefixes: Sequence[str] | None = None,
+        search: Search | None = None,
     ) -> list[Translation]:
         """Translate lines. The model does not see blank lines; their translations are empty.
 
@@ -94,8 +104,9 @@ class Translator(NamedTuple):
             lines: one sentence each.
             config: how to search.
             prefixes: for each line the beginning of its translation; blank for none.
+            search: translates a batch; None for the search that `config` names.
         """
-        search = SEARCHES[config.search]
+        search = search or SEARCHES[config.search]
         all_tokens = [self.src.tokenizer.tokenize(line) for line in lines]
         src_tokens = [tokens[: config.max_source_length] for tokens in all_tokens]
         prefixes = [""] * len(lines) if prefixes is None else prefixes
