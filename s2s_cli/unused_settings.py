@@ -64,6 +64,7 @@ OF_MODEL = ("--run", "--model", "--from", "--to", "--test-src", "--test-tgt", "-
 
 SCHEDULE = "with training.schedule {training.schedule}"
 CONSISTENCY = "with training.consistency {training.consistency}"
+SEARCH = "with decoding.search {decoding.search}"
 FINE_TUNING = "when fine-tuning, which keeps the vocabularies of {training.init_from}"
 SCORED_FILES = "with --hyp and --ref, which score existing translations"
 SCORED_PAIRS = "with --score-pairs, which neither searches nor compares"
@@ -121,13 +122,19 @@ TABLE = (
     Rule(("training.average_of",), _equals("training.average", 1), "with training.average 1"),
     Rule(
         tuple(f"decoding.{key}" for key in NEEDS_BEAM),
-        _equals("decoding.search", "sample"),
-        "with decoding.search sample",
+        _differs("decoding.search", "beam"),
+        SEARCH,
+    ),
+    Rule(
+        ("decoding.num_samples", "decoding.utility"),
+        _differs("decoding.search", "mbr"),
+        SEARCH,
+        "add --set decoding.search=mbr, or remove it",
     ),
     Rule(
         ("decoding.temperature", "decoding.top_k", "decoding.top_p", "decoding.seed"),
         _equals("decoding.search", "beam"),
-        "with decoding.search beam",
+        SEARCH,
         "add --sample, or remove it",
     ),
     Rule(("--run",), ("--model",), "with --model, which names the model"),
@@ -159,7 +166,7 @@ TABLE = (
     Rule(
         ("--tune",),
         _differs("decoding.search", "beam"),
-        "with decoding.search {decoding.search}",
+        SEARCH,
         "add --set decoding.search=beam, or remove it",
     ),
 )

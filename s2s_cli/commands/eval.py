@@ -12,6 +12,7 @@ from s2s_cli.commands.loading import (
     Loaded,
     load_translator,
     locate_model,
+    report_mbr,
     report_search_of_recipe,
 )
 from s2s_cli.commands.reports import Evaluation, choose_folders, write_report
@@ -151,6 +152,7 @@ def evaluate(
         return
     if config is not None:
         report_search_of_recipe(config, loaded)
+    report_mbr(loaded.decoding)
     folders = choose_folders(location, tests, report)
     _evaluate(location, loaded, list(zip(tests, folders, strict=True)), scoring)
 
