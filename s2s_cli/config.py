@@ -498,9 +498,10 @@ HYPOTHESES_PER_BATCH = 320
 class Decoding(Section):
     """How translations are searched for."""
 
-    search: Literal["beam", "sample"] = "beam"
+    search: Literal["beam", "sample", "mbr"] = "beam"
     """`beam` searches for the most likely translations; `sample` draws translations from the
-    model's distribution."""
+    model's distribution; `mbr` draws them and chooses the one most similar to the others on average
+    (minimum Bayes risk; Eikema and Aziz 2020)."""
     beam_size: Size = 5
     """Number of hypotheses that beam search keeps per sentence; 1 is greedy search."""
     length_penalty: Annotated[float, Field(ge=0)] = 1.0
@@ -518,8 +519,13 @@ class Decoding(Section):
     max_source_length: Size = 1000
     """Longest source sentence, in tokens; longer ones are truncated, and a warning counts them."""
     n_best: Size = 1
-    """Number of translations per sentence: the best ones (at most `beam_size`), or that many
-    samples."""
+    """Number of translations per sentence: the best ones (at most `beam_size`, or `num_samples` for
+    `mbr`), or that many samples."""
+    num_samples: Size = 64
+    """Number of samples per sentence that `mbr` chooses from, and compares them with."""
+    utility: Literal["chrf", "bleu"] = "chrf"
+    """Similarity for `mbr`: chrF or BLEU of sentences. The score of a translation is its mean over
+    the samples."""
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     """Sampling temperature, by which the logits are divided: values below 1 prefer likely tokens
     more strongly, values above 1 less."""
@@ -549,15 +555,21 @@ class Decoding(Section):
     @property
     def num_sentences(self) -> int:
         """Number of sentences per batch."""
-        num_rows = self.beam_size if self.search == "beam" else self.n_best
-        return self.batch_size or max(1, HYPOTHESES_PER_BATCH // num_rows)
+        return self.batch_size or max(1, HYPOTHESES_PER_BATCH // self.num_rows)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of hypotheses per sentence that the search extends at the same time."""
+        rows = {"beam": self.beam_size, "sample": self.n_best, "mbr": self.num_samples}
+        return rows[self.search]
 
     @model_validator(mode="after")
     def _check_n_best(self) -> Self:
-        if self.search == "beam" and self.n_best > self.beam_size:
+        name = "num_samples" if self.search == "mbr" else "beam_size"
+        if self.n_best > self.num_rows:
             raise ValueError(
-                f"n_best {self.n_best} requires a beam_size of at least {self.n_best}, "
-                f"not {self.beam_size}"
+                f"n_best {self.n_best} requires a {name} of at least {self.n_best}, "
+                f"not {self.num_rows}"
             )
         return self
 

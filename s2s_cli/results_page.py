@@ -16,6 +16,7 @@ MEASURES = {"bleu": "BLEU", "bleu-tokens": "BLEU, tokens", "chrf": "chrF", "accu
 _MAIN_SETTINGS = {
     "beam": ("beam_size", "length_penalty", "length_penalty_kind"),
     "sample": ("temperature", "seed"),
+    "mbr": ("num_samples", "utility", "temperature", "seed"),
 }
 """Settings of a search that are always shown."""
 
@@ -97,8 +98,12 @@ def _is_same_test(test: Facts, other: Facts) -> bool:
 
 
 def _search_of(test: Facts) -> Facts:
-    """Return the search settings that affect translations: all but the batch size."""
-    return {key: value for key, value in test["decoding"].items() if key != "batch_size"}
+    """Return the search settings that affect translations: all but the batch size.
+
+    Reports of earlier versions lack newer settings, which had their defaults.
+    """
+    settings = Decoding().model_dump() | test["decoding"]
+    return {key: value for key, value in settings.items() if key != "batch_size"}
 
 
 def _rows(group: Sequence[Facts]) -> list[str]:

@@ -64,9 +64,11 @@ OF_MODEL = ("--run", "--model", "--from", "--to", "--test-src", "--test-tgt", "-
 
 SCHEDULE = "with training.schedule {training.schedule}"
 CONSISTENCY = "with training.consistency {training.consistency}"
+SEARCH = "with decoding.search {decoding.search}"
 FINE_TUNING = "when fine-tuning, which keeps the vocabularies of {training.init_from}"
 SCORED_FILES = "with --hyp and --ref, which score existing translations"
 SCORED_PAIRS = "with --score-pairs, which neither searches nor compares"
+TUNED = "with --tune, which compares searches by one score on the validation set"
 
 TABLE = (
     Rule(
@@ -120,27 +122,52 @@ TABLE = (
     Rule(("training.average_of",), _equals("training.average", 1), "with training.average 1"),
     Rule(
         tuple(f"decoding.{key}" for key in NEEDS_BEAM),
-        _equals("decoding.search", "sample"),
-        "with decoding.search sample",
+        _differs("decoding.search", "beam"),
+        SEARCH,
+    ),
+    Rule(
+        ("decoding.num_samples", "decoding.utility"),
+        _differs("decoding.search", "mbr"),
+        SEARCH,
+        "add --set decoding.search=mbr, or remove it",
     ),
     Rule(
         ("decoding.temperature", "decoding.top_k", "decoding.top_p", "decoding.seed"),
         _equals("decoding.search", "beam"),
-        "with decoding.search beam",
+        SEARCH,
         "add --sample, or remove it",
     ),
     Rule(("--run",), ("--model",), "with --model, which names the model"),
     Rule(("--tokenizer",), ("--model",), "with --model, which has a tokeniser"),
     Rule(("--prefix",), ("--prefix-file",), "with --prefix-file, which has a prefix for each line"),
     Rule(
-        (*OF_MODEL, "--score-pairs", "--report", "--device", "*.*"),
+        (*OF_MODEL, "--score-pairs", "--tune", "--report", "--device", "*.*"),
         ("--hyp", "--ref"),
         SCORED_FILES,
     ),
     Rule(
-        (*OF_METRICS, "--report", *SEARCH_KEYS),
+        (*OF_METRICS, "--tune", "--report", *SEARCH_KEYS),
         ("--score-pairs",),
         SCORED_PAIRS,
+    ),
+    Rule(
+        (
+            "--ter",
+            "--tokenized",
+            "--accuracy",
+            "--test-src",
+            "--test-tgt",
+            "data.test*",
+            "--report",
+        ),
+        ("--tune",),
+        TUNED,
+    ),
+    Rule(
+        ("--tune",),
+        _differs("decoding.search", "beam"),
+        SEARCH,
+        "add --set decoding.search=beam, or remove it",
     ),
 )
 

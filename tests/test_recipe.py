@@ -166,6 +166,10 @@ def test_a_source_of_one_kind_takes_the_place_of_another() -> None:
         ({"data": {"train": {"src": "a", "tgt": ["b", "c"]}}}, "several targets for one source"),
         ({"data": {"valid": True}}, "data.valid: input should be a valid number"),
         ({"decoding": {"n_best": 9}}, "requires a beam_size of at least 9"),
+        (
+            {"decoding": {"search": "mbr", "num_samples": 8, "n_best": 9}},
+            "requires a num_samples of at least 9, not 8",
+        ),
         ({"model": {"hidden_size": 7}}, "my.yaml: model: a bidirectional encoder requires an even"),
         ({"training": {"learning_rate": "fast"}}, "the step size of the optimizer"),
         (
@@ -278,6 +282,18 @@ def test_a_dictionary_belongs_to_a_call_and_not_to_a_recipe(tmp_path: Path) -> N
         (
             {"decoding": {"search": "sample", "beam_size": 8}},
             "decoding.beam_size: has no effect with decoding.search sample",
+        ),
+        (
+            {"decoding": {"search": "mbr", "length_penalty": 0.5}},
+            "decoding.length_penalty: has no effect with decoding.search mbr",
+        ),
+        (
+            {"decoding": {"search": "sample", "num_samples": 8}},
+            "decoding.num_samples: has no effect with decoding.search sample",
+        ),
+        (
+            {"decoding": {"utility": "bleu"}},
+            "decoding.utility: has no effect with decoding.search beam",
         ),
         (
             {"vocab": {"min_freq": 1}, "text": {"src_subword": "bpe", "tgt_subword": "bpe"}},

@@ -122,6 +122,18 @@ def test_each_test_set_shows_its_search(two: list[dict[str, Any]]) -> None:
     beam = "search: beam, beam_size 8, length_penalty 1.0, length_penalty_kind gnmt"
     assert f"  - {beam}, no_repeat_ngram 3\n" in page
     assert "  - search: sample, temperature 1.0, seed 1, top_k 5\n" in page
+    two[1]["tests"]["data-test"]["decoding"] = Decoding(search="mbr").model_dump()
+    mbr = "search: mbr, num_samples 64, utility chrf, temperature 1.0, seed 1"
+    assert f"  - {mbr}\n" in format_page(two)
+
+
+def test_settings_that_an_older_report_lacks_had_their_defaults(two: list[dict[str, Any]]) -> None:
+    tests = [run["tests"]["data-test"] for run in two]
+    tests[0]["decoding"] = Decoding().model_dump(exclude={"utility"})
+    tests[1]["decoding"] = Decoding().model_dump()
+    assert len(table_of(*two)) == 1
+    tests[1]["decoding"]["utility"] = "bleu"
+    assert len(table_of(*two)) == 2
 
 
 def test_scores_with_case_of_a_lower_casing_model_are_not_in_the_table(tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2s_cli.commands import options as opt
-from s2s_cli.commands.loading import Loaded, ModelLocation, load_translator, locate_model
+from s2s_cli.commands.loading import (
+    Loaded,
+    ModelLocation,
+    load_translator,
+    locate_model,
+    report_mbr,
+)
 from s2s_cli.commands.synthetic_sources import show_sources
 from s2s_cli.commands.synthetic_tables import make_table
 from s2s_cli.commands.usage import name_given, refuse_clashes
@@ -96,6 +102,7 @@ def augment(
     place = locate_model(None, run, model)
     loaded = load_translator(place, device, given, sets or []).between(src_lang, tgt_lang)
     refuse_unused(named, loaded.config)
+    report_mbr(loaded.decoding)
     chunks = ChunkFolder(output)
     with locked(chunks.path, warn):
         source = _open_text(text, place, loaded)

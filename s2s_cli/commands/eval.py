@@ -1,4 +1,4 @@
-"""`s2s eval`: translate a test set and score it, or score existing translations."""
+"""`s2s eval`: translate a test set and score it, score existing translations, or tune a search."""
 
 import time
 from pathlib import Path
@@ -12,12 +12,14 @@ from s2s_cli.commands.loading import (
     Loaded,
     load_translator,
     locate_model,
+    report_mbr,
     report_search_of_recipe,
 )
 from s2s_cli.commands.reports import Evaluation, choose_folders, write_report
 from s2s_cli.commands.score_files import score_files, show_pair_scores
 from s2s_cli.commands.scores import (
     ScoringOptions,
+    ignores_case,
     measure,
     show_scores,
     warn_of_blank_lines,
@@ -25,10 +27,10 @@ from s2s_cli.commands.scores import (
 )
 from s2s_cli.commands.streaming import warn_of_unread
 from s2s_cli.commands.test_sets import TestSetOptions, load_test_sets
+from s2s_cli.commands.tune import tune_search
 from s2s_cli.commands.usage import name_given
 
 if TYPE_CHECKING:
-    from s2s_cli.checkpoint import ModelCard
     from s2s_cli.commands.loading import ModelLocation
     from s2s_cli.data.pairs import ParallelText
     from s2s_cli.scoring.metrics import MetricName, ScoringSettings
@@ -89,6 +91,14 @@ def evaluate(
         bool,
         typer.Option("--score-pairs", help="Print log-probabilities of the pairs as TSV instead."),
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Try beam sizes and length penalties on the validation set instead, and print "
+            "the best as --set options; changes no file.",
+        ),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Folder for the report.")
     ] = None,
@@ -96,6 +106,7 @@ def evaluate(
     sets: opt.SetOption = None,
 ) -> None:
     """Score translations with sacrebleu; JSON on stdout, a table on stderr, a report on disk."""
+    from s2s_cli.scoring.metrics import DEFAULT_METRICS
     from s2s_cli.unused_settings import refuse_unused
 
     metrics = {"bleu": bleu, "chrf": chrf, "ter": ter}
@@ -113,11 +124,14 @@ def evaluate(
         **{"--hyp": hyp, "--ref": ref, "--test-src": test_src, "--test-tgt": test_tgt},
         **{"--data-dir": data_dir, "--tokenize": tokenize, "--lowercase": lowercase},
         **{"--tokenized": tokenized or None, "--accuracy": accuracy},
-        **{"--score-pairs": pairs or None, "--report": report, "--device": device},
+        **{"--score-pairs": pairs or None, "--tune": tune or None},
+        **{"--report": report, "--device": device},
     }
     given = name_given(options, decoding, sets or ())
     refuse_unused(given)
-    scoring = ScoringOptions(_choose_metrics(metrics), lowercase, tokenize, tokenized, accuracy)
+    names = _list_metrics(metrics)
+    used = names or list(DEFAULT_METRICS)
+    scoring = ScoringOptions(used, lowercase, tokenize, tokenized, accuracy)
     if hyp is not None or ref:
         score_files(hyp, ref or [], scoring, tgt_lang, config)
         return
@@ -129,36 +143,31 @@ def evaluate(
         decoding += [("decoding.precision", "float32"), ("decoding.kernels", "plain")]
     loaded = load_translator(location, device, decoding, other_sets)
     refuse_unused(given, loaded.config)
+    if tune:
+        tune_search(wanted, location, loaded, scoring, names)
+        return
     tests = load_test_sets(wanted, location, loaded)
     if pairs:
         show_pair_scores(loaded, tests)
         return
     if config is not None:
         report_search_of_recipe(config, loaded)
+    report_mbr(loaded.decoding)
     folders = choose_folders(location, tests, report)
     _evaluate(location, loaded, list(zip(tests, folders, strict=True)), scoring)
 
 
-def _choose_metrics(asked: "dict[str, bool]") -> "list[MetricName]":
-    """The metrics that options name, or the default ones, in the order of the table."""
-    from s2s_cli.scoring.metrics import DEFAULT_METRICS, METRIC_NAMES
+def _list_metrics(asked: "dict[str, bool]") -> "list[MetricName]":
+    """The metrics that options name, in the order of the table."""
+    from s2s_cli.scoring.metrics import METRIC_NAMES
 
-    return [name for name in METRIC_NAMES if asked[name]] or list(DEFAULT_METRICS)
+    return [name for name in METRIC_NAMES if asked[name]]
 
 
 def _split_sets(sets: list[str]) -> tuple[list[str], list[str]]:
     """Separate `--set data.*`, which describes test sets, from all other `--set`."""
     data = [text for text in sets if text.startswith("data.")]
     return data, [text for text in sets if text not in data]
-
-
-def _ignores_case(lowercase: bool | None, card: "ModelCard") -> bool:
-    """Whether scores ignore case; by default, they do if the model's text is lower-cased."""
-    from s2s_cli.console import say
-
-    if lowercase is None and card.text.lowercase:
-        say("scores ignore case, as the model's text is lower-cased; --no-lowercase counts it")
-    return card.text.lowercase if lowercase is None else lowercase
 
 
 def _evaluate(
@@ -172,7 +181,7 @@ def _evaluate(
     from s2s_cli.scoring.labels import check_one_reference
 
     text = loaded.card.text
-    options = options._replace(lowercase=_ignores_case(options.lowercase, loaded.card))
+    options = options._replace(lowercase=ignores_case(options.lowercase, loaded.card))
     # Before anything is translated: a scorer may not be installed.
     scorings = {
         lang: options.for_language(lang, text, is_lower_cased=text.lowercase)

@@ -245,3 +245,15 @@ def report_search_of_recipe(config: str, loaded: "Loaded") -> None:
 
 def _as_yaml(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def report_mbr(decoding: "Decoding") -> None:
+    """Report what minimum Bayes risk decoding does, and what its scores are."""
+    from s2s_cli.console import say
+
+    if decoding.search == "mbr":
+        metric = {"chrf": "chrF", "bleu": "BLEU"}[decoding.utility]
+        say(
+            f"minimum Bayes risk decoding: of {decoding.num_samples} samples of each sentence, the "
+            f"one with the highest mean {metric} against all of them; this mean is its score"
+        )

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from s2s_cli.checkpoint import ModelCard
     from s2s_cli.config import Text
     from s2s_cli.scoring.labels import Confusion
     from s2s_cli.scoring.metrics import MetricName, Score, ScoredLines, ScoringSettings
@@ -73,6 +74,15 @@ class ScoringOptions(NamedTuple):
             make_bleu(settings)
         note = LOWER_CASED if is_lower_cased and not self.lowercase else ""
         return Scoring(self.metrics, settings, self.has_word_bleu, self.has_accuracy, note)
+
+
+def ignores_case(lowercase: bool | None, card: "ModelCard") -> bool:
+    """Whether scores ignore case; by default, they do if the model's text is lower-cased."""
+    from s2s_cli.console import say
+
+    if lowercase is None and card.text.lowercase:
+        say("scores ignore case, as the model's text is lower-cased; --no-lowercase counts it")
+    return card.text.lowercase if lowercase is None else lowercase
 
 
 class Scores(NamedTuple):

@@ -51,7 +51,7 @@ def load_test_sets(
 
     card = loaded.card
     directions = find_directions(card.all_directions, options.src_lang, options.tgt_lang)
-    overrides = _gather_overrides(options, card)
+    overrides = gather_overrides(options, card)
     recipe = options.config
     if recipe is None and location.run is not None and location.run.config_path.is_file():
         recipe = str(location.run.config_path)
@@ -59,50 +59,65 @@ def load_test_sets(
         data, recipe = _make_data(overrides, location, card), "options"
     else:
         data = load_recipe(recipe, overrides).config.data
-    if not {*data.all_directions} <= {*card.all_directions}:
-        raise ConfigError(
-            f"{recipe}: has {_in_words(data.all_directions)}, but {location.folder} translates "
-            f"{_in_words(card.all_directions)}; name a recipe with the same languages"
-        )
+    check_directions(data, recipe, location, card)
     if options.data.test[0] is not None:
         warn_of_test_names(data, str(location.folder))
     all_tests, rest = load_test_and_rest(data)
     if rest:
         for folder, member in zip(location.folders, (card, *loaded.others), strict=True):
-            check_held_out(rest, member, folder)
+            check_held_out("test", rest, member, folder)
     tests = [test for test in all_tests if test.direction in directions]
     if not tests:
         raise ConfigError(
-            f"{recipe}: has no test set for {_in_words(directions)}; name one with --test-src and "
+            f"{recipe}: has no test set for {in_words(directions)}; name one with --test-src and "
             "--test-tgt"
         )
     warn_of_tests_in_train(location, card, tests)
     return tests
 
 
-def check_held_out(rest: "dict[str, set[str]]", card: "ModelCard", folder: Path) -> None:
-    """Refuse a test set held out from the training pairs if the model may have seen its pairs.
+def check_directions(
+    data: "Data", recipe: str, location: "ModelLocation", card: "ModelCard"
+) -> None:
+    """Refuse a recipe with directions that the model does not have.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if not {*data.all_directions} <= {*card.all_directions}:
+        raise ConfigError(
+            f"{recipe}: has {in_words(data.all_directions)}, but {location.folder} translates "
+            f"{in_words(card.all_directions)}; name a recipe with the same languages"
+        )
+
+
+def check_held_out(
+    split: str, hashes: "dict[str, set[str]]", card: "ModelCard", folder: Path
+) -> None:
+    """Refuse a split held out from the training pairs if the model may have seen its pairs.
 
     Args:
-        rest: hashes of the remaining pairs: the split `train` and, if held out too, `valid`.
+        split: `test` or `valid`.
+        hashes: of the pairs of `train` and, if held out too, `valid`.
         card: of the model.
         folder: of the model, for messages.
 
     Raises:
-        DataError: the model was trained or validated on other pairs than `rest`.
+        DataError: the model was trained or validated on other pairs.
     """
+    other = ", or name a test set (--test-src, --test-tgt)" if split == "test" else ""
     for name in ("train", "valid"):
-        found = rest.get(name, set())
+        found = hashes.get(name, set())
         known = card.trained_on.get(name, {}).items()
         if found != {digest for key, digest in known if key.endswith(f"#{name}")}:
             raise DataError(
-                f"data.test: {folder} was trained with another split of the training pairs, so it "
-                "may have seen some of these; evaluate with the files, shares and split_seed of "
-                "its training, or name a test set (--test-src, --test-tgt)"
+                f"data.{split}: {folder} was trained with another split of the training pairs, so "
+                "it may have seen some of these; evaluate with the files, shares and split_seed of "
+                f"its training{other}"
             )
 
 
-def _gather_overrides(options: TestSetOptions, card: "ModelCard") -> list[tuple[str, object]]:
+def gather_overrides(options: TestSetOptions, card: "ModelCard") -> list[tuple[str, object]]:
     """List the keys of a recipe that the options set."""
     from s2s_cli.decoding.translator import choose_direction
     from s2s_cli.recipe import parse_override
@@ -158,5 +173,6 @@ def _make_data(
     return check_config({"data": tree}, where="options").data
 
 
-def _in_words(directions: "Iterable[Direction]") -> str:
+def in_words(directions: "Iterable[Direction]") -> str:
+    """Describe directions, as in `de to en, fr to en`."""
     return ", ".join(f"{src} to {tgt}" for src, tgt in directions)

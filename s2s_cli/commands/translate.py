@@ -13,6 +13,7 @@ from s2s_cli.commands.data_warnings import describe_unknown
 from s2s_cli.commands.loading import (
     load_translator,
     locate_model,
+    report_mbr,
     report_search_of_recipe,
 )
 from s2s_cli.commands.processes import join_processes
@@ -121,6 +122,7 @@ def translate(
         refuse_unused(named, loaded.config)
         if config is not None:
             report_search_of_recipe(config, loaded)
+        report_mbr(loaded.decoding)
         rendering = Rendering(loaded, as_json, alignments is not None)
         with _open_sinks(output, alignments, launch) as sinks:
             if task.is_typed:

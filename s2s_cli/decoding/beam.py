@@ -115,6 +115,29 @@ def beam_search(
         ConfigError: there is a coverage penalty, and the model has no attention.
         S2SError: the model's scores are NaN.
     """
+    finished, trace = find_finished(model, src, src_lengths, config, prefixes, num_tags)
+    return [
+        [
+            trace.add_attention(hypothesis)
+            for hypothesis in sorted(hypotheses, key=lambda each: -each.score)[: config.n_best]
+        ]
+        for hypotheses in finished
+    ]
+
+
+def find_finished(
+    model: Predictor,
+    src: Tensor,
+    src_lengths: Tensor,
+    config: Decoding,
+    prefixes: Sequence[list[int]] | None,
+    num_tags: int,
+) -> tuple[list[list[Hypothesis]], Trace]:
+    """Search, and return all that finishes: the arguments are those of `beam_search`.
+
+    Returns:
+        For each sentence its finished hypotheses in the order found, and the trace of the search.
+    """
     finished: list[list[Hypothesis]] = [[] for _ in range(src.size(0))]
     trace = Trace()
     # One row per sentence, because `beam_size` equal rows would have equal continuations.
@@ -126,13 +149,7 @@ def beam_search(
             steps.append(beam)
         beam = prune(beam, _collect_steps(steps, finished, config))
     check_finished(finished)
-    return [
-        [
-            trace.add_attention(hypothesis)
-            for hypothesis in sorted(hypotheses, key=lambda each: -each.score)[: config.n_best]
-        ]
-        for hypotheses in finished
-    ]
+    return finished, trace
 
 
 def _extend_best(model: Predictor, beam: BeamState, trace: Trace, config: Decoding) -> BeamState:

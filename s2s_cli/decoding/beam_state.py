@@ -24,7 +24,7 @@ from s2s_cli.decoding.hypotheses import (
     Trace,
     coverage_penalty,
     init_coverage,
-    length_penalty,
+    score_hypothesis,
 )
 from s2s_cli.decoding.predictor import Predictor, forbid_markers
 from s2s_cli.errors import ConfigError
@@ -172,7 +172,6 @@ def collect_finished(
         return
     length = beam.tokens.size(1) - 1
     places = torch.tensor(rows, device=beam.tokens.device)
-    penalty = length_penalty(length, config.length_penalty, config.length_penalty_kind)
     log_probs = beam.finished_scores.flatten()[places].tolist()
     coverage = [0.0] * len(rows)
     if beam.coverage is not None:
@@ -184,9 +183,10 @@ def collect_finished(
         hypothesis = Hypothesis(
             token_ids=token_ids,
             log_prob=log_prob,
-            score=log_prob / penalty + covered,
+            score=score_hypothesis(log_prob, length, covered, config),
             is_complete=length < beam.constraints.max_length_list[index],
             row=row,
+            coverage_penalty=covered,
         )
         finished[beam.sentences[index]].append(hypothesis)
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from s2s_cli.config import Decoding
 from s2s_cli.errors import S2SError
 
 
@@ -23,6 +24,8 @@ class Hypothesis(NamedTuple):
     """False if the length limit forced its eos."""
     row: int
     """The row of the search in which it ended."""
+    coverage_penalty: float = 0.0
+    """The coverage penalty in `score`."""
     attention_weights: Tensor | None = None
     """Attention of each token, eos included: `(tgt_len, src_len)` on the CPU."""
 
@@ -84,6 +87,21 @@ def length_penalty(length: int, alpha: float, kind: str = "gnmt") -> float:
     The length |Y| counts eos.
     """
     return float(LENGTH_PENALTIES[kind](length) ** alpha)
+
+
+def score_hypothesis(
+    log_prob: float, num_tokens: int, coverage_penalty: float, config: Decoding
+) -> float:
+    """The score s(Y, X) of Wu et al. 2016, which ranks hypotheses: log P / lp(Y) + cp(X; Y).
+
+    Args:
+        log_prob: log P(Y | X).
+        num_tokens: |Y|, eos counted.
+        coverage_penalty: cp(X; Y), weighted.
+        config: the length penalty.
+    """
+    divisor = length_penalty(num_tokens, config.length_penalty, config.length_penalty_kind)
+    return log_prob / divisor + coverage_penalty
 
 
 def coverage_penalty(coverage: Tensor, beta: float) -> Tensor:

@@ -29,9 +29,9 @@ def sample(
     prefixes: Sequence[list[int]] | None = None,
     num_tags: int = 0,
 ) -> list[list[Hypothesis]]:
-    """Draw `n_best` translations of each sentence of a batch.
+    """Draw translations of each sentence of a batch: `n_best`, or `num_samples` for `mbr`.
 
-    The same sentence with the same seed gives the same samples in any batch. A larger `n_best` adds
+    The same sentence with the same seed gives the same samples in any batch. A larger number adds
     samples and does not change the others. Log-probabilities are those of the model at
     temperature 1.
 
@@ -39,7 +39,7 @@ def sample(
         model: in evaluation mode.
         src: `(batch, src_len)` token ids, eos at the end, padded.
         src_lengths: `(batch,)` on the CPU, eos counted.
-        config: temperature, `top_k`, `top_p`, seed, length limits, `n_best`.
+        config: temperature, `top_k`, `top_p`, seed, length limits, `num_rows`.
         prefixes: token ids that each sentence's translation begins with.
         num_tags: number of language tags at the beginning of each source. Length limits and the
             coverage penalty do not count them as words.
@@ -53,7 +53,7 @@ def sample(
     """
     finished: list[list[Hypothesis]] = [[] for _ in range(src.size(0))]
     trace = Trace()
-    beam = init_state(model, src, src_lengths, config.n_best, config, prefixes, num_tags)
+    beam = init_state(model, src, src_lengths, config.num_rows, config, prefixes, num_tags)
     randoms = _draw_randoms(src, src_lengths, max(beam.constraints.max_length_list), config)
     while beam.sentences:
         beam = mark_finished(_extend_drawn(model, beam, trace, randoms, config))
@@ -65,7 +65,7 @@ def sample(
     return [
         [
             trace.add_attention(hypothesis)
-            for hypothesis in sorted(hypotheses, key=lambda each: each.row % config.n_best)
+            for hypothesis in sorted(hypotheses, key=lambda each: each.row % config.num_rows)
         ]
         for hypotheses in finished
     ]
@@ -133,11 +133,11 @@ def _keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def _draw_randoms(src: Tensor, src_lengths: Tensor, steps: int, config: Decoding) -> Tensor:
-    """Random numbers for the tokens of each sample, `(batch, n_best, steps)`.
+    """Random numbers for the tokens of each sample, `(batch, samples, steps)`.
 
     They depend on the seed, the number of the sample and the sentence, not on the batch.
     """
-    randoms = np.empty((src.size(0), config.n_best, steps), dtype=np.float32)
+    randoms = np.empty((src.size(0), config.num_rows, steps), dtype=np.float32)
     for row, length, sentence in zip(randoms, src_lengths.tolist(), src.tolist(), strict=True):
         for number, numbers in enumerate(row):
             generator = np.random.default_rng([config.seed, number, *sentence[:length]])

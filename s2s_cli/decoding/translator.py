@@ -5,17 +5,19 @@ their translations in input order. A model of several directions has a translato
 `choose_direction` finds the one that the options `--from` and `--to` mean.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from s2s_cli.checkpoint import LoadedModel
 from s2s_cli.config import Decoding
 from s2s_cli.data.batching import collate_src
 from s2s_cli.decoding.beam import beam_search
 from s2s_cli.decoding.hypotheses import Hypothesis
+from s2s_cli.decoding.mbr import rank_by_utility
 from s2s_cli.decoding.predictor import MaskedModel, Predictor, evaluation_mode
 from s2s_cli.decoding.sampling import sample
 from s2s_cli.decoding.unknown_words import (
@@ -26,12 +28,18 @@ from s2s_cli.decoding.unknown_words import (
     number_words,
 )
 from s2s_cli.errors import ConfigError
+from s2s_cli.scoring.utility import make_utility
 from s2s_cli.sources import Direction, plain_code
 from s2s_cli.text.tokenizer import Codec
 from s2s_cli.text.vocabulary import UNK_ID
 from s2s_cli.text.word_boundaries import depends_on_language
 
-SEARCHES = {"beam": beam_search, "sample": sample}
+Search = Callable[
+    [Predictor, Tensor, Tensor, Decoding, Sequence[list[int]] | None, int], list[list[Hypothesis]]
+]
+"""Translates a batch; see `beam_search` for its arguments."""
+
+SEARCHES: dict[str, Search] = {"beam": beam_search, "sample": sample, "mbr": sample}
 
 TOKENS_PER_SENTENCE = 50
 """A batch has at most `batch_size` times this many source tokens, padding included."""
@@ -43,7 +51,7 @@ class Candidate(NamedTuple):
     text: str
     tokens: list[str]
     score: float
-    """As `Hypothesis.score`; 0.0 for a blank line."""
+    """As `Hypothesis.score`, or the expected utility for `mbr`; 0.0 for a blank line."""
     log_prob: float
     attention_weights: list[list[float]] | None
     """For each target token its attention to the source tokens and their eos, without the attention
@@ -51,6 +59,10 @@ class Candidate(NamedTuple):
     is_complete: bool
     dictionary_entries: frozenset[str] = frozenset()
     """Keys of the dictionary entries that it contains."""
+
+
+BLANK = Candidate("", [], 0.0, 0.0, None, True)
+"""The only candidate of a blank line."""
 
 
 class Translation(NamedTuple):
@@ -86,7 +98,11 @@ class Translator(NamedTuple):
         return [*self.src_prefix, *self.src.vocabulary.encode(tokens)]
 
     def translate(
-        self, lines: Sequence[str], config: Decoding, prefixes: Sequence[str] | None = None
+        self,
+        lines: Sequence[str],
+        config: Decoding,
+        prefixes: Sequence[str] | None = None,
+        search: Search | None = None,
     ) -> list[Translation]:
         """Translate lines. The model does not see blank lines; their translations are empty.
 
@@ -94,13 +110,16 @@ class Translator(NamedTuple):
             lines: one sentence each.
             config: how to search.
             prefixes: for each line the beginning of its translation; blank for none.
+            search: translates a batch; None for the search that `config` names.
         """
-        search = SEARCHES[config.search]
+        search = search or SEARCHES[config.search]
         all_tokens = [self.src.tokenizer.tokenize(line) for line in lines]
         src_tokens = [tokens[: config.max_source_length] for tokens in all_tokens]
         prefixes = [""] * len(lines) if prefixes is None else prefixes
         prefix_tokens = [self.tgt.tokenizer.tokenize(prefix) for prefix in prefixes]
-        found: list[list[Hypothesis]] = [[] for _ in lines]
+        found = [[BLANK] for _ in lines]
+        # Before anything is translated: a scorer may not be installed.
+        choose = make_choice(config, self.tgt.tokenizer.normalize.lang)
         with evaluation_mode(self.model):
             for batch in batches_by_length([*map(len, src_tokens)], config.num_sentences):
                 src, src_lengths = collate_src([self.encode_src(src_tokens[i]) for i in batch])
@@ -113,16 +132,13 @@ class Translator(NamedTuple):
                     len(self.src_prefix),
                 )
                 for i, of_sentence in zip(batch, hypotheses, strict=True):
-                    found[i] = of_sentence
+                    prefix = prefixes[i], prefix_tokens[i]
+                    num_read = len(src_tokens[i])
+                    found[i] = choose(
+                        self._make_candidates(of_sentence, lines[i], num_read, prefix, config)
+                    )
         return [
-            Translation(
-                line,
-                src_tokens[i],
-                self._make_candidates(
-                    found[i], line, len(src_tokens[i]), (prefixes[i], prefix_tokens[i]), config
-                ),
-                len(all_tokens[i]) - len(src_tokens[i]),
-            )
+            Translation(line, src_tokens[i], found[i], len(all_tokens[i]) - len(src_tokens[i]))
             for i, line in enumerate(lines)
         ]
 
@@ -134,7 +150,7 @@ class Translator(NamedTuple):
         prefix: tuple[str, list[str]],
         config: Decoding,
     ) -> list[Candidate]:
-        """The candidates of a line, one for each hypothesis; an empty one for a blank line.
+        """The candidates of a line, one for each hypothesis.
 
         Args:
             found: its hypotheses.
@@ -143,8 +159,6 @@ class Translator(NamedTuple):
             prefix: how the translation begins, as text and as tokens.
             config: whether `<unk>` remains.
         """
-        if not found:
-            return [Candidate("", [], 0.0, 0.0, None, True)]
         words: list[SourceWord] = []
         has_unknown = any(UNK_ID in hypothesis.token_ids for hypothesis in found)
         if has_unknown and not config.keep_unk and found[0].attention_weights is not None:
@@ -218,6 +232,29 @@ class Translator(NamedTuple):
             number_words(best.tokens, self.tgt.tokenizer),
             best.attention_weights,
         )
+
+
+def make_choice(config: Decoding, tgt_lang: str) -> Callable[[list[Candidate]], list[Candidate]]:
+    """How to choose candidates of a line: for `mbr` those with the highest expected utility.
+
+    For other searches, all candidates remain.
+
+    Args:
+        config: the search, its utility and `n_best`.
+        tgt_lang: target language.
+
+    Raises:
+        ConfigError: a tokeniser that BLEU needs is not installed.
+    """
+    if config.search != "mbr":
+        return lambda candidates: candidates
+    utility = make_utility(config.utility, tgt_lang)
+
+    def choose(samples: list[Candidate]) -> list[Candidate]:
+        ranked = rank_by_utility([sample.text for sample in samples], utility)
+        return [samples[place]._replace(score=score) for place, score in ranked[: config.n_best]]
+
+    return choose
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

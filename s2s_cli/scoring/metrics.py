@@ -275,6 +275,30 @@ def make_bleu(settings: ScoringSettings) -> BLEU:
         ConfigError: the tokeniser is unknown or not installed.
     """
     tokenize = settings.tokenize or _choose_bleu_tokenizer(settings.tgt_lang)
+    _check_bleu_tokenizer(tokenize, "choose another tokeniser, such as --tokenize char")
+    return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
+
+
+def make_sentence_bleu(tgt_lang: str) -> BLEU:
+    """BLEU of single sentences, with the tokeniser that the language needs.
+
+    It has no higher order of n-grams than the translation (sacrebleu's effective order).
+
+    Raises:
+        ConfigError: the tokeniser is not installed.
+    """
+    tokenize = _choose_bleu_tokenizer(tgt_lang)
+    _check_bleu_tokenizer(tokenize, "choose decoding.utility chrf")
+    return BLEU(tokenize=tokenize, force=True, effective_order=True)
+
+
+def _check_bleu_tokenizer(tokenize: str, alternative: str) -> None:
+    """Refuse a tokeniser of sacrebleu that is unknown or not installed.
+
+    Args:
+        tokenize: its name.
+        alternative: to installing it, for the message.
+    """
     known = [name for name in BLEU.TOKENIZERS if name not in _DOWNLOADING_TOKENIZERS]
     if tokenize not in known:
         raise ConfigError(
@@ -284,9 +308,8 @@ def make_bleu(settings: ScoringSettings) -> BLEU:
     if module and importlib.util.find_spec(module) is None:
         raise ConfigError(
             f"BLEU: the tokeniser {tokenize} needs a package that is not installed; run pip "
-            f'install "{package}", or choose another tokeniser, such as --tokenize char'
+            f'install "{package}", or {alternative}'
         )
-    return BLEU(lowercase=settings.lowercase, tokenize=tokenize, force=True)
 
 
 def _choose_bleu_tokenizer(lang: str) -> str:

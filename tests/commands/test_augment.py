@@ -71,6 +71,21 @@ def test_translations_are_searched_for_unless_sampling_is_asked_for(tmp_path: Pa
     assert card_of(tmp_path / "t.tsv")["decoding"]["search"] == "beam"
 
 
+def test_minimum_bayes_risk_decoding_makes_pairs_as_well(toy: Path, tmp_path: Path) -> None:
+    mbr = [f"decoding.{key}" for key in ("search=mbr", "num_samples=8", "max_length_factor=50")]
+    sets = [word for key in mbr for word in ("--set", key)]
+    expected = [
+        [line["source"], line["translation"]]
+        for line in translate("-m", toy, *sets)
+        if line["translation"]
+    ]
+    rest = ("-m", toy, "--max-ratio", 1000)
+    done = s2s("augment", "-o", tmp_path / "t.tsv", "--text", "-", *rest, *sets, stdin=TEXT)
+    assert done.stderr.count("minimum Bayes risk decoding: of 8 samples") == 1
+    assert read(tmp_path / "t.tsv") == expected
+    assert card_of(tmp_path / "t.tsv")["decoding"]["search"] == "mbr"
+
+
 def test_back_translations_become_the_source_side(toy: Path, tmp_path: Path) -> None:
     forward = augment(tmp_path / "f" / "t.tsv", "-m", toy, *ALL)
     back = augment(tmp_path / "b" / "t.tsv", "-m", toy, *ALL, "--back")

@@ -60,6 +60,19 @@ def test_options_that_the_search_does_not_use_are_refused(
     assert "--run: has no effect with --model" in error_of(*ask, "--run", tmp_path)
 
 
+def test_a_report_of_minimum_bayes_risk_decoding_names_samples_and_utility(
+    tmp_path: Path, files: list[object]
+) -> None:
+    ask = ("eval", "-m", save_toy(tmp_path / "toy"), *files, "--set", "decoding.search=mbr")
+    ask = (*ask, "--set", "decoding.num_samples=8", "--report", tmp_path / "report")
+    assert s2s(*ask).stderr.count("minimum Bayes risk decoding: of 8 samples") == 1
+    decoding = json.loads((tmp_path / "report" / "scores.json").read_text())["decoding"]
+    assert (decoding["search"], decoding["num_samples"], decoding["utility"]) == ("mbr", 8, "chrf")
+    assert "search mbr" in (tmp_path / "report" / "report.md").read_text()
+    pairs = s2s("eval", "-m", tmp_path / "toy", *files, "--score-pairs").stderr
+    assert "Bayes" not in pairs
+
+
 BLANK = (
     ["", "s t u", " ", "v w", "", "x", "", "y z"],
     ["", "A B", "", "", "c d", "e", "", "f a"],

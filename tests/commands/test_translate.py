@@ -102,6 +102,25 @@ def test_samples_are_the_same_for_a_seed_and_a_sentence(toy: Path) -> None:
     assert whole.count("\n0 |||") == 3
 
 
+def test_minimum_bayes_risk_decoding_says_once_what_it_does(toy: Path) -> None:
+    ask = ("translate", "-m", toy, "--set", "decoding.search=mbr", "--seed", 3)
+    ask = (*ask, "--set", "decoding.num_samples=8", "--json")
+    done = s2s(*ask, stdin=TEXT)
+    note = (
+        "minimum Bayes risk decoding: of 8 samples of each sentence, the one with the highest mean "
+        "chrF against all of them; this mean is its score\n"
+    )
+    assert done.stderr.count(note) == 1
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["score"] > 0 > each["log_prob"] for each in found] == [*map(bool, SOURCES)]
+    alone = map(json.loads, output_of(*ask, "--batch-size", 1, stdin=TEXT).splitlines())
+    for one, other in zip(alone, found, strict=True):
+        assert (one["translation"], one["score"]) == (other["translation"], other["score"])
+    bleu = ("--set", "decoding.utility=bleu")
+    assert "highest mean BLEU against" in s2s(*ask, *bleu, stdin=TEXT).stderr
+    assert "Bayes" not in s2s("translate", "-m", toy, stdin=TEXT).stderr
+
+
 def test_an_ensemble_of_a_model_with_itself_translates_like_the_model(
     toy: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +171,15 @@ def test_an_ensemble_of_models_that_do_not_match_is_refused(
         (["--set", "decoding.top_p=0"], "decoding.top_p: "),
         (["--set", "decoding.min_length_factor=3"], "no translation satisfies both"),
         (["--set", "decoding.search=greedy"], "decoding.search: "),
+        (
+            ["--set", "decoding.search=mbr", "--beam-size", "3"],
+            "--beam-size: has no effect with decoding.search mbr",
+        ),
+        (
+            ["--set", "decoding.num_samples=8"],
+            "--set decoding.num_samples: has no effect with decoding.search beam; add --set "
+            "decoding.search=mbr",
+        ),
     ],
     ids=str,
 )
