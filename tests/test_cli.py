@@ -87,8 +87,8 @@ def test_eval_writes_a_report_that_the_sacrebleu_command_confirms(learnt: Path) 
         assert round(printed[name]["score"], 8) == entry["score"]
         assert round(printed[name]["interval"], 8) == entry["confidence_var"]
         assert printed[name]["signature"] == entry["signature"]
-    page = (report / "report.md").read_text(encoding="utf-8")
-    assert page.count("- line") == 40
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 500
 
 
 def test_each_input_line_gives_one_output_line_from_file_stdin_and_gzip(
@@ -171,7 +171,7 @@ def test_a_model_folder_works_from_anywhere(learnt: Path, tmp_path: Path) -> Non
     assert (
         json.loads(s2s("eval", "-m", "moved", *test, cwd=tmp_path).stdout)["chrf"]["score"] == 100
     )
-    assert len(list((tmp_path / "reports").glob("*-t/report.md"))) == 1
+    assert len(list((tmp_path / "reports").glob("*-t/report.html"))) == 1
     assert "give --test-src" in s2s("eval", "-m", "moved", cwd=tmp_path, status=1).stderr
 
 

@@ -60,8 +60,8 @@ def test_sources_of_every_kind_train_together_and_each_test_set_is_reported(tabl
     assert first in done.stderr
     assert second in done.stderr
     reports = tables / "runs/my/reports"
-    page = (reports / first / "report.md").read_text(encoding="utf-8")
-    assert "- reference: a cat cat" in page
+    page = (reports / first / "report.html").read_text(encoding="utf-8")
+    assert "<dd>a cat cat</dd>" in page
     assert len((reports / first / "references-2.txt").read_bytes().splitlines()) == 64
     assert not (reports / second / "references-2.txt").exists()
     # Resuming as the same run; another weight is another run.
@@ -128,7 +128,8 @@ def test_labels_are_recognised_and_scored_as_labels(tmp_path: Path) -> None:
     numbers = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     assert numbers["scores"] == found
     assert sum(map(sum, numbers["confusion"]["counts"])) == 20
-    assert "## Labels" in (folder / "report.md").read_text(encoding="utf-8")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "References in rows, translations in columns" in page
     quiet = s2s("eval", "--run", "r", "--bleu", "--no-accuracy", cwd=tmp_path)
     assert list(json.loads(quiet.stdout)) == ["bleu"]
 

@@ -16,7 +16,7 @@ RANKS = {
     **dict.fromkeys(("config", "console", "launch", "signals", "storage"), 2),
     "text": 3,
     **dict.fromkeys(("config_errors", "kernels", "unused_settings"), 4),
-    **dict.fromkeys(("data", "model", "recipe", "run", "scoring"), 5),
+    **dict.fromkeys(("data", "model", "pages", "recipe", "run", "scoring"), 5),
     **dict.fromkeys(
         ("checkpoint", "device", "parallel", "results", "results_page", "vocabularies"), 6
     ),
@@ -28,8 +28,18 @@ RANKS = {
 }
 TORCH_FREE = {
     *("checks", "cli", "commands", "config", "console", "differences", "errors", "launch"),
-    *("prepare", "recipe", "results", "results_page", "run", "scoring", "section", "signals"),
-    *("sources", "storage", "text", "unused_settings", "vocabularies"),
+    *(
+        "pages",
+        "prepare",
+        "recipe",
+        "results",
+        "results_page",
+        "run",
+        "scoring",
+        "section",
+        "signals",
+    ),
+    *("section", "signals", "sources", "storage", "text", "unused_settings", "vocabularies"),
 }
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

@@ -15,7 +15,7 @@ from s2s_cli.commands.loading import (
     report_mbr,
     report_search_of_recipe,
 )
-from s2s_cli.commands.reports import Evaluation, choose_folders, write_report
+from s2s_cli.commands.reports import PAGE, Evaluation, choose_folders, write_report
 from s2s_cli.commands.score_files import score_files, show_pair_scores
 from s2s_cli.commands.scores import (
     ScoringOptions,
@@ -202,7 +202,7 @@ def _evaluate(
     has_mean = len({test.direction for test, _ in tests}) > 1
     show_scores(f"{' + '.join(map(str, location.folders))} on {', '.join(names)}", scores, has_mean)
     for _, folder in tests:
-        say(f"report: {folder}/report.md")
+        say(f"report: {folder / PAGE}")
 
 
 def _translate_test_set(
@@ -220,11 +220,11 @@ def _translate_test_set(
     check = SourceCheck(loaded, f"test set {test.name}")
     check.add(translations)
     check.warn()
-    hypotheses = [translation.text for translation in translations]
     raw = [list(side) for side in zip(*(row[1:] for row in rows), strict=True)]
     references = [settings.normalize(side) for side in raw]
     warn_of_normalized(test.name, raw, references)
-    scored = choose_scored_lines(settings.normalize(hypotheses), references)
-    evaluation = Evaluation(models, loaded, test, hypotheses, scored, seconds)
+    texts = settings.normalize([translation.text for translation in translations])
+    scored = choose_scored_lines(texts, references)
+    evaluation = Evaluation(models, loaded, test, translations, scored, seconds)
     warn_of_blank_lines(test.name, evaluation.num_left_out, evaluation.num_blank_sources)
     return evaluation

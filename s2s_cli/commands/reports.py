@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from s2s_cli.commands.loading import Loaded, ModelLocation
     from s2s_cli.commands.scores import Scores
     from s2s_cli.data.pairs import ParallelText
+    from s2s_cli.decoding.translator import Translation
     from s2s_cli.scoring.metrics import ScoredLines, ScoringSettings
 
 
 SCORES, SOURCES, HYPOTHESES = "scores.json", "sources.txt", "hypotheses.txt"
 """Files of a report."""
+PAGE = "report.html"
+"""The file of a report to look at."""
 
 SHOWN_DIGITS = 8
 """Digits of the hash in the name of a folder."""
@@ -29,16 +32,21 @@ class Evaluation(NamedTuple):
     """The folder of the model, or those of the members of an ensemble."""
     loaded: "Loaded"
     test: "ParallelText"
-    hypotheses: list[str]
-    """The output of the model for each row of the test set, blank rows included."""
+    translations: "list[Translation]"
+    """One for each row of the test set, blank rows included."""
     scored: "ScoredLines"
     seconds: float
     """Duration of the translation."""
 
     @property
+    def hypotheses(self) -> list[str]:
+        """The output of the model for each row of the test set."""
+        return [translation.text for translation in self.translations]
+
+    @property
     def num_left_out(self) -> int:
         """Number of lines without a reference."""
-        return len(self.hypotheses) - len(self.scored.numbers)
+        return len(self.translations) - len(self.scored.numbers)
 
     @property
     def num_blank_sources(self) -> int:
@@ -98,12 +106,11 @@ def write_report(
     folder: Path, evaluation: Evaluation, settings: "ScoringSettings", found: "Scores"
 ) -> None:
     """Write translations, references, scores and a readable page to a folder."""
-    from s2s_cli.scoring.metrics import score_sentences
-    from s2s_cli.scoring.report import format_examples, format_report
+    from s2s_cli.commands.report_page import format_page
     from s2s_cli.storage.atomic import write_file
     from s2s_cli.storage.checksummed import to_json
 
-    test, scored = evaluation.test, evaluation.scored
+    test = evaluation.test
     facts = _gather_facts(evaluation)
     numbers: dict[str, object] = {"scores": found.as_dict()}
     if found.confusion is not None:
@@ -115,12 +122,8 @@ def write_report(
         write_file(folder / name_references(number), _lines(reference))
     numbers["scoring"] = settings._asdict()
     write_file(folder / SCORES, to_json({**numbers, **facts}))
-    chrf = score_sentences(scored.hypotheses, scored.references, settings)
-    title = f"{test.direction.src} to {test.direction.tgt} on {test.name}"
-    shown_facts = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
-    page = format_report(title, shown_facts, found.scores, found.confusion)
-    examples = format_examples([row[0] for row in rows], scored, chrf)
-    write_file(folder / "report.md", page + examples)
+    shown = [(key.replace("_", " "), _in_words(value)) for key, value in facts.items()]
+    write_file(folder / PAGE, format_page(evaluation, settings, found, shown))
 
 
 def name_references(number: int) -> str:
@@ -138,7 +141,7 @@ def _gather_facts(evaluation: Evaluation) -> dict[str, object]:
     cards = (loaded.card, *loaded.others)
     return {
         "test_set": test.name,
-        "lines": len(evaluation.hypotheses),
+        "lines": len(evaluation.translations),
         "sentences": len(evaluation.scored.numbers),
         "references_per_sentence": len(test.references),
         "blank_pairs_left_out": evaluation.num_left_out,
@@ -152,7 +155,7 @@ def _gather_facts(evaluation: Evaluation) -> dict[str, object]:
         "decoding": loaded.decoding.model_dump(),
         "device": str(loaded.translator.device),
         "seconds": round(evaluation.seconds, 3),
-        "sentences_per_second": round(len(evaluation.hypotheses) / evaluation.seconds, 1),
+        "sentences_per_second": round(len(evaluation.translations) / evaluation.seconds, 1),
         "data_sha256": test.origin,
         "s2s_version": s2s_version(),
         "sacrebleu_version": sacrebleu_version(),

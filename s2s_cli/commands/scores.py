@@ -185,7 +185,7 @@ def show_scores(title: str, found: dict[str, Scores], has_mean: bool = False) ->
         has_mean: whether to add the mean BLEU, for test sets of several directions.
     """
     from s2s_cli.console import say, show_table, write_result
-    from s2s_cli.scoring.report import format_interval
+    from s2s_cli.scoring.metrics import format_interval
 
     if has_mean:
         found = {**found, **average_bleu(found)}
@@ -228,7 +228,7 @@ def _show_labels(title: str, confusion: "Confusion") -> None:
     """Print precision, recall and F1 of each label; of few labels, also the confusion table."""
     from s2s_cli.console import show_table
     from s2s_cli.scoring.labels import MAX_LABELS, OTHER
-    from s2s_cli.scoring.report import format_share
+    from s2s_cli.scoring.metrics import format_share
 
     if len(confusion.labels) > MAX_LABELS:
         return

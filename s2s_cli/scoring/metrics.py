@@ -331,3 +331,15 @@ def format_perplexity(value: float, digits: int = 2) -> str:
         digits: after the decimal point.
     """
     return ">1e6" if value > MAX_PERPLEXITY else f"{value:.{digits}f}"
+
+
+def format_share(share: float | None) -> str:
+    """A share in per cent; a dash for None."""
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def format_interval(score: Score) -> str:
+    """The 95 % interval of a score, as in `28.1 to 32.4`; empty if it is unknown."""
+    if score.interval is None:
+        return ""
+    return f"{score.value - score.interval:.1f} to {score.value + score.interval:.1f}"

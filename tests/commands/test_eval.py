@@ -1,4 +1,5 @@
 import json
+import re
 import unicodedata
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_report_of_minimum_bayes_risk_decoding_names_samples_and_utility(
     assert s2s(*ask).stderr.count("minimum Bayes risk decoding: of 8 samples") == 1
     decoding = json.loads((tmp_path / "report" / "scores.json").read_text())["decoding"]
     assert (decoding["search"], decoding["num_samples"], decoding["utility"]) == ("mbr", 8, "chrf")
-    assert "search mbr" in (tmp_path / "report" / "report.md").read_text()
+    assert "search mbr" in (tmp_path / "report" / "report.html").read_text()
     pairs = s2s("eval", "-m", tmp_path / "toy", *files, "--score-pairs").stderr
     assert "Bayes" not in pairs
 
@@ -101,10 +102,9 @@ def test_a_report_has_the_lines_of_the_test_set(tmp_path: Path, blank: list[Path
     assert (found["blank_pairs_left_out"], found["blank_sources_scored"]) == (4, 1)
     assert done.stderr.count("lines without a reference are not scored (4)") == 1
     assert done.stderr.count("count as empty translations (1)") == 1
-    page = (report / "report.md").read_text()
-    shown = {line.split(",")[0] for line in page.split("\n") if line.startswith("- line")}
-    assert shown == {"- line 2", "- line 5", "- line 6", "- line 8"}
-    assert "- line 8, " in page.split("  - source: y z")[0].rsplit("\n", 2)[-2]
+    page = (report / "report.html").read_text()
+    assert sorted(re.findall(r'data-line="(\d+)"', page)) == ["2", "5", "6", "8"]
+    assert 'data-line="8"' in page.split("<dd>y z</dd>")[0].rsplit("<article", 1)[1]
 
 
 @pytest.mark.fault("F3")

@@ -117,7 +117,7 @@ OUTPUTS = {
     "translate -o": (["translate", "-m", "r", "my.zh", "-o", "out.txt"], ["out.txt"]),
     "eval": (
         ["eval", "-m", "r", "--test-src", "my.zh", "--test-tgt", "my.en", "--report", "report"],
-        ["report/scores.json", "report/report.md"],
+        ["report/scores.json", "report/report.html"],
     ),
 }
 
