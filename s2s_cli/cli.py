@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from s2s_cli.commands import augment, compare, results, tokenize, train, translate, vocab
+from s2s_cli.commands import augment, compare, config, results, tokenize, train, translate, vocab
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands.processes import refuse_several_processes
 from s2s_cli.commands.usage import Command, refuse_undecoded_arguments
@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Train, use and evaluate recurrent sequence-to-sequence models for translation.",
 )
 app.add_typer(vocab.app, name="vocab")
+app.add_typer(config.app, name="config")
 app.command("train", cls=Command)(train.train)
 app.command("translate", cls=Command)(translate.translate)
 app.command("augment", cls=Command)(augment.augment)

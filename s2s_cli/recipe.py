@@ -38,6 +38,15 @@ def shipped_recipes() -> list[str]:
     return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 
 
+def read_recipe_text(name_or_file: str) -> str:
+    """Read the text of a recipe, comments included.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is not UTF-8.
+    """
+    return _read_text(_find_recipe(name_or_file))
+
+
 def load_recipe(
     name_or_file: str = DEFAULT_RECIPE, overrides: Iterable[tuple[str, object]] = ()
 ) -> Recipe:

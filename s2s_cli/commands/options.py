@@ -15,10 +15,38 @@ if TYPE_CHECKING:
     from s2s_cli.recipe import Recipe
     from s2s_cli.run import RunFolder
 
+
+def list_keys() -> list[str]:
+    """The sections of a recipe and their keys, with dots."""
+    from s2s_cli.config import Config
+
+    names = []
+    for section, field in Config.model_fields.items():
+        keys = getattr(field.annotation, "model_fields", {})
+        names += [section, *(f"{section}.{key}" for key in keys)]
+    return names
+
+
+def _complete_recipe(incomplete: str) -> list[str]:
+    """Shipped recipes that begin like this."""
+    from s2s_cli.recipe import shipped_recipes
+
+    return [name for name in shipped_recipes() if name.startswith(incomplete)]
+
+
+def _complete_set(incomplete: str) -> list[str]:
+    """Keys that begin like this, with an equals sign."""
+    return [f"{key}=" for key in list_keys() if "." in key and key.startswith(incomplete)]
+
+
 ConfigOption = Annotated[
     str | None,
     typer.Option(
-        "--config", "-c", metavar="NAME_OR_FILE", help="Recipe: a shipped name, or a YAML file."
+        "--config",
+        "-c",
+        metavar="NAME_OR_FILE",
+        help="Recipe: a shipped name, or a YAML file.",
+        autocompletion=_complete_recipe,
     ),
 ]
 RunOption = Annotated[
@@ -36,7 +64,12 @@ ModelOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override any key of the recipe."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Override any key of the recipe.",
+        autocompletion=_complete_set,
+    ),
 ]
 DeviceOption = Annotated[
     str | None,
