@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from s2s_cli.commands.attention_views import NO_VIEWS, AttentionViews
 from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.text.vocabulary import EOS_ID, MARKERS
 
@@ -19,6 +20,7 @@ class Rendering(NamedTuple):
     as_json: bool
     has_links: bool
     """Whether alignments are written as well."""
+    views: AttentionViews = NO_VIEWS
 
     def text(self, translation: "Translation", number: int) -> str:
         """The translation of a line of the input, counted from 0."""

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from s2s_cli.commands.attention_views import format_weights, readable
+
 if TYPE_CHECKING:
     from s2s_cli.commands.reports import Evaluation
     from s2s_cli.commands.scores import Scores
-    from s2s_cli.decoding.translator import Translation
     from s2s_cli.scoring.analysis import Flags, Splitter
     from s2s_cli.scoring.labels import Confusion
     from s2s_cli.scoring.metrics import ScoringSettings
@@ -67,7 +68,7 @@ def format_page(
     chrf = score_sentences(scored.hypotheses, scored.references, settings)
     lengths = [len(split_src(source)) for source in sources]
     return render(
-        "report",
+        "report.html",
         title=f"{test.direction.src} to {test.direction.tgt} on {test.name}",
         scores=[{**score._asdict(), "interval": format_interval(score)} for score in found.scores],
         confusion=_tabulate_labels(found.confusion),
@@ -194,16 +195,7 @@ def _list_sentence(
         "reference": expected,
         "others": others,
         "translation": given,
-        "src_tokens": [*translation.src_tokens, MARKERS[EOS_ID]],
-        "tgt_tokens": best.tokens,
-        "weights": _format_weights(translation),
+        "src_tokens": readable([*translation.src_tokens, MARKERS[EOS_ID]]),
+        "tgt_tokens": readable(best.tokens),
+        "weights": format_weights(best.attention_weights or []),
     }
-
-
-def _format_weights(translation: "Translation") -> str:
-    """Attention in per cent, at most 99: columns separated by commas, rows by semicolons."""
-    weights = translation.candidates[0].attention_weights
-    if not weights:
-        return ""
-    rows = ([str(min(99, round(100 * weight))) for weight in row] for row in weights)
-    return ";".join(",".join(row) for row in rows)

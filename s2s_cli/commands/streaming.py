@@ -61,6 +61,7 @@ def translate_stream(
             for number, translation in enumerate(found, first):
                 texts.append(rendering.text(translation, number))
                 links.append(rendering.links(translation))
+                rendering.views.add(translation, number)
                 num_cut += not translation.candidates[0].is_complete
                 num_unread += translation.num_unread > 0
         for write, parts in ((sinks.write_links, links), (sinks.write, texts)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from s2s_cli.commands import options as opt
+from s2s_cli.commands.attention_views import AttentionViews
 from s2s_cli.commands.data_warnings import describe_unknown
 from s2s_cli.commands.loading import (
     load_translator,
@@ -78,6 +79,16 @@ def translate(
             "target words, counted from 0 (tokens; subwords if no spaces separate words).",
         ),
     ] = None,
+    attention: Annotated[
+        bool,
+        typer.Option("--attention", help="Draw what each word of a translation looked at."),
+    ] = False,
+    attention_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--attention-file", metavar="FILE", help="Write the same to a page: *.html or *.svg."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line, with scores and attention.")
     ] = False,
@@ -106,8 +117,15 @@ def translate(
                 ("--prefix-file", prefix_file),
                 ("--dictionary", dictionary),
             ],
-            [("--output", output or Path("-")), ("--alignments", alignments)],
+            [
+                ("--output", output or Path("-")),
+                ("--alignments", alignments),
+                ("--attention-file", attention_file),
+            ],
         )
+        views = AttentionViews(is_shown=attention, path=attention_file)
+        if launch.size > 1 and (attention or attention_file):
+            raise ConfigError("--attention: cannot be drawn by several processes; use one")
         options = {"--run": run, "--model": model, "--prefix": prefix, "--prefix-file": prefix_file}
         named = name_given(options, given, sets or ())
         refuse_unused(named)
@@ -123,12 +141,13 @@ def translate(
         if config is not None:
             report_search_of_recipe(config, loaded)
         report_mbr(loaded.decoding)
-        rendering = Rendering(loaded, as_json, alignments is not None)
+        rendering = Rendering(loaded, as_json, alignments is not None, views)
         with _open_sinks(output, alignments, launch) as sinks:
             if task.is_typed:
                 _converse(task.prefixes, rendering, sinks)
             else:
                 translate_stream(task.source, task.prefixes, rendering, sinks, task.path)
+            views.write()
 
 
 class Task(NamedTuple):
@@ -187,6 +206,7 @@ def _converse(prefixes: "Prefixes", rendering: Rendering, sinks: Sinks) -> None:
         found = loaded.translator.translate([line], loaded.decoding, line_prefixes)[0]
         sinks.write_links(rendering.links(found))
         sinks.write(rendering.text(found, number))
+        rendering.views.add(found, number)
         if unknown := describe_unknown(found, loaded):
             say(f"  ({unknown})")
         number += 1

@@ -25,10 +25,10 @@ def render(name: str, **context: object) -> str:
     """Fill a template of this folder.
 
     Args:
-        name: of the template, without its ending.
+        name: of the template, such as `report.html`.
         context: the variables of the template.
 
     Raises:
         jinja2.UndefinedError: the template uses a variable that is not given.
     """
-    return _environment().get_template(f"{name}.html.j2").render(context)
+    return _environment().get_template(f"{name}.j2").render(context)
