@@ -58,14 +58,35 @@ def make_console() -> Console:
     )
 
 
+_LIVE: list[Console] = []
+"""The console of the progress bar that is visible, if one is: it prints messages above the bar."""
+
+
+@contextmanager
+def _live(progress: Progress) -> Iterator[Progress]:
+    """Show a progress bar while the block runs; messages appear above it."""
+    with progress:
+        _LIVE.append(progress.console)
+        try:
+            yield progress
+        finally:
+            _LIVE.pop()
+
+
+def _print(message: str | Text) -> None:
+    """Print a message; on a terminal it is wrapped between words."""
+    console = _LIVE[-1] if _LIVE and not _IS_QUIET.get() else make_console()
+    console.print(message, soft_wrap=not console.is_terminal)
+
+
 def say(message: str) -> None:
-    """Print one line on stderr, with control characters made visible."""
-    make_console().print(printable(message))
+    """Print a message on stderr, with control characters made visible."""
+    _print(printable(message))
 
 
 def warn(message: str) -> None:
     """Print a warning: something was assumed, or may be wrong."""
-    make_console().print(Text.assemble(("warning: ", "yellow"), printable(message)))
+    _print(Text.assemble(("warning: ", "yellow"), printable(message)))
 
 
 _WARNED: set[str] = set()
@@ -189,7 +210,7 @@ class TrainingBar:
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""
-        self._progress.console.print(printable(message))
+        say(message)
 
 
 @contextmanager
@@ -202,7 +223,7 @@ def training_bar() -> Iterator[TrainingBar]:
         TextColumn("{task.fields[status]}", markup=False),
         TimeRemainingColumn(compact=True),
     ]
-    with Progress(*columns, console=make_console(), transient=True) as progress:
+    with _live(Progress(*columns, console=make_console(), transient=True)) as progress:
         yield TrainingBar(progress)
 
 
@@ -236,7 +257,7 @@ def _counting_bar(unit: str) -> Iterator[ProgressCallback]:
         TimeRemainingColumn(compact=True),
     )
     stages: dict[str, TaskID] = {}
-    with Progress(*columns, console=make_console(), transient=True) as progress:
+    with _live(Progress(*columns, console=make_console(), transient=True)) as progress:
 
         def report(stage: str, done: int, total: int | None) -> None:
             if stage not in stages:

@@ -10,6 +10,7 @@ from s2s_cli.commands.data_warnings import SourceCheck
 if TYPE_CHECKING:
     from s2s_cli.commands.rendering import Prefixes, Rendering
     from s2s_cli.config import Decoding
+    from s2s_cli.console import ProgressCallback
     from s2s_cli.data.stream import InputStream
 
 
@@ -32,7 +33,8 @@ def translate_stream(
     rendering: "Rendering",
     sinks: Sinks,
     path: Path = Path("-"),
-) -> None:
+    report: "ProgressCallback" = lambda _stage, _done, _total: None,
+) -> int:
     """Translate blocks of lines; with n processes, each takes every n-th block.
 
     Args:
@@ -41,6 +43,10 @@ def translate_stream(
         rendering: the format of the output.
         sinks: the outputs.
         path: the file that `source` reads, for messages.
+        report: receives the number of lines after each block.
+
+    Returns:
+        The number of lines.
     """
     from s2s_cli.console import warn
     from s2s_cli.data.stream import read_blocks
@@ -51,6 +57,7 @@ def translate_stream(
     blocks = _number(read_blocks(source, warn, block_size, path))
     num_lines = num_cut = num_unread = 0
     check = SourceCheck(rendering.loaded)
+    report("translating", 0, None)
     while group := list(islice(blocks, ranks.size)):
         texts, links = [], []
         for first, lines in group[ranks.rank : ranks.rank + 1]:
@@ -68,6 +75,7 @@ def translate_stream(
             for content in ranks.gather("".join(parts).encode()):
                 write(content.decode())
         num_lines = group[-1][0] + len(group[-1][1])
+        report("translating", num_lines, None)
     prefixes.check_used(num_lines)
     warn_of_unread(int(ranks.sum(num_unread)), num_lines, rendering.loaded.decoding)
     check.warn(ranks)
@@ -76,6 +84,7 @@ def translate_stream(
             f"{num_cut} of {num_lines} translations were cut at the length limit "
             "(decoding.max_length_factor)"
         )
+    return num_lines
 
 
 def warn_of_unread(num_unread: int, num_lines: int, decoding: "Decoding") -> None:

@@ -1,6 +1,7 @@
 """`s2s translate`: raw text in, raw text out."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -146,8 +147,29 @@ def translate(
             if task.is_typed:
                 _converse(task.prefixes, rendering, sinks)
             else:
-                translate_stream(task.source, task.prefixes, rendering, sinks, task.path)
+                is_file = launch.is_first and (file is not None or output is not None)
+                _translate_file(task, rendering, sinks, has_progress=is_file)
             views.write()
+
+
+def _translate_file(
+    task: "Task", rendering: Rendering, sinks: Sinks, *, has_progress: bool
+) -> None:
+    """Translate a text; with progress and, at the end, a line about speed and search."""
+    from s2s_cli.console import counting, say
+
+    if not has_progress:
+        translate_stream(task.source, task.prefixes, rendering, sinks, task.path)
+        return
+    started = time.perf_counter()
+    with counting("lines") as report:
+        num_lines = translate_stream(
+            task.source, task.prefixes, rendering, sinks, task.path, report
+        )
+    rate = num_lines / (time.perf_counter() - started)
+    decoding = rendering.loaded.decoding
+    search = f"beam {decoding.beam_size}" if decoding.search == "beam" else decoding.search
+    say(f"{num_lines:,} lines, {rate:,.0f} sentences/s, {search}, {decoding.precision}")
 
 
 class Task(NamedTuple):

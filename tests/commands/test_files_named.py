@@ -60,6 +60,7 @@ def test_compressed_output_has_the_same_content_and_is_scored(toy: Path) -> None
     packed = s2s(*ask, "a.gz", cwd=toy)
     assert packed.status == 0, packed.stderr
     piped = s2s(*ask, "-", cwd=toy, stdin=gzip.decompress((toy / "a.gz").read_bytes()))
+    assert piped.status == 0, piped.stderr
     assert piped.stdout == packed.stdout
 
 
