@@ -453,6 +453,9 @@ class Training(Section):
     log_every: Annotated[int, Field(ge=0)] = 0
     """Number of updates between two progress lines in `train.jsonl`, which also gets a line for
     every validation; 0 writes only those."""
+    show_sentences: Annotated[tuple[Size, ...], Field(strict=False)] = (1, 2, 3)
+    """Lines of the validation set, counted from 1, whose translations are shown after each epoch;
+    `[]` for none."""
 
     @property
     def peak_learning_rate(self) -> float:

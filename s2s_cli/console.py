@@ -218,7 +218,7 @@ def training_bar() -> Iterator[TrainingBar]:
     """Show a progress bar while the block runs; for terminals only."""
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=12),
         TaskProgressColumn(),
         TextColumn("{task.fields[status]}", markup=False),
         TimeRemainingColumn(compact=True),

@@ -1,5 +1,6 @@
 """Show progress while text is prepared and a model is trained."""
 
+import json
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +10,12 @@ import typer
 from s2s_cli.errors import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from s2s_cli.prepare import ProgressCallback, Workers
     from s2s_cli.signals import StopRequest
     from s2s_cli.training.log import Averaging, Event, Validation
+    from s2s_cli.training.loop import Progress
     from s2s_cli.training.trainer import Trainer
 
 WorkersOption = Annotated[
@@ -85,11 +87,12 @@ def _display(trainer: "Trainer") -> "Iterator[Callable[[Event], None]]":
     from s2s_cli.console import Pace, is_terminal, say, training_bar
     from s2s_cli.training.loop import Progress
 
+    describe = _Narrator(trainer).describe
     if not is_terminal():
         pace = Pace()
 
         def show_lines(event: "Event") -> None:
-            for line in _describe(event, trainer):
+            for line in describe(event):
                 say(line)
             if isinstance(event, Progress) and pace.is_due():
                 epoch, batch, _ = event.position
@@ -102,7 +105,7 @@ def _display(trainer: "Trainer") -> "Iterator[Callable[[Event], None]]":
 
         def show_live(event: "Event") -> None:
             nonlocal label
-            for line in _describe(event, trainer):
+            for line in describe(event):
                 bar.say(line)
             if isinstance(event, Progress):
                 epoch, batch, _ = event.position
@@ -113,11 +116,62 @@ def _display(trainer: "Trainer") -> "Iterator[Callable[[Event], None]]":
         yield show_live
 
 
+class _Narrator:
+    """Describes the events of a training, and remembers the translations that it has shown."""
+
+    def __init__(self, trainer: "Trainer") -> None:
+        self._trainer = trainer
+        self._translations: list[str] = []
+
+    def describe(self, event: "Event") -> "Iterator[str]":
+        """Describe an event in lines that stay on the screen: skipped updates and validations."""
+        from s2s_cli.training.log import Averaging, Validation
+
+        if isinstance(event, Averaging):
+            yield _describe_averaging(event)
+        elif isinstance(event, Validation):
+            yield _describe_epoch(event, self._trainer)
+            for place, example in enumerate(event.examples):
+                is_new = self._translations[place : place + 1] not in ([], [example[2]])
+                yield from _describe_example(*example, is_new=is_new)
+            self._translations = [translation for _, _, translation in event.examples]
+            for problem in (event.divergence, event.collapse):
+                if problem is not None:
+                    yield f"warning: {problem}"
+        else:
+            yield from _describe_update(event, self._trainer)
+
+
 def _status(trainer: "Trainer") -> str:
     """Describe loss and speed of the current epoch, and the best score so far."""
     record = trainer.record
-    best = f"  best {describe_best(trainer)}" if record.best_epoch else ""
+    # Without the remark that follows a score which is too low to compare models.
+    best = f"  best {describe_best(trainer).partition(' (')[0]}" if record.best_epoch else ""
     return f"loss {record.train_loss:.3f}  {record.tokens_per_second:,.0f} tokens/s{best}"
+
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def draw_scores(scores: "Sequence[float]") -> str:
+    """Draw scores as a row of blocks, the lowest score as the lowest block."""
+    if not scores:
+        return ""
+    low, high = min(scores), max(scores)
+    steps = len(BLOCKS) - 1
+    share = steps / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((score - low) * share)] for score in scores)
+
+
+def describe_course(trainer: "Trainer") -> str:
+    """Draw the valid BLEU of all epochs, from the log; empty for less than two."""
+    path = trainer.run.log_path
+    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
+    entries = [json.loads(line) for line in lines if line]
+    scores = [entry["bleu"] for entry in entries if "valid_seconds" in entry]
+    if len(scores) < 2:
+        return ""
+    return f"valid BLEU by epoch: {scores[0]:.2f} {draw_scores(scores)} {scores[-1]:.2f}"
 
 
 def describe_best(trainer: "Trainer") -> str:
@@ -127,15 +181,9 @@ def describe_best(trainer: "Trainer") -> str:
     return describe_rank(trainer.criterion, trainer.record.best_score, trainer.record.best_loss)
 
 
-def _describe(event: "Event", trainer: "Trainer") -> "Iterator[str]":
-    """Describe an event in lines that stay on the screen: skipped updates and validations."""
-    from s2s_cli.training.log import Averaging, Validation
-
-    if isinstance(event, Validation):
-        yield from _describe_validation(event)
-    elif isinstance(event, Averaging):
-        yield _describe_averaging(event)
-    elif event.result.is_overflow:
+def _describe_update(event: "Progress", trainer: "Trainer") -> "Iterator[str]":
+    """Report an update that was skipped."""
+    if event.result.is_overflow:
         yield (
             f"update {event.position.step:,} was skipped: its gradient is too large for float16; "
             "the loss scale is halved"
@@ -148,22 +196,36 @@ def _describe(event: "Event", trainer: "Trainer") -> "Iterator[str]":
         )
 
 
-def _describe_validation(event: "Validation") -> "Iterator[str]":
-    """Describe the scores of an epoch, with an example translation and warnings."""
+def _describe_epoch(event: "Validation", trainer: "Trainer") -> str:
+    """Describe the scores of an epoch in one line of at most 80 characters.
+
+    Columns have the same width in every epoch. For labels, accuracy takes the place of chrF.
+    """
     from s2s_cli.scoring.metrics import format_perplexity
 
-    by_loss = " (below 1: ranked by loss)" if event.ranked_by == "loss" else ""
-    yield (
-        f"epoch {event.epoch}  loss {event.train_loss:.3f}  valid {event.loss:.3f}  "
-        f"ppl {format_perplexity(event.perplexity)}  acc {event.accuracy:.1%}  "
-        f"BLEU {event.bleu:.2f}{by_loss}  chrF {event.chrf:.2f}{' best' if event.is_best else ''}"
-        f"  {event.tokens_per_second:,.0f} tokens/s  {event.seconds + event.valid_seconds:.0f} s"
+    epochs = str(trainer.config.epochs)
+    minutes, seconds = divmod(round(event.seconds + event.valid_seconds), 60)
+    other = f"chrF {event.chrf:5.2f}"
+    if trainer.criterion.name == "accuracy":
+        other = f"acc {event.accuracy:6.1%}"
+    if event.is_best:
+        verdict = "best" if event.ranked_by != "loss" else "best by loss"
+    else:
+        verdict = f"stalled {trainer.record.num_worse}/{trainer.config.patience}"
+    return (
+        f"epoch {event.epoch:{len(epochs)}}/{epochs}  loss {event.train_loss:.3f}  "
+        f"ppl {format_perplexity(event.perplexity):>6}  BLEU {event.bleu:5.2f}  {other}  "
+        f"{minutes:2}:{seconds:02}  {verdict}"
     )
-    source, reference, translation = event.example
-    yield f"  {source} -> {translation} (reference: {reference})"
-    for problem in (event.divergence, event.collapse):
-        if problem is not None:
-            yield f"warning: {problem}"
+
+
+def _describe_example(
+    source: str, reference: str, translation: str, *, is_new: bool
+) -> "Iterator[str]":
+    """Show a validation sentence; a plus sign marks a translation that has changed."""
+    yield f"    source     {source}"
+    yield f"    reference  {reference}"
+    yield f"  {'+' if is_new else ' '} now        {translation}"
 
 
 def _describe_averaging(event: "Averaging") -> str:

@@ -18,7 +18,13 @@ from s2s_cli.commands.inherited_settings import (
 )
 from s2s_cli.commands.languages import check_scripts
 from s2s_cli.commands.processes import join_processes
-from s2s_cli.commands.progress import describe_best, describe_end, describe_selected, run_training
+from s2s_cli.commands.progress import (
+    describe_best,
+    describe_course,
+    describe_end,
+    describe_selected,
+    run_training,
+)
 from s2s_cli.commands.start import FRESH, StartOptions, choose_training_device, start
 from s2s_cli.errors import ConfigError, DataError, NotFiniteError, StoppedError
 
@@ -180,6 +186,8 @@ def _train(job: opt.Job, options: StartOptions, stop: "StopRequest", launch: "La
             run_training(trainer, stop)
     _check_end(trainer, int(ranks.max(stop.signal_number or 0)))
     say(f"best valid {describe_best(trainer)}, {describe_selected(trainer)}")
+    if course := describe_course(trainer):
+        say(course)
     if ranks.is_first:
         write_result(str(folder.model_path))
 

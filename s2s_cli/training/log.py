@@ -8,7 +8,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +46,8 @@ class Validation(NamedTuple):
     seconds: float
     """Of the epoch's updates."""
     valid_seconds: float
-    example: tuple[str, str, str]
-    """Source, reference and current translation of one validation sentence."""
+    examples: list[tuple[str, str, str]]
+    """Source, reference and current translation of some validation sentences."""
     collapse: str | None
     """A warning with the likely cause if most validation sentences get the same translation."""
     ranked_by: str
@@ -84,8 +84,9 @@ def describe_epoch(
     measures: Measures,
     data: TrainingData,
     criterion: Criterion,
+    shown: Sequence[int],
 ) -> Validation:
-    """Describe an epoch; each shows another validation sentence.
+    """Describe an epoch.
 
     Args:
         record: before the epoch is counted.
@@ -93,10 +94,14 @@ def describe_epoch(
         measures: of the model after it.
         data: whose validation pairs were measured.
         criterion: ranks epochs.
+        shown: lines of the validation pairs to show, from 1; those that do not exist are left out.
     """
     epoch, _, step = progress.position
-    shown = epoch % len(measures.hypotheses)
-    source, reference, *_ = data.valid_row(shown)
+    places = [line - 1 for line in shown if line <= len(measures.hypotheses)]
+    rows = []
+    for place in places:
+        source, reference, *_ = data.valid_row(place)
+        rows.append((source, reference, measures.hypotheses[place]))
     return Validation(
         epoch=epoch + 1,
         step=step,
@@ -107,7 +112,7 @@ def describe_epoch(
         tokens_per_second=record.tokens_per_second,
         seconds=record.epoch_seconds,
         valid_seconds=measures.seconds,
-        example=(source, reference, measures.hypotheses[shown]),
+        examples=rows,
         collapse=explain_collapse(record, progress, measures, data),
         ranked_by=criterion.ranked_by(measures.scores()),
         caveat=criterion.caveat,

@@ -20,6 +20,7 @@ MAY_CHANGE = {
     "training.max_skipped",
     "training.save_every",
     "training.log_every",
+    "training.show_sentences",
     "training.device",
     "data.folder",
     "data.train",

@@ -153,7 +153,10 @@ class Trainer:
         """Validate; save the model if it is the best, and a checkpoint in any case."""
         measures = self._validate()
         is_best = self._is_better(measures)
-        validation = describe_epoch(self.record, progress, measures, self.data, self.criterion)
+        shown = self.config.show_sentences
+        validation = describe_epoch(
+            self.record, progress, measures, self.data, self.criterion, shown
+        )
         validation = validation._replace(is_best=is_best)
         if divergence := self._explain_divergence(validation):
             validation = validation._replace(divergence=divergence, collapse=None)
