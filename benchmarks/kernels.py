@@ -196,7 +196,7 @@ def measure(comparison: Comparison, rounds: int, clock: Callable[[], float]) -> 
 
 
 def main(
-    recipe: Annotated[str, typer.Option(help="Recipe whose sizes are used.")] = "de-en",
+    recipe: Annotated[str, typer.Option(help="Recipe whose sizes are used.")] = "de-en-fast",
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="Override a key, as model.cell=lstm.")
     ] = None,
