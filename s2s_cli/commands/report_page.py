@@ -174,7 +174,7 @@ def _list_sentence(
     evaluation: "Evaluation", place: int, chrf: float, flags: "Flags", split_src: "Splitter"
 ) -> dict[str, object]:
     """What is shown of a sentence."""
-    from s2s_cli.pages.differences import mark_differences
+    from s2s_cli.pages.marking import mark_differences
     from s2s_cli.text.vocabulary import EOS_ID, MARKERS, UNK_ID
 
     scored, number = evaluation.scored, evaluation.scored.numbers[place]

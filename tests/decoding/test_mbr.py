@@ -110,7 +110,9 @@ def test_where_beam_search_finds_the_mode_mbr_finds_the_consensus() -> None:
 
 
 @pytest.mark.parametrize(
-    ("utility", "metric"), [("chrf", CHRF()), ("bleu", BLEU(effective_order=True))], ids=str
+    ("utility", "metric"),
+    [("chrf", CHRF()), ("bleu", BLEU(effective_order=True))],
+    ids=["chrf", "bleu"],
 )
 @pytest.mark.parametrize("kind", ["attention", "initial"])
 def test_the_best_sample_has_the_highest_mean_score_against_all_samples(

@@ -1,6 +1,6 @@
 import pytest
 
-from s2s_cli.pages.differences import Span, mark_differences
+from s2s_cli.pages.marking import Span, mark_differences
 
 
 def test_words_that_both_texts_have_in_order_are_not_marked() -> None:
