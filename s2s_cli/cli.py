@@ -10,7 +10,7 @@ import typer
 from s2s_cli.commands import augment, compare, config, results, tokenize, train, translate, vocab
 from s2s_cli.commands import eval as eval_command
 from s2s_cli.commands.processes import refuse_several_processes
-from s2s_cli.commands.usage import Command, refuse_undecoded_arguments
+from s2s_cli.commands.usage import Command, Commands, refuse_undecoded_arguments
 from s2s_cli.errors import (
     ReaderGoneError,
     ReportedElsewhereError,
@@ -23,6 +23,7 @@ from s2s_cli.storage.atomic import describe_os_error
 
 app = typer.Typer(
     name="s2s",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train, use and evaluate recurrent sequence-to-sequence models for translation.",

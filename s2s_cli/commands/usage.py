@@ -8,13 +8,64 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from s2s_cli.errors import ConfigError, UsageError
 
+PANELS = {
+    "Data": (
+        *("--src-lang", "--tgt-lang", "--data-dir", "--train-src", "--train-tgt", "--valid-src"),
+        *("--valid-tgt", "--test-src", "--test-tgt", "--test", "--ref", "--src", "--hyp", "--text"),
+        *("--lang", "--on-bad-utf8", "--back", "--max-ratio", "--min-score"),
+    ),
+    "Model": ("--model", "--from", "--to", "--device", "--precision"),
+    "Search": (
+        *("--beam-size", "--length-penalty", "--sample", "--batch-size", "--keep-unk"),
+        *("--dictionary", "--prefix", "--prefix-file"),
+    ),
+    "Scores": (
+        *("--bleu", "--chrf", "--ter", "--tokenize", "--tokenized", "--lowercase", "--accuracy"),
+        *("--score-pairs", "--tune"),
+    ),
+    "Output": (
+        *("--output", "--n-best", "--json", "--alignments", "--attention", "--attention-file"),
+        *("--report", "--format"),
+    ),
+    "Run": ("--config", "--run", "--epochs", "--fresh", "--set", "--workers"),
+}
+"""The options of each panel in the help of a command; others are in a panel of their own."""
+
+_PANEL_OF = {option: panel for panel, options in PANELS.items() for option in options}
+
+
+class Commands(TyperGroup):
+    """The commands in the order in which people meet them."""
+
+    ORDER = ("vocab", "train", "translate", "eval", "compare", "results", "augment")
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands, those that are not in the order last."""
+        names = super().list_commands(ctx)
+        first = [name for name in self.ORDER if name in names]
+        return [*first, *(name for name in names if name not in first)]
+
 
 class Command(TyperCommand):
-    """A command that refuses an option given twice, unless the option may be repeated."""
+    """A command that refuses an option given twice, unless the option may be repeated.
+
+    Its help shows options in panels, and says in words what they take.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make the command as Typer does, and describe its options."""
+        super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            if not isinstance(parameter, TyperOption):
+                continue
+            parameter.rich_help_panel = _PANEL_OF.get(parameter.opts[0], "Options")
+            if parameter.metavar is None:
+                # Options that take anything else than a number say what.
+                parameter.metavar = " " if parameter.is_flag else "NUMBER"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line.

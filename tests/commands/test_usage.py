@@ -1,6 +1,7 @@
 """Checks of the command line that all commands share."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 from shell import BARE, S2S
-from toys import error_of
+from toys import error_of, output_of
 
 from s2s_cli.cli import app
 from s2s_cli.text.language import suggest_code
@@ -163,3 +164,18 @@ def test_a_key_that_is_set_twice_is_refused() -> None:
 )
 def test_language_names_map_to_codes(text: str, code: str | None) -> None:
     assert suggest_code(text) == code
+
+
+def test_commands_are_listed_in_the_order_of_a_first_session() -> None:
+    shown = re.findall(r"^│ ([a-z]+) ", output_of("--help"), flags=re.MULTILINE)
+    assert shown[:5] == ["vocab", "train", "translate", "eval", "compare"]
+
+
+@pytest.mark.parametrize("name", ["train", "translate", "augment", "eval", "compare"])
+def test_help_has_options_in_panels_and_what_they_take_in_words(name: str) -> None:
+    text = output_of(name, "--help")
+    assert "╭─ Run ─" in text or name == "compare"
+    assert "╭─ Data ─" in text or name == "translate"
+    assert not re.search(r"<(int|float|text|path|bool)( range)?>", text.partition("─ Run ─")[2])
+    panel = text.partition("╭─ Options ─")[2].partition("╰")[0]
+    assert len(re.findall(r"^│ --[a-z]", panel, flags=re.MULTILINE)) <= 4
