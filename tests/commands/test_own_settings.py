@@ -127,4 +127,4 @@ def test_a_training_that_always_diverges_ends_with_one_line(
         assert done.stdout == ""
         stderr = done.stderr.replace("not kept as best", "").replace("the best epoch is chosen", "")
         assert "best" not in stderr
-    assert "ppl >1e6" in s2s("train", "--run", "run", "--epochs", 2).stderr
+    assert "ppl   >1e6" in s2s("train", "--run", "run", "--epochs", 2).stderr

@@ -27,7 +27,7 @@ SETTINGS: list[dict[str, object]] = [
 def test_one_search_finds_what_a_search_with_each_length_penalty_finds(
     kind: dict[str, object], keys: dict[str, object]
 ) -> None:
-    if kind["context"] == "initial" and "coverage_penalty" in keys:
+    if kind.get("context", "attention") == "initial" and "coverage_penalty" in keys:
         return  # a coverage penalty needs attention
     model = make_model(kind, scale=8.0)
     config = Decoding.model_validate(keys)
