@@ -19,6 +19,9 @@ from s2s_cli.training.optimizer import make_optimizer, optimizer_tensors, restor
 from s2s_cli.training.step import TrainingStep
 from s2s_cli.training.validate import GREEDY
 
+GRU_KINDS = [kind for kind in ALL_KINDS if kind["cell"] == "gru"] + KINDS
+"""For rounding, cells differ less than what surrounds them; `KINDS` has LSTMs too."""
+
 PAIRS = [([4 + i % 5, 4 + i % 7], [4 + i % 3, 4 + i % 4]) for i in range(20)]
 
 
@@ -188,7 +191,7 @@ def test_a_loss_that_is_not_finite_is_not_blamed_on_float16() -> None:
 
 @pytest.mark.parametrize("kernels", ["fused", "plain"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-@pytest.mark.parametrize("kind", ALL_KINDS, ids=describe_kind)
+@pytest.mark.parametrize("kind", GRU_KINDS, ids=describe_kind)
 def test_16_bit_training_differs_from_float32_by_rounding_only(
     kind: dict[str, object], precision: str, kernels: str
 ) -> None:
