@@ -9,13 +9,14 @@ from s2s_cli.text.spacing import MARKS
 from s2s_cli.text.vocabulary import EOS_ID, MARKERS
 
 if TYPE_CHECKING:
+    from s2s_cli.commands.loading import Loaded
     from s2s_cli.decoding.translator import Translation
 
 SHADES = (" ", "░", "▒", "▓", "█")
 """For weights from 0 to 1."""
 
-MAX_SENTENCES = 1000
-"""Sentences on a page; those after them are left out."""
+MAX_SENTENCES = {".html": 1000, ".svg": 50}
+"""Sentences on a page and in a picture; those after them are left out."""
 
 CELL, GAP, LETTER = 24, 8, 9
 """Sizes in an SVG picture, in pixels: a cell, the space around labels, and a letter."""
@@ -43,19 +44,10 @@ def readable(tokens: Sequence[str]) -> list[str]:
 
 
 def make_grid(translation: "Translation", line: int) -> Grid | None:
-    """The attention of the best translation; None if it has no tokens.
-
-    Raises:
-        ConfigError: the model has no attention.
-    """
+    """The attention of the best translation; None if it has none, as a blank line."""
     best = translation.candidates[0]
-    if not best.tokens:
+    if not best.tokens or best.attention_weights is None:
         return None
-    if best.attention_weights is None:
-        raise ConfigError(
-            "--attention, --attention-file: this model has no attention; use one with "
-            "model.context attention"
-        )
     columns = readable([*translation.src_tokens, MARKERS[EOS_ID]])
     rows = readable(best.tokens)
     return Grid(line, translation.source, best.text, columns, rows, best.attention_weights)
@@ -129,19 +121,29 @@ class AttentionViews:
         Raises:
             ConfigError: the file's name has another ending.
         """
-        if path is not None and path.suffix not in (".html", ".svg"):
+        if path is not None and path.suffix not in MAX_SENTENCES:
             raise ConfigError(f"--attention-file {path}: name a file *.html or *.svg")
         self.is_shown = is_shown
         self.path = path
         self._grids: list[Grid] = []
         self._num_left_out = 0
 
-    def add(self, translation: "Translation", number: int) -> None:
-        """Show a translation of a line, counted from 0.
+    def check(self, loaded: "Loaded") -> None:
+        """Refuse a model, or an ensemble, without attention, if attention is shown.
 
         Raises:
-            ConfigError: the model has no attention.
+            ConfigError: it has none.
         """
+        cards = (loaded.card, *loaded.others)
+        is_used = self.is_shown or self.path is not None
+        if is_used and all(card.model.context != "attention" for card in cards):
+            raise ConfigError(
+                "--attention, --attention-file: this model has no attention; use one with "
+                "model.context attention"
+            )
+
+    def add(self, translation: "Translation", number: int) -> None:
+        """Show a translation of a line, counted from 0."""
         from s2s_cli.console import make_console, say
 
         if not self.is_shown and self.path is None:
@@ -152,9 +154,9 @@ class AttentionViews:
         if self.is_shown:
             say(draw(grid, make_console().width))
             say("")
-        if len(self._grids) < MAX_SENTENCES:
+        if self.path is not None and len(self._grids) < MAX_SENTENCES[self.path.suffix]:
             self._grids.append(grid)
-        else:
+        elif self.path is not None:
             self._num_left_out += 1
 
     def write(self) -> None:
@@ -165,9 +167,11 @@ class AttentionViews:
 
         if self.path is None:
             return
+        if not self._grids:
+            warn(f"{self.path}: is empty, because nothing was translated")
         if self._num_left_out:
             warn(
-                f"{self.path}: has the first {MAX_SENTENCES:,} sentences only; left out: "
+                f"{self.path}: has the first {len(self._grids):,} sentences only; left out: "
                 f"{self._num_left_out:,}"
             )
         if self.path.suffix == ".html":

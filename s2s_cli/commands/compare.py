@@ -125,20 +125,24 @@ def _choose_settings(
     Raises:
         ConfigError: reports compare different text.
     """
+    from s2s_cli.commands.data_warnings import SAMPLED_LINES, describe_script
     from s2s_cli.commands.score_files import choose_language
-    from s2s_cli.console import say
+    from s2s_cli.console import say, warn
     from s2s_cli.scoring.metrics import ScoringSettings
 
     reports = [system.report for system in systems if system.report is not None]
     if not reports:
         files = [*refs, *(system.path for system in systems)]
         lang = choose_language(tgt_lang, None, files)
+        for system in systems:
+            if script := describe_script(system.hypotheses[:SAMPLED_LINES], lang):
+                warn(f"{system.path}: {script}; name its language with --tgt-lang")
         return ScoringSettings(lang, bool(lowercase), tokenize)
     if tgt_lang is not None:
         raise ConfigError("--tgt-lang: has no effect with evaluated models; remove it")
     found = reports[0].settings
     for report in reports[1:]:
-        for key in ("tgt_lang", "form", "chinese"):
+        for key in ("tgt_lang", "form", "chinese", *(() if tokenize else ("tokenize",))):
             ours, theirs = getattr(found, key), getattr(report.settings, key)
             if ours != theirs:
                 raise ConfigError(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from s2s_cli.commands.scores import warn_of_blank_lines
+from s2s_cli.errors import DataError
 
 if TYPE_CHECKING:
     from s2s_cli.commands.systems import System
@@ -65,10 +66,20 @@ def compare_systems(
     from s2s_cli.results import name_runs
     from s2s_cli.scoring.breakdowns import find_changes
     from s2s_cli.scoring.labels import look_like_labels
-    from s2s_cli.scoring.metrics import DEFAULT_METRICS, choose_scored_lines, score_sentences
+    from s2s_cli.scoring.metrics import (
+        DEFAULT_METRICS,
+        MAX_RESAMPLED,
+        choose_scored_lines,
+        score_sentences,
+    )
     from s2s_cli.scoring.significance import compare_accuracies, compare_scores
 
     sides = [settings.normalize(side) for side in references]
+    if len(sides[0]) > MAX_RESAMPLED:
+        raise DataError(
+            f"{len(sides[0]):,} lines are too many to resample in memory; compare at most "
+            f"{MAX_RESAMPLED:,}"
+        )
     scored = [choose_scored_lines(settings.normalize(one.hypotheses), sides) for one in systems]
     report = next((system.report for system in systems if system.report is not None), None)
     test_set = report.test_set if report is not None else "references"
@@ -108,10 +119,13 @@ def _score_by_length(
     settings: "ScoringSettings",
 ) -> list[LengthScores]:
     """Score the sentences of each range of source lengths apart."""
+    from s2s_cli.console import say
     from s2s_cli.scoring.breakdowns import group_by_length
     from s2s_cli.scoring.metrics import METRIC_NAMES, score_corpus
     from s2s_cli.text.word_boundaries import make_metric_splitter
 
+    if src_lang is None:
+        say("the name of --src gives no language, so words of the source are split at spaces")
     split = str.split if src_lang is None else make_metric_splitter(src_lang)
     name = next(each for each in METRIC_NAMES if each == metric)
     groups = group_by_length([len(split(text)) for text in sources])

@@ -28,7 +28,7 @@ def show_comparison(comparison: "Comparison") -> None:
         say(f"  {ranking.signature}")
     if any(one.interval is not None for one in comparison.rankings[-1].standings):
         say("  interval: 95 % of bootstrap samples are in it")
-    say("  p: chance of so large a difference to the first system if both were equally good")
+    say("  p: how often chance makes equally good systems differ as much from the first one")
     if comparison.by_length:
         metric = TITLES[comparison.rankings[0].metric]
         show_table(
@@ -56,13 +56,14 @@ def _show_change(comparison: "Comparison", place: int, heading: str, change: "Ch
 
     line = comparison.scored[0].numbers[change.place] + 1
     say(f"{heading}, line {line}, chrF {change.chrf[0]:.0f} -> {change.chrf[1]:.0f}")
-    texts = {"reference": comparison.scored[0].references[0][change.place]}
+    texts = [("reference", comparison.scored[0].references[0][change.place])]
     if comparison.sources is not None:
-        texts = {"source": comparison.sources[change.place], **texts}
+        texts.insert(0, ("source", comparison.sources[change.place]))
     for system in (0, place):
-        texts[comparison.names[system]] = comparison.scored[system].hypotheses[change.place]
-    width = max(map(len, texts))
-    for name, text in texts.items():
+        hypothesis = comparison.scored[system].hypotheses[change.place]
+        texts.append((comparison.names[system], hypothesis))
+    width = max(len(name) for name, _ in texts)
+    for name, text in texts:
         say(f"  {name:<{width}}  {text}")
 
 

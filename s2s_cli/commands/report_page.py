@@ -58,8 +58,9 @@ def format_page(
     test, scored = evaluation.test, evaluation.scored
     split_src, split = map(make_metric_splitter, test.direction)
     sources = [test.rows[number][0] for number in scored.numbers]
+    fold = str.lower if settings.lowercase else str
     flags = [
-        flag_sentence(source, hypothesis, reference, split_src, split)
+        flag_sentence(source, fold(hypothesis), fold(reference), split_src, split)
         for source, hypothesis, reference in zip(
             sources, scored.hypotheses, scored.references[0], strict=True
         )
@@ -74,7 +75,7 @@ def format_page(
         confusion=_tabulate_labels(found.confusion),
         habits=[
             ("words per reference word", f"{habits.length_ratio:.2f}", "below 1: too short"),
-            ("exact", f"{habits.exact:.1%}", "equal to the reference"),
+            ("exact", f"{habits.exact:.1%}", "equal to the first reference"),
             ("empty", f"{habits.empty:.1%}", "without text"),
             ("repetitions", f"{habits.repeated:.1%}", "words repeated at once, as “a a”"),
             ("copies", f"{habits.copied:.1%}", "source words that the reference does not have"),
@@ -84,7 +85,9 @@ def format_page(
         shown_note=_describe_choice(len(chrf)),
         flags=[(flag, FLAG_LABELS[flag]) for flag in FLAGS],
         sentences=[
-            _list_sentence(evaluation, place, chrf[place], flags[place], split_src)
+            _list_sentence(
+                evaluation, place, chrf[place], flags[place], split_src, settings.lowercase
+            )
             for place in _choose_sentences(chrf)
         ],
         facts=facts,
@@ -102,7 +105,7 @@ def _describe_choice(num_sentences: int) -> str:
     step = max(1, -(-num_sentences // MAX_SENTENCES))
     if step == 1:
         return f"All {num_sentences:,} sentences."
-    return f"One of every {step} of {num_sentences:,} sentences, ranked by chrF."
+    return f"One in {step} of the {num_sentences:,} sentences, ranked by chrF."
 
 
 def _tabulate_labels(confusion: "Confusion | None") -> dict[str, object] | None:
@@ -171,7 +174,12 @@ def _score_by_frequency(evaluation: "Evaluation") -> dict[str, object]:
 
 
 def _list_sentence(
-    evaluation: "Evaluation", place: int, chrf: float, flags: "Flags", split_src: "Splitter"
+    evaluation: "Evaluation",
+    place: int,
+    chrf: float,
+    flags: "Flags",
+    split_src: "Splitter",
+    ignores_case: bool,
 ) -> dict[str, object]:
     """What is shown of a sentence."""
     from s2s_cli.pages.marking import mark_differences
@@ -182,7 +190,9 @@ def _list_sentence(
     translator = evaluation.loaded.translator
     best = translation.candidates[0]
     reference, *others = (side[place] for side in scored.references)
-    expected, given = mark_differences(reference, scored.hypotheses[place])
+    expected, given = mark_differences(
+        reference, scored.hypotheses[place], ignores_case=ignores_case
+    )
     is_unknown = UNK_ID in translator.src.vocabulary.encode(translation.src_tokens)
     is_cut = translation.num_unread > 0 or not best.is_complete
     present = {"unknown": is_unknown, "cut": is_cut, **flags._asdict()}

@@ -145,9 +145,11 @@ def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
     from s2s_cli.console import counting, say
     from s2s_cli.scoring.caveats import find_caveat
     from s2s_cli.scoring.labels import count_confusion, look_like_labels, score_accuracy
-    from s2s_cli.scoring.metrics import score_corpus, score_tokens
+    from s2s_cli.scoring.metrics import MAX_RESAMPLED, score_corpus, score_tokens
 
     settings, (_, hypotheses, references) = scoring.settings, scored
+    if not (has_intervals := len(hypotheses) <= MAX_RESAMPLED):
+        say(f"no 95 % intervals: more than {MAX_RESAMPLED:,} sentences need too much memory")
 
     with counting("sentences") as advance:
         scores = score_corpus(
@@ -156,10 +158,10 @@ def measure(scoring: Scoring, scored: "ScoredLines") -> Scores:
             references,
             settings,
             partial(advance, "scoring TER"),
-            has_intervals=True,
+            has_intervals=has_intervals,
         )
     if scoring.has_word_bleu:
-        scores.append(score_tokens(hypotheses, references, settings, has_intervals=True))
+        scores.append(score_tokens(hypotheses, references, settings, has_intervals=has_intervals))
     has_accuracy = scoring.has_accuracy
     if has_accuracy is None and (has_accuracy := look_like_labels(references, settings.tgt_lang)):
         labels = ", ".join(sorted(set(references[0])))

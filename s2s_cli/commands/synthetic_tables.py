@@ -52,6 +52,11 @@ def make_table(
             f"{card_path}: would be replaced by the card of the table, but is not one; "
             "choose another name for --output"
         )
+    if chunks.table.exists() and read_card(chunks.table) is None:
+        raise ConfigError(
+            f"--output {chunks.table}: exists and has no card, so it is not a synthetic table; "
+            "choose another name"
+        )
     chunks.repair()
     if is_up_to_date(chunks.table, settings):
         chunks.remove()

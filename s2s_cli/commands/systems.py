@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,14 +49,14 @@ def read_systems(paths: Sequence[Path], test: str | None) -> list[System]:
         DataError: a file is missing or damaged.
     """
     folders = {path: _list_reports(path) for path in paths if path.is_dir()}
+    if test is not None and not folders:
+        raise ConfigError("--test: has no effect with files of translations; remove it")
     name = test if test is not None else _choose_test_set(folders)
     return [_read_system(path, folders, name) for path in paths]
 
 
 def _list_reports(path: Path) -> dict[str, Path]:
-    """List the reports on the present model of a folder, by the names of their folders.
-
-    A report that is given itself has the name of its test set.
+    """List the reports on the present model of a folder, by the names of the test sets.
 
     Raises:
         ConfigError: there are none.
@@ -69,9 +70,12 @@ def _list_reports(path: Path) -> dict[str, Path]:
     weights = read_sha256(model, WEIGHTS)
     found = {}
     for scores in sorted((*(model.parent / "reports").glob(f"*/{SCORES}"), *_own_reports(model))):
-        facts = _read_facts(scores.parent)
-        if facts["weights_sha256"] == weights:
-            found[scores.parent.name] = scores.parent
+        with suppress(DataError):  # It may be about another model.
+            facts = _read_facts(scores.parent)
+            if facts["weights_sha256"] == weights:
+                # A second report on the same test set has another folder.
+                name = str(facts["test_set"])
+                found[scores.parent.name if name in found else name] = scores.parent
     if not found:
         option = "--model" if model == path else "--run"
         raise ConfigError(
@@ -143,7 +147,10 @@ def _read_system(path: Path, folders: dict[Path, dict[str, Path]], test: str | N
     facts = _read_facts(folder)
     if "scoring" not in facts or not (folder / SOURCES).is_file():
         raise DataError(f"{folder}: was written by an older s2s; evaluate the model again")
-    settings = ScoringSettings(**facts["scoring"])
+    try:
+        settings = ScoringSettings(**facts["scoring"])
+    except TypeError as error:
+        raise DataError(f"{folder}: of another version of s2s; evaluate the model again") from error
     num_references = int(facts["references_per_sentence"])
     report = Report(
         folder,
@@ -159,6 +166,6 @@ def _read_system(path: Path, folders: dict[Path, dict[str, Path]], test: str | N
 def _read_report_lines(path: Path) -> list[str]:
     """Read the lines of a report, all of which may be blank."""
     try:
-        return path.read_text("utf-8").split("\n")[:-1]
+        return path.read_bytes().decode("utf-8").split("\n")[:-1]
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read; evaluate the model again") from error

@@ -139,6 +139,7 @@ def translate(
         loaded = load_translator(locate_model(config, run, model), device, given, sets or [])
         loaded = loaded.between(src_lang, tgt_lang)
         refuse_unused(named, loaded.config)
+        views.check(loaded)
         if config is not None:
             report_search_of_recipe(config, loaded)
         report_mbr(loaded.decoding)

@@ -18,14 +18,18 @@ class Span(NamedTuple):
     is_different: bool
 
 
-def mark_differences(reference: str, translation: str) -> tuple[list[Span], list[Span]]:
+def mark_differences(
+    reference: str, translation: str, *, ignores_case: bool = False
+) -> tuple[list[Span], list[Span]]:
     """Split both texts into spans: those that both have in the same order, and the others.
 
-    Joined, the spans give the texts. Case counts.
+    Joined, the spans give the texts.
     """
     ours, theirs = (_SPANS.findall(text) for text in (reference, translation))
+    fold = str.lower if ignores_case else str
+    first, second = ([fold(span) for span in side] for side in (ours, theirs))
     marked: tuple[list[Span], list[Span]] = ([], [])
-    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
     places = [0, 0]
     for start, other_start, size in blocks:
         for side, spans, at in ((0, ours, start), (1, theirs, other_start)):

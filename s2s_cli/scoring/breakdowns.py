@@ -30,7 +30,8 @@ def group_by_length(lengths: Sequence[int]) -> list[LengthGroup]:
             for place, length in enumerate(lengths)
             if (low == 0 or low < length) and (high is None or length <= high)
         ]
-        name = f">{low}" if high is None else f"{low + 1}-{high}"
+        is_blank = any(lengths[place] == 0 for place in places)
+        name = f">{low}" if high is None else f"{low + (not is_blank)}-{high}"
         if places:
             groups.append(LengthGroup(name, places))
     return groups

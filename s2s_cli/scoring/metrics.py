@@ -36,6 +36,9 @@ _REQUIRED_MODULES = {
 _DOWNLOADING_TOKENIZERS = {"spm", "flores101", "flores200"}
 """Tokenisers of sacrebleu that download a model at their first use."""
 
+MAX_RESAMPLED = 20_000
+"""With more sentences, sacrebleu's bootstrap needs gigabytes of memory."""
+
 MAX_PERPLEXITY = 1e6
 """The digits of a higher perplexity say nothing."""
 

@@ -48,8 +48,9 @@ def compare_scores(
 ) -> list[Ranking]:
     """Compare systems with the first one by corpus scores.
 
-    A system with the same translations as the first has p-values of 1, where sacrebleu reports the
-    smallest ones that it can.
+    The p-values are sacrebleu's, but for two cases in which it reports the smallest ones that it
+    can: equal scores have p-values of 1, and by randomisation k different lines have at least
+    2^(1-k).
 
     Args:
         names: the metrics.
@@ -94,8 +95,11 @@ def _compare_by(
             *(
                 (
                     float(bootstrap.score - found[0][0].score),
-                    1.0 if hypotheses == named[0][1] else float(bootstrap.p_value),
-                    1.0 if hypotheses == named[0][1] else float(randomization.p_value),
+                    *_correct(
+                        (float(bootstrap.p_value), float(randomization.p_value)),
+                        num_different=_count_different(hypotheses, named[0][1]),
+                        is_equal=bootstrap.score == found[0][0].score,
+                    ),
                 )
                 if place
                 else ()
@@ -108,6 +112,23 @@ def _compare_by(
     # The signature of the second test differs only by its name and number of trials.
     trials = next(part for part in signatures[1].split("|") if part.startswith("ar:"))
     return Ranking(name, f"{signatures[0]}|{trials}{settings.suffix}", standings)
+
+
+def _count_different(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    return sum(one != other for one, other in zip(ours, theirs, strict=True))
+
+
+def _correct(
+    p_values: tuple[float, float], *, num_different: int, is_equal: bool
+) -> tuple[float, float]:
+    """Correct p-values by bootstrap and by randomisation where sacrebleu's are too small.
+
+    Randomisation exchanges lines between systems. With k different lines it has 2^k outcomes, of
+    which two have the difference that was observed.
+    """
+    if is_equal:
+        return 1.0, 1.0
+    return p_values[0], max(p_values[1], 2.0 ** (1 - num_different))
 
 
 def compare_accuracies(

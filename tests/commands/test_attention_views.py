@@ -73,7 +73,7 @@ def test_a_page_and_a_picture_have_all_sentences(tmp_path: Path) -> None:
 def test_of_many_sentences_the_first_are_on_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention_views, "MAX_SENTENCES", 2)
+    monkeypatch.setitem(attention_views.MAX_SENTENCES, ".html", 2)
     (tmp_path / "in.de").write_text("s\nt\nu\n")
     toy, page = save_toy(tmp_path / "toy"), tmp_path / "a.html"
     done = s2s("translate", "-m", toy, tmp_path / "in.de", "--attention-file", page)

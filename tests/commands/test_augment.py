@@ -309,3 +309,12 @@ def test_training_text_that_has_changed_is_refused(trained: Path, tmp_path: Path
     found = error_of("augment", "--run", tmp_path / "r", "-o", tmp_path / "t.tsv")
     assert "its training text is not what" in found
     assert {path.name for path in tmp_path.iterdir()} == {"my.zh", "my.en", "r"}
+
+
+def test_a_table_that_was_not_made_here_is_never_replaced(toy: Path, tmp_path: Path) -> None:
+    table = tmp_path / "train.tsv"
+    table.write_text("real\ttext\n")
+    assert "exists and has no card, so it is not a synthetic table" in error_of(
+        "augment", "-m", toy, "-o", table, "--text", "-", *ALL
+    )
+    assert table.read_text() == "real\ttext\n"

@@ -118,6 +118,7 @@ def test_what_cannot_be_compared_is_refused(files: Path) -> None:
         ([first, other, "--src", other], "--src: has no effect with evaluated models"),
         ([first, other, "--tgt-lang", "de"], "--tgt-lang: has no effect"),
         ([first, moved, "--test", "x"], "--test x: "),
+        ([other, other, *ref, "--test", "x"], "--test: has no effect with files"),
         ([first, files / "one"], "its model is not evaluated; run `s2s eval --model "),
         ([first, files / "none"], "no such file"),
         ([other, other, *ref, "--format", "xml"], "--format xml: unknown"),
@@ -140,3 +141,23 @@ def test_a_damaged_or_old_report_is_refused(files: Path) -> None:
     assert "is not the report of an evaluation" in error_of("compare", first, second)
     scores.write_text("{")
     assert "scores.json: cannot be read" in error_of("compare", first, second)
+
+
+def test_models_outside_of_runs_are_compared_by_their_reports(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    test = ("--test-src", files / "t.de", "--test-tgt", files / "t.en")
+    for name, seed in (("one", 1), ("two", 2)):
+        output_of("eval", "-m", save_toy(files / name, seed=seed), *test)
+    (files / "reports/broken").mkdir()
+    (files / "reports/broken/scores.json").write_text("{")
+    found = json.loads(output_of("compare", "one", "two", "--chrf"))
+    assert found["systems"] == ["one", "two"]
+
+
+def test_lines_with_a_carriage_return_stay_lines(files: Path) -> None:
+    (files / "t.de").write_bytes(b"s t u\nv\rw\ns s s s\nt u v w x\nz y\nw v u t s z\n")
+    first, second = evaluate(files, "one"), evaluate(files, "two", seed=2)
+    found = json.loads(output_of("compare", first, second, "--chrf"))
+    assert found["sentences"] == 6

@@ -85,4 +85,4 @@ def test_of_many_sentences_every_so_many_are_shown(
     output_of("eval", "-m", save_toy(tmp_path / "toy"), *test, "--report", tmp_path / "report")
     page = (tmp_path / "report/report.html").read_text("utf-8")
     assert len(articles(page)) == 17
-    assert "One of every 3 of 50 sentences, ranked by chrF." in page
+    assert "One in 3 of the 50 sentences, ranked by chrF." in page

@@ -30,3 +30,9 @@ def test_spans_joined_give_the_texts(reference: str, translation: str) -> None:
         (reference, translation), mark_differences(reference, translation), strict=True
     ):
         assert "".join(span.text for span in spans) == text
+
+
+def test_case_may_be_ignored() -> None:
+    spans = mark_differences("A Cat", "a cat", ignores_case=True)
+    assert not any(span.is_different for side in spans for span in side)
+    assert "".join(span.text for span in spans[1]) == "a cat"
