@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 from s2s_cli.checkpoint import LoadedModel, ModelCard, build_model, make_codecs, save_model
 from s2s_cli.cli import app
 from s2s_cli.config import Decoding, Model, Text
+from s2s_cli.data import opening
 from s2s_cli.text.vocabulary import Vocabulary
 
 SOURCES = ["s t u", "", "x unheard w", "v", "s s s s"]
@@ -54,6 +55,8 @@ def save_toy(
 
 def s2s(*arguments: object, stdin: str = "") -> Result:
     """Run a command in this process; the result has its exception, if any."""
+    # A process reads its stdin once, and keeps it; this one stands for many.
+    opening._COPIES.clear()
     return CliRunner().invoke(app, [*map(str, arguments)], input=stdin)
 
 
