@@ -315,6 +315,6 @@ def test_a_table_that_was_not_made_here_is_never_replaced(toy: Path, tmp_path: P
     table = tmp_path / "train.tsv"
     table.write_text("real\ttext\n")
     assert "exists and has no card, so it is not a synthetic table" in error_of(
-        "augment", "-m", toy, "-o", table, "--text", "-", *ALL
+        "augment", "-m", toy, "-o", table, "--text", "-", *ALL, stdin=TEXT
     )
     assert table.read_text() == "real\ttext\n"
