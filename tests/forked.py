@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2s_cli import cli
-from s2s_cli.data import opening
 from s2s_cli.text.tokenizer import make_tokenizer
 from s2s_cli.training import log
 
@@ -109,7 +108,6 @@ def start(
     if pid:
         return Running(pid, streams)
     status = 99
-    opening._COPIES.clear()
     try:
         for number, name in enumerate(("in", "out", "err")):
             flags = os.O_RDONLY if name == "in" else os.O_WRONLY | os.O_CREAT

@@ -55,9 +55,11 @@ def save_toy(
 
 def s2s(*arguments: object, stdin: str = "") -> Result:
     """Run a command in this process; the result has its exception, if any."""
-    # A process reads its stdin once, and keeps it; this one stands for many.
-    opening._COPIES.clear()
-    return CliRunner().invoke(app, [*map(str, arguments)], input=stdin)
+    try:
+        return CliRunner().invoke(app, [*map(str, arguments)], input=stdin)
+    finally:
+        # A process reads its stdin once, and keeps it; this one stands for many.
+        opening._COPIES.clear()
 
 
 def output_of(*arguments: object, stdin: str = "") -> str:
