@@ -43,13 +43,10 @@ def compare(
             "--test", metavar="NAME", help="Test set, for models evaluated on several of them."
         ),
     ] = None,
-    bleu: Annotated[bool, typer.Option("--bleu", help="BLEU (default: BLEU and chrF).")] = False,
-    chrf: Annotated[bool, typer.Option("--chrf", help="chrF.")] = False,
-    ter: Annotated[bool, typer.Option("--ter", help="TER; slow for long sentences.")] = False,
-    tokenize: Annotated[
-        str | None,
-        typer.Option("--tokenize", metavar="NAME", help="sacrebleu tokeniser for BLEU."),
-    ] = None,
+    bleu: opt.BleuOption = False,
+    chrf: opt.ChrfOption = False,
+    ter: opt.TerOption = False,
+    tokenize: opt.TokenizeOption = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from s2s_cli.commands.comparison import Comparison
-    from s2s_cli.scoring.breakdowns import Change
+    from s2s_cli.scoring.breakdowns import SentenceChange
     from s2s_cli.scoring.significance import Ranking, Standing
 
 TITLES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "accuracy": "accuracy"}
@@ -50,7 +50,9 @@ def show_comparison(comparison: "Comparison") -> None:
                 _show_change(comparison, place, heading, change)
 
 
-def _show_change(comparison: "Comparison", place: int, heading: str, change: "Change") -> None:
+def _show_change(
+    comparison: "Comparison", place: int, heading: str, change: "SentenceChange"
+) -> None:
     """Print a sentence that changed, with its source and reference."""
     from s2s_cli.console import say
 
@@ -124,7 +126,9 @@ def _without_none(standing: "Standing") -> dict[str, object]:
     return {key: value for key, value in standing._asdict().items() if value is not None}
 
 
-def _list_texts(comparison: "Comparison", place: int, change: "Change") -> dict[str, object]:
+def _list_texts(
+    comparison: "Comparison", place: int, change: "SentenceChange"
+) -> dict[str, object]:
     """A sentence that changed, for JSON."""
     return {
         "line": comparison.scored[0].numbers[change.place] + 1,

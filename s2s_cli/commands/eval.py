@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    bleu: Annotated[bool, typer.Option("--bleu", help="BLEU (default: BLEU and chrF).")] = False,
-    chrf: Annotated[bool, typer.Option("--chrf", help="chrF.")] = False,
-    ter: Annotated[bool, typer.Option("--ter", help="TER; slow for long sentences.")] = False,
+    bleu: opt.BleuOption = False,
+    chrf: opt.ChrfOption = False,
+    ter: opt.TerOption = False,
     config: opt.ConfigOption = None,
     run: opt.RunOption = None,
     model: opt.ModelOption = None,
@@ -57,10 +57,7 @@ def evaluate(
     test_src: opt.TestSrcOption = None,
     test_tgt: opt.TestTgtOption = None,
     data_dir: opt.DataDirOption = None,
-    tokenize: Annotated[
-        str | None,
-        typer.Option("--tokenize", metavar="NAME", help="sacrebleu tokeniser for BLEU."),
-    ] = None,
+    tokenize: opt.TokenizeOption = None,
     lowercase: Annotated[
         bool | None,
         typer.Option(

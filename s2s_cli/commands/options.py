@@ -193,6 +193,14 @@ ToOption = Annotated[
     ),
 ]
 
+BleuOption = Annotated[bool, typer.Option("--bleu", help="BLEU (default: BLEU and chrF).")]
+ChrfOption = Annotated[bool, typer.Option("--chrf", help="chrF.")]
+TerOption = Annotated[bool, typer.Option("--ter", help="TER; slow for long sentences.")]
+TokenizeOption = Annotated[
+    str | None,
+    typer.Option("--tokenize", metavar="NAME", help="sacrebleu tokeniser for BLEU."),
+]
+
 
 class DataOptions(NamedTuple):
     """The options about data."""

@@ -37,7 +37,7 @@ def group_by_length(lengths: Sequence[int]) -> list[LengthGroup]:
     return groups
 
 
-class Change(NamedTuple):
+class SentenceChange(NamedTuple):
     """A sentence that two systems translate differently."""
 
     place: int
@@ -48,9 +48,9 @@ class Change(NamedTuple):
 class Changes(NamedTuple):
     """The sentences that a second system translates differently from a first one."""
 
-    improved: list[Change]
+    improved: list[SentenceChange]
     """The largest gains in chrF, in order."""
-    worse: list[Change]
+    worse: list[SentenceChange]
     """The largest losses in chrF, in order."""
     num_improved: int
     num_worse: int
@@ -66,7 +66,9 @@ def find_changes(first: Sequence[float], second: Sequence[float], number: int) -
         second: the same by the second.
         number: how many of the most improved, and of the worst, are returned.
     """
-    changes = [Change(place, pair) for place, pair in enumerate(zip(first, second, strict=True))]
+    changes = [
+        SentenceChange(place, pair) for place, pair in enumerate(zip(first, second, strict=True))
+    ]
     changes.sort(key=lambda change: change.chrf[0] - change.chrf[1])
     improved = [change for change in changes if change.chrf[1] > change.chrf[0]]
     worse = [change for change in reversed(changes) if change.chrf[1] < change.chrf[0]]

@@ -1,4 +1,4 @@
-from s2s_cli.scoring.breakdowns import Change, find_changes, group_by_length
+from s2s_cli.scoring.breakdowns import SentenceChange, find_changes, group_by_length
 
 
 def test_every_sentence_is_in_one_range_of_lengths() -> None:
@@ -19,6 +19,6 @@ def test_without_blank_sentences_the_shortest_have_one_word() -> None:
 def test_changes_are_sorted_by_size_and_counted() -> None:
     first, second = [10.0, 50.0, 90.0, 40.0, 40.0], [30.0, 50.0, 10.0, 100.0, 39.0]
     found = find_changes(first, second, 1)
-    assert found.improved == [Change(3, (40.0, 100.0))]
-    assert found.worse == [Change(2, (90.0, 10.0))]
+    assert found.improved == [SentenceChange(3, (40.0, 100.0))]
+    assert found.worse == [SentenceChange(2, (90.0, 10.0))]
     assert (found.num_improved, found.num_worse, found.num_same) == (2, 2, 1)
