@@ -8,7 +8,7 @@ from s2s_cli.commands.attention_views import format_weights, readable
 if TYPE_CHECKING:
     from s2s_cli.commands.reports import Evaluation
     from s2s_cli.commands.scores import Scores
-    from s2s_cli.scoring.analysis import Flags, Splitter
+    from s2s_cli.scoring.analysis import Flags
     from s2s_cli.scoring.labels import Confusion
     from s2s_cli.scoring.metrics import ScoringSettings
 
@@ -86,7 +86,7 @@ def format_page(
         flags=[(flag, FLAG_LABELS[flag]) for flag in FLAGS],
         sentences=[
             _list_sentence(
-                evaluation, place, chrf[place], flags[place], split_src, settings.lowercase
+                evaluation, place, chrf[place], flags[place], lengths[place], settings.lowercase
             )
             for place in _choose_sentences(chrf)
         ],
@@ -178,7 +178,7 @@ def _list_sentence(
     place: int,
     chrf: float,
     flags: "Flags",
-    split_src: "Splitter",
+    length: int,
     ignores_case: bool,
 ) -> dict[str, object]:
     """What is shown of a sentence."""
@@ -199,7 +199,7 @@ def _list_sentence(
     return {
         "line": number + 1,
         "chrf": chrf,
-        "length": len(split_src(translation.source)),
+        "length": length,
         "flags": [flag for flag in FLAGS if present[flag]],
         "source": translation.source,
         "reference": expected,

@@ -13,13 +13,10 @@ from torch import Tensor, nn
 from s2s_cli.config import Model
 from s2s_cli.kernels.cells import State
 from s2s_cli.model.attention import Attention, Memory
-from s2s_cli.model.decoders import DecoderMemory, DecoderOutput
+from s2s_cli.model.decoders import DecoderMemory, DecoderOutput, make_upper_stack
 from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import (
     Masks,
-    RecurrentStack,
-    SequenceDropout,
-    StackConfig,
     apply_norm,
     join_bottom,
     make_norms,
@@ -53,18 +50,7 @@ class ConditionalDecoder(nn.Module):
             config.cell, value, sizes.hidden, sizes.depth, config.layer_norm
         )
         self.bottom_norm = make_norms(1, sizes.hidden, config.layer_norm)
-        upper = StackConfig(
-            config.cell,
-            sizes.hidden,
-            sizes.hidden,
-            sizes.layers - 1,
-            extra_size=value,
-            is_upper=True,
-            residual=config.residual,
-            layer_norm=config.layer_norm,
-            transition_depth=sizes.depth,
-        )
-        self.stack = RecurrentStack(upper, SequenceDropout(config.dropout, config.variational))
+        self.stack = make_upper_stack(config)
 
     def init_state(self, encoding: Encoding) -> tuple[State, DecoderMemory]:
         """The first state, by the bridge, and the attention's memory."""

@@ -128,6 +128,23 @@ class EveryStepDecoder(nn.Module):
         return DecoderOutput(torch.cat([outputs, embedded, context], dim=-1), state, None)
 
 
+def make_upper_stack(config: Model) -> RecurrentStack:
+    """The layers above a bottom layer that attends; each also gets the context as an input."""
+    sizes = config.decoder_sizes
+    stack_config = StackConfig(
+        config.cell,
+        sizes.hidden,
+        sizes.hidden,
+        sizes.layers - 1,
+        extra_size=config.encoder_sizes.hidden,
+        is_upper=True,
+        residual=config.residual,
+        layer_norm=config.layer_norm,
+        transition_depth=sizes.depth,
+    )
+    return RecurrentStack(stack_config, SequenceDropout(config.dropout, config.variational))
+
+
 def make_stack(config: Model, input_size: int) -> RecurrentStack:
     """The decoder's layers, for inputs of some width."""
     sizes = config.decoder_sizes

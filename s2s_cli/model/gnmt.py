@@ -9,13 +9,10 @@ from s2s_cli.config import Model
 from s2s_cli.kernels.cells import NUM_GATES, State
 from s2s_cli.model.attention import Attention, Memory
 from s2s_cli.model.bahdanau import run_fused_loop
-from s2s_cli.model.decoders import DecoderMemory, DecoderOutput
+from s2s_cli.model.decoders import DecoderMemory, DecoderOutput, make_upper_stack
 from s2s_cli.model.encoder import BRIDGES, Encoding
 from s2s_cli.model.layers import (
     Masks,
-    RecurrentStack,
-    SequenceDropout,
-    StackConfig,
     apply_norm,
     join_bottom,
     make_norms,
@@ -46,19 +43,8 @@ class GNMTDecoder(nn.Module):
             config.cell, sizes.embed, sizes.hidden, sizes.depth, config.layer_norm
         )
         self.bottom_norm = make_norms(1, sizes.hidden, config.layer_norm)
-        upper = StackConfig(
-            config.cell,
-            sizes.hidden,
-            sizes.hidden,
-            sizes.layers - 1,
-            extra_size=value,
-            is_upper=True,
-            residual=config.residual,
-            layer_norm=config.layer_norm,
-            transition_depth=sizes.depth,
-        )
         self.is_fused = False  # set by `select_kernels`
-        self.stack = RecurrentStack(upper, SequenceDropout(config.dropout, config.variational))
+        self.stack = make_upper_stack(config)
 
     def init_state(self, encoding: Encoding) -> tuple[State, DecoderMemory]:
         """The first state, by the bridge, and the attention's memory."""
