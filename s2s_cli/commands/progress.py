@@ -164,7 +164,7 @@ def draw_scores(scores: "Sequence[float]") -> str:
 
 
 def describe_course(trainer: "Trainer") -> str:
-    """Draw the valid BLEU of all epochs, from the log; empty for less than two."""
+    """Draw the valid BLEU of all epochs, from the log; empty for fewer than two."""
     path = trainer.run.log_path
     lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
     entries = [json.loads(line) for line in lines if line]

@@ -39,7 +39,7 @@ def make_table(
         filters: which pairs are kept.
 
     Raises:
-        ConfigError: the card would replace a file that is not a card.
+        ConfigError: a file would be replaced that `s2s augment` has not written.
         DataError: no pair passes the filters.
     """
     from s2s_cli.checks.pair_filters import describe_faults
@@ -52,7 +52,8 @@ def make_table(
             f"{card_path}: would be replaced by the card of the table, but is not one; "
             "choose another name for --output"
         )
-    if chunks.table.exists() and read_card(chunks.table) is None:
+    # A command that was killed at its very end has written the table, but not the card.
+    if chunks.table.exists() and not chunks.is_begun and read_card(chunks.table) is None:
         raise ConfigError(
             f"--output {chunks.table}: exists and has no card, so it is not a synthetic table; "
             "choose another name"

@@ -176,6 +176,11 @@ class ChunkFolder:
         write_file(self._settings_path, to_json(settings.model_dump(mode="json")))
         return problem if chunks else None
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether an earlier command has begun the table and not removed the folder."""
+        return self._settings_path.is_file()
+
     def _compare(self, settings: SyntheticCard) -> str | None:
         try:
             saved = SyntheticCard.model_validate_json(self._settings_path.read_bytes())

@@ -10,6 +10,7 @@ from shell import s2s as run_s2s
 from shell import tiny_train
 from toys import error_of, output_of, s2s, save_toy
 
+from s2s_cli.data.synthetic import ChunkFolder, locate_card, read_card
 from s2s_cli.recipe import load_recipe
 from s2s_cli.run import RunFolder
 from s2s_cli.storage.checksummed import read_saved_at, read_sha256
@@ -318,3 +319,16 @@ def test_a_table_that_was_not_made_here_is_never_replaced(toy: Path, tmp_path: P
         "augment", "-m", toy, "-o", table, "--text", "-", *ALL, stdin=TEXT
     )
     assert table.read_text() == "real\ttext\n"
+
+
+def test_a_command_killed_between_table_and_card_continues(toy: Path, tmp_path: Path) -> None:
+    table = tmp_path / "t.tsv"
+    rows = augment(table, "-m", toy, *ALL)
+    card = read_card(table)
+    assert card is not None
+    locate_card(table).unlink()
+    chunks = ChunkFolder(table)
+    chunks.path.mkdir()
+    chunks.open(card)
+    assert augment(table, "-m", toy, *ALL) == rows
+    assert read_card(table) is not None
