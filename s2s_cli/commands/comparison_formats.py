@@ -28,7 +28,7 @@ def show_comparison(comparison: "Comparison") -> None:
         say(f"  {ranking.signature}")
     if any(one.interval is not None for one in comparison.rankings[-1].standings):
         say("  interval: 95 % of bootstrap samples are in it")
-    say("  p: how often chance makes equally good systems differ as much from the first one")
+    say("  p: how often equally good systems would differ this much by chance")
     if comparison.by_length:
         metric = TITLES[comparison.rankings[0].metric]
         show_table(

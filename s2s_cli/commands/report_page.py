@@ -77,7 +77,7 @@ def format_page(
             ("words per reference word", f"{habits.length_ratio:.2f}", "below 1: too short"),
             ("exact", f"{habits.exact:.1%}", "equal to the first reference"),
             ("empty", f"{habits.empty:.1%}", "without text"),
-            ("repetitions", f"{habits.repeated:.1%}", "words repeated at once, as “a a”"),
+            ("repetitions", f"{habits.repeated:.1%}", "words repeated directly, such as “a a”"),
             ("copies", f"{habits.copied:.1%}", "source words that the reference does not have"),
         ],
         by_length=_score_by_length(evaluation, lengths, settings, found),

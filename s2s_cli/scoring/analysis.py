@@ -23,8 +23,8 @@ class Habits(NamedTuple):
     empty: float
     """Translations without text."""
     repeated: float
-    """Translations that repeat words at once, as `a a` or `of the of the`, and their references do
-    not."""
+    """Translations that repeat words directly, such as `a a` or `of the of the`, where their
+    references do not."""
     copied: float
     """Translations with words of the source that the reference does not have."""
 
