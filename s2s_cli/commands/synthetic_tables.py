@@ -44,20 +44,9 @@ def make_table(
     """
     from s2s_cli.checks.pair_filters import describe_faults
     from s2s_cli.console import say
-    from s2s_cli.data.synthetic import is_up_to_date, locate_card, read_card
+    from s2s_cli.data.synthetic import is_up_to_date
 
-    card_path = locate_card(chunks.table)
-    if card_path.exists() and read_card(chunks.table) is None:
-        raise ConfigError(
-            f"{card_path}: would be replaced by the card of the table, but is not one; "
-            "choose another name for --output"
-        )
-    # A command that was killed at its very end has written the table, but not the card.
-    if chunks.table.exists() and not chunks.is_begun and read_card(chunks.table) is None:
-        raise ConfigError(
-            f"--output {chunks.table}: exists and has no card, so it is not a synthetic table; "
-            "choose another name"
-        )
+    _refuse_foreign_files(chunks)
     chunks.repair()
     if is_up_to_date(chunks.table, settings):
         chunks.remove()
@@ -78,6 +67,30 @@ def make_table(
         )
     chunks.finish(settings, counts, shlex.join(["s2s", *sys.argv[1:]]))
     say(f"{counts['lines']:,} lines, {counts['pairs']:,} pairs{faults and f'; left out: {faults}'}")
+
+
+def _refuse_foreign_files(chunks: "ChunkFolder") -> None:
+    """Refuse to replace a table or a card that `s2s augment` has not written.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from s2s_cli.data.synthetic import locate_card, read_card
+
+    if read_card(chunks.table) is not None:
+        return
+    card_path = locate_card(chunks.table)
+    if card_path.exists():
+        raise ConfigError(
+            f"{card_path}: would be replaced by the card of the table, but is not one; "
+            "choose another name for --output"
+        )
+    # A command that was killed at its very end has written the table, but not the card.
+    if chunks.table.exists() and not chunks.is_begun:
+        raise ConfigError(
+            f"--output {chunks.table}: exists and has no card, so it is not a synthetic table; "
+            "choose another name"
+        )
 
 
 @contextmanager

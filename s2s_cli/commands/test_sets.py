@@ -63,9 +63,7 @@ def load_test_sets(
     if options.data.test[0] is not None:
         warn_of_test_names(data, str(location.folder))
     all_tests, rest = load_test_and_rest(data)
-    if rest:
-        for folder, member in zip(location.folders, (card, *loaded.others), strict=True):
-            check_held_out("test", rest, member, folder)
+    check_held_out("test", rest, location, loaded)
     tests = [test for test in all_tests if test.direction in directions]
     if not tests:
         raise ConfigError(
@@ -92,19 +90,29 @@ def check_directions(
 
 
 def check_held_out(
-    split: str, hashes: "dict[str, set[str]]", card: "ModelCard", folder: Path
+    split: str, hashes: "dict[str, set[str]]", location: "ModelLocation", loaded: "Loaded"
 ) -> None:
-    """Refuse a split held out from the training pairs if the model may have seen its pairs.
+    """Refuse a split held out from the training pairs if a model may have seen its pairs.
 
     Args:
         split: `test` or `valid`.
-        hashes: of the pairs of `train` and, if held out too, `valid`.
-        card: of the model.
-        folder: of the model, for messages.
+        hashes: of the pairs of `train` and, if held out too, `valid`; empty if the split has files.
+        location: of the model or ensemble.
+        loaded: the model or ensemble.
 
     Raises:
-        DataError: the model was trained or validated on other pairs.
+        DataError: a model was trained or validated on other pairs.
     """
+    if not hashes:
+        return
+    for folder, card in zip(location.folders, (loaded.card, *loaded.others), strict=True):
+        _check_model(split, hashes, card, folder)
+
+
+def _check_model(
+    split: str, hashes: "dict[str, set[str]]", card: "ModelCard", folder: Path
+) -> None:
+    """Check one model of an ensemble; raises as `check_held_out`."""
     other = ", or name a test set (--test-src, --test-tgt)" if split == "test" else ""
     for name in ("train", "valid"):
         found = hashes.get(name, set())

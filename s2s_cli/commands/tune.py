@@ -102,9 +102,7 @@ def _load_valid_sets(
     config = load_recipe(recipe, gather_overrides(options, card)).config
     check_directions(config.data, recipe, location, card)
     all_sets, hashes = load_valid(config.data)
-    if hashes:
-        for folder, member in zip(location.folders, (card, *loaded.others), strict=True):
-            check_held_out("valid", hashes, member, folder)
+    check_held_out("valid", hashes, location, loaded)
     sets = [one for one in all_sets if one.direction in directions]
     if not sets:
         raise ConfigError(
